@@ -1,0 +1,74 @@
+"""Celery's configuration: queues, limits, acknowledgement and the beat schedule, all from Settings.
+
+Redis carries hints (run ids and part numbers); PostgreSQL holds what has been asked and done. So every
+setting here is chosen for one thing: a message that is lost or comes twice must cost time, never results.
+"""
+
+from datetime import timedelta
+
+from celery.schedules import crontab
+from kombu.entity import Queue
+
+from settings import Settings
+
+_settings = Settings.from_env()
+
+broker_url = _settings.redis_url
+result_backend = _settings.result_url
+timezone = _settings.timezone
+enable_utc = True
+include = ["worker.tasks.control", "worker.tasks.rfm", "worker.tasks.menu"]
+
+# JSON alone is read: a message can name a task and give numbers, and nothing else.
+task_serializer = result_serializer = event_serializer = "json"
+accept_content = result_accept_content = ["json"]
+
+task_default_queue = "control"
+task_queues = (Queue("control"), Queue("compute"))
+task_routes = {"smartcrm.rfm.*": {"queue": "compute"}, "smartcrm.menu.*": {"queue": "compute"}}
+task_create_missing_queues = False
+
+# One message per process at a time, acknowledged when its work is committed.
+task_acks_late = True
+worker_prefetch_multiplier = 1
+worker_disable_prefetch = True
+worker_max_memory_per_child = 250_000  # kilobytes
+worker_deduplicate_successful_tasks = False
+task_retry_on_worker_lost = True
+task_reject_on_worker_lost = False  # it would loop on a task that runs out of memory
+
+# Every limit lies below the next one, so that nothing is delivered again while it may still run.
+task_soft_time_limit = 50 * 60
+task_time_limit = 55 * 60
+_visibility_timeout = 60 * 60
+result_expires = 2 * 60 * 60
+result_chord_expires = 2 * 60 * 60
+broker_transport_options = {
+    "visibility_timeout": _visibility_timeout,
+    "socket_connect_timeout": 3,
+    "socket_keepalive": True,
+}
+result_backend_transport_options = {"visibility_timeout": _visibility_timeout}
+visibility_timeout = _visibility_timeout
+redis_socket_connect_timeout = 3
+redis_socket_keepalive = True
+broker_connection_retry_on_startup = True
+broker_connection_max_retries = None
+
+worker_soft_shutdown_timeout = 10
+worker_enable_soft_shutdown_on_idle = False
+worker_hijack_root_logger = False
+worker_send_task_events = task_send_sent_event = True
+worker_cancel_long_running_tasks_on_connection_loss = False
+task_track_started = True
+task_allow_error_cb_on_chord_header = False
+
+beat_schedule_filename = str(_settings.home / "celerybeat-schedule")
+beat_enable_remote_control = True
+beat_schedule = {
+    "sweep": {"task": "smartcrm.sweep", "schedule": timedelta(seconds=5), "options": {"expires": 5}},
+    "nightly": {
+        "task": "smartcrm.nightly",
+        "schedule": crontab(hour=_settings.business_day_start.hour, minute=_settings.business_day_start.minute),
+    },
+}

@@ -1,0 +1,124 @@
+"""What the `smartcrm` command draws on a terminal: tables of results and runs, and the progress of runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+from uuid import UUID
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from store.results import RankedDaypart
+from store.runs import FINISHED, RunState
+
+MINUTE = 60_000_000
+WIDTH_WITHOUT_TERMINAL = 118
+
+out = Console(highlight=False)
+if not out.is_terminal:
+    out = Console(highlight=False, width=WIDTH_WITHOUT_TERMINAL)
+
+
+def show_summary(rows: Sequence[Any]) -> None:
+    """The segments, largest first, with what they are worth."""
+    table = Table(title="Customer segments", title_justify="left", caption_justify="left")
+    table.add_column("Segment")
+    for name in ("Customers", "Share", "", "Revenue share", "Median recency", "Median frequency", "Median monetary"):
+        table.add_column(name, justify="left" if name == "" else "right")
+    widest = max((row.share for row in rows), default=1)
+    for row in rows:
+        table.add_row(
+            row.segment,
+            f"{row.customers:,}",
+            f"{row.share:.1%}",
+            f"[green]{'▇' * round(12 * row.share / widest)}[/]",
+            "-" if row.revenue_share is None else f"{row.revenue_share:.1%}",
+            f"{row.median_recency_days:,.0f} days",
+            f"{row.median_frequency:,.0f}",
+            f"{row.median_monetary:,.2f}",
+        )
+    table.caption = f"{sum(row.customers for row in rows):,} customers"
+    out.print(table)
+
+
+def show_customers(rows: Sequence[Any], more: bool) -> None:
+    """Customers with their values and scores."""
+    table = Table("Customer", "Recency", "Frequency", "Monetary", "R-F-M", "Segment")
+    for row in rows:
+        table.add_row(
+            row.mobile_id,
+            f"{row.recency_days} days",
+            f"{row.frequency:,}",
+            f"{row.monetary:,.2f}",
+            row.rfm_score,
+            row.segment,
+        )
+    table.caption = "more with --export FILE" if more else None
+    out.print(table)
+
+
+def show_menu(dayparts: Sequence[RankedDaypart], top: int) -> None:
+    """The best items of each daypart, best first, with the share of orders that had them."""
+    table = Table(title="Menu by time of day", title_justify="left", show_lines=True)
+    table.add_column("Daypart", no_wrap=True)
+    for rank in range(1, top + 1):
+        table.add_column(f"{rank}.")
+    for daypart in dayparts:
+        cells = [
+            f"{item.menu_item_name or f'item {item.menu_item_id}'} [dim]{item.share:.1%}[/]" for item in daypart.items
+        ]
+        cells = cells[:top] or ["[dim]no orders[/]"]
+        table.add_row(f"[bold]{daypart.label}[/]\n{_hours(daypart)}", *cells, *[""] * (top - len(cells)))
+    out.print(table)
+
+
+def _hours(daypart: RankedDaypart) -> str:
+    start, until = daypart.windows[0][0], daypart.windows[-1][1] - MINUTE
+    return f"{_clock(start)}-{_clock(until)}"
+
+
+def _clock(microseconds: int) -> str:
+    minutes = microseconds // MINUTE
+    return f"{minutes // 60:02}:{minutes % 60:02}"
+
+
+def show_runs(states: Sequence[RunState]) -> None:
+    """Runs, newest first."""
+    table = Table("Run", "Kind", "Mode", "Status", "Progress", "Requested", "Took", "Error")
+    for state in states:
+        run = state.run
+        took = (run.finished_at - run.started_at).total_seconds() if run.finished_at and run.started_at else None
+        table.add_row(
+            str(run.run_id),
+            run.kind,
+            run.mode,
+            run.status,
+            f"{state.progress:.0%}",
+            f"{run.requested_at:%Y-%m-%d %H:%M:%S%z}",
+            "" if took is None else f"{took:.1f} s",
+            run.error or "",
+        )
+    out.print(table)
+
+
+def follow(read: Callable[[], Sequence[RunState]], tick: Callable[[], None]) -> Sequence[RunState]:
+    """Draw the runs' progress until all are finished; `tick` is called between looks and may raise."""
+    bars: dict[UUID, Any] = {}
+    columns = (TextColumn("{task.description:<6}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
+    with Progress(*columns, TimeElapsedColumn(), console=out) as progress:
+        while True:
+            states = read()
+            for state in states:
+                run = state.run
+                if run.run_id not in bars:
+                    bars[run.run_id] = progress.add_task(run.kind, total=1.0)
+                progress.update(bars[run.run_id], completed=state.progress)
+                if run.status in FINISHED:
+                    progress.stop_task(bars[run.run_id])
+            if all(state.run.status in FINISHED for state in states):
+                return states
+            tick()
+            time.sleep(0.1)

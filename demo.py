@@ -1,0 +1,56 @@
+"""`smartcrm demo`: the whole system on generated orders, driven through its own signed webhook."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import urllib.request
+import uuid
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from standardwebhooks import Webhook
+from store.load import load
+
+from console import out
+from embedded import restaurant
+from settings import Settings
+from store.source import has_orders
+
+SEED = 20260101
+
+
+def prepare(settings: Settings) -> None:
+    """Fill an empty database with a generated restaurant; orders that are there already are used as they are."""
+    if has_orders(settings.source_database_url):
+        out.print("Using the orders that are in this database already.")
+        return
+    generated = restaurant.generate(seed=SEED, until=datetime.now(settings.zone))
+    with tempfile.TemporaryDirectory() as folder:
+        files = restaurant.write(generated, Path(folder))
+        loaded = load(settings.source_database_url, files, timezone=settings.timezone)
+    customers = generated.transactions["mobile_id"].nunique()
+    out.print(
+        f"A restaurant was made up: {loaded['fact_transactions']:,} orders with"
+        f" {loaded['fact_transaction_items']:,} lines over 18 months, {customers:,} known customers,"
+        f" {loaded['dim_menu_items']} items."
+    )
+
+
+def post_import(settings: Settings) -> list[dict[str, Any]]:
+    """Post a signed import as the CRM's backend would; returns the runs that the 202 names."""
+    webhook_id, now = f"demo_{uuid.uuid4().hex}", datetime.now(UTC)
+    body = json.dumps({"type": "import.completed", "timestamp": now.isoformat(), "data": {"import_id": webhook_id}})
+    headers = {
+        "Content-Type": "application/json",
+        "webhook-id": webhook_id,
+        "webhook-timestamp": str(int(now.timestamp())),
+        "webhook-signature": Webhook(settings.webhook_secrets[0]).sign(webhook_id, now, body),
+    }
+    url = f"http://127.0.0.1:{settings.port}/webhooks/imports"
+    request = urllib.request.Request(url, body.encode(), headers)  # our own server
+    with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+        out.print(f"POST /webhooks/imports, signed → {answer.status} {answer.headers['Location']}")
+        runs: list[dict[str, Any]] = json.load(answer)["runs"]
+    return runs

@@ -1,0 +1,89 @@
+"""The system's own programs as `smartcrm up` runs them: webhook, worker, beat and Flower."""
+
+from __future__ import annotations
+
+import socket
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from embedded.group import ProcessGroup
+from errors import EmbeddedError
+from settings import Settings
+
+HOST = "127.0.0.1"
+
+
+def choose_port(name: str, wanted: int) -> int:
+    """The wanted port, or for 0 one that is free now.
+
+    Raises
+    ------
+    EmbeddedError
+        When something listens on the wanted one already.
+    """
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, wanted))
+        except OSError:
+            raise EmbeddedError(
+                f"{name} {wanted} is in use by another program; set {name} to another, or to 0 for any."
+            ) from None
+        return int(probe.getsockname()[1])
+
+
+def start(group: ProcessGroup, settings: Settings, env: Mapping[str, str], log: Path | None = None) -> None:
+    """Start the four programs; `settings` and `env` name the ports chosen."""
+    celery = [sys.executable, "-m", "celery", "-A", "worker.app"]
+    gunicorn = [sys.executable, "-m", "gunicorn", "--bind", f"{HOST}:{settings.port}", "--worker-class", "gthread"]
+    gunicorn += ["--workers", "2", "--threads", "8", "--no-control-socket", "webhook.app:create_app()"]
+    worker = [*celery, "worker", "--queues", "control,compute", "--hostname", "worker@%h", "--loglevel", "INFO"]
+    flower = [*celery, "flower", f"--address={HOST}", f"--port={settings.flower_port}"]
+    flower += ["--read_only=True", "--max_tasks=5000"]
+    group.start("webhook", gunicorn, env, log)
+    # Celery's soft shutdown: what runs may finish, what can't is given back.
+    group.start("worker", worker, {**env, "REMAP_SIGTERM": "SIGQUIT"}, log)
+    group.start("beat", [*celery, "beat", "--loglevel", "INFO"], env, log)
+    group.start("flower", flower, {**env, "FLOWER_BASIC_AUTH": f"smartcrm:{settings.flower_password}"}, log)
+
+
+def answers(url: str) -> bool:
+    """Whether something answers at the URL, be it a refusal."""
+    with suppress(OSError):
+        urllib.request.urlopen(url, timeout=1).close()  # noqa: S310  # our own http:// URLs
+        return True
+    return False
+
+
+def refuses_politely(url: str) -> bool:
+    """Whether the URL asks who we are, as Flower does once it is up."""
+    try:
+        urllib.request.urlopen(url, timeout=1).close()  # noqa: S310  # our own http:// URLs
+    except urllib.error.HTTPError as refusal:
+        return refusal.code == 401
+    except OSError:
+        return False
+    return True
+
+
+def wait_until_ready(group: ProcessGroup, probes: Mapping[str, Callable[[], bool]], seconds: float = 60) -> None:
+    """Return once every probe has succeeded.
+
+    Raises
+    ------
+    EmbeddedError
+        Naming the programs that did not answer in time.
+    """
+    waiting = dict(probes)
+    deadline = time.monotonic() + seconds
+    while waiting:
+        waiting = {name: probe for name, probe in waiting.items() if not probe()}
+        group.watch()
+        if waiting and time.monotonic() > deadline:
+            raise EmbeddedError(f"Not ready after {seconds:.0f} s: {', '.join(sorted(waiting))}; its log says why.")
+        time.sleep(0.1 if waiting else 0)

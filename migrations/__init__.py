@@ -1,0 +1,1 @@
+"""Alembic's migrations of our tables; `smartcrm migrate` runs them."""

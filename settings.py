@@ -1,0 +1,240 @@
+"""One frozen, typed Settings, read from the environment and nothing else.
+
+A wrong value is refused with the variable's name, what is wrong with it, and an example. Secrets that are
+not set are generated once and kept in `SMARTCRM_HOME/secrets.json`, readable by its owner alone.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import os
+import re
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import time
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import urlsplit, urlunsplit
+from zoneinfo import ZoneInfo
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+from errors import SettingsError
+
+DEFAULT_HOME = ".smartcrm"
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the environment says; see the README's table for each variable's meaning."""
+
+    database_url: str = field(repr=False)
+    source_database_url: str = field(repr=False)
+    redis_url: str = field(repr=False)
+    port: int
+    flower_port: int
+    timezone: str
+    business_day_start: time
+    top_n: int
+    rfm_lookback_days: int
+    menu_lookback_days: int
+    rfm_shards: int | None
+    segment_map: Path | None
+    webhook_secrets: tuple[str, ...] = field(repr=False)
+    api_tokens: tuple[str, ...] = field(repr=False)
+    flower_password: str = field(repr=False)
+    event_urls: tuple[str, ...]
+    home: Path
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The restaurant's time zone."""
+        return ZoneInfo(self.timezone)
+
+    @property
+    def result_url(self) -> str:
+        """Celery's results: the database beside the broker's (0 and 1, 2 and 3 …), as Redis counts them."""
+        parts = urlsplit(self.redis_url)
+        number = int(parts.path.strip("/") or 0)
+        return urlunsplit(parts._replace(path=f"/{number ^ 1}"))
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] | None = None) -> Settings:
+        """Read and check every variable.
+
+        Raises
+        ------
+        SettingsError
+            Naming the first variable that is wrong, its fault and an example.
+        """
+        env = os.environ if env is None else env
+        home = home_from(env)
+        database_url = _read(env, "DATABASE_URL", None, _database_url, "postgresql://crm:secret@db:5432/crm")
+        kept = _kept_secrets(home, env)
+        return cls(
+            database_url=database_url,
+            source_database_url=_read(
+                env, "SOURCE_DATABASE_URL", database_url, _database_url, "postgresql://reader:secret@replica/crm"
+            ),
+            redis_url=_read(env, "REDIS_URL", None, _redis_url, "redis://:secret@redis:6379/0"),
+            port=_read(env, "PORT", "8000", _whole(0, 65535), "8000"),
+            flower_port=_read(env, "FLOWER_PORT", "5555", _whole(0, 65535), "5555"),
+            timezone=_read(env, "TIMEZONE", "UTC", _timezone, "Europe/London"),
+            business_day_start=_read(env, "BUSINESS_DAY_START", "04:00", _time_of_day, "04:00"),
+            top_n=_read(env, "TOP_N", "10", _whole(1, 1_000_000), "10"),
+            rfm_lookback_days=_read(env, "RFM_LOOKBACK_DAYS", "0", _whole(0, 1_000_000), "365"),
+            menu_lookback_days=_read(env, "MENU_LOOKBACK_DAYS", "0", _whole(0, 1_000_000), "90"),
+            rfm_shards=_read(env, "RFM_SHARDS", "", _optional(_whole(1, 1024)), "8"),
+            segment_map=_read(env, "SEGMENT_MAP", "", _optional(_readable_file), "/etc/smartcrm/segments.toml"),
+            webhook_secrets=_read(
+                env, "WEBHOOK_SECRETS", kept["WEBHOOK_SECRETS"], _webhook_secrets, "whsec_ and 24 to 64 bytes in base64"
+            ),
+            api_tokens=_read(env, "API_TOKENS", kept["API_TOKENS"], _words(8), "two-tokens-of-8 or-more-characters"),
+            flower_password=_read(env, "FLOWER_PASSWORD", kept["FLOWER_PASSWORD"], _password, "a-long-password"),
+            event_urls=_read(env, "EVENT_URLS", "", _event_urls, "https://crm.example/hooks/analytics"),
+            home=home,
+        )
+
+
+def home_from(env: Mapping[str, str]) -> Path:
+    """`SMARTCRM_HOME` as an absolute path; it need not exist yet."""
+    return Path(env.get("SMARTCRM_HOME") or DEFAULT_HOME).expanduser().absolute()
+
+
+def _read(env: Mapping[str, str], name: str, default: str | None, parse: Callable[[str], T], example: str) -> T:
+    value = env.get(name, "").strip() or default
+    if value is None:
+        raise SettingsError(f"{name} is not set; set it to something like {example}.")
+    try:
+        return parse(value)
+    except ValueError as fault:
+        raise SettingsError(f"{name} {fault}; an example that works: {example}.") from None
+
+
+def _whole(low: int, high: int) -> Callable[[str], int]:
+    def parse(value: str) -> int:
+        if not re.fullmatch(r"[+-]?\d{1,9}", value, re.ASCII):
+            raise ValueError(f"is {value!r}, which is not a whole number")
+        if not low <= int(value) <= high:
+            raise ValueError(f"is {value}, which is not between {low} and {high}")
+        return int(value)
+
+    return parse
+
+
+def _optional(parse: Callable[[str], T]) -> Callable[[str], T | None]:
+    return lambda value: parse(value) if value else None
+
+
+def _timezone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (KeyError, ValueError, OSError):
+        raise ValueError(f"is {value!r}, which is not a known time zone") from None
+    return value
+
+
+def _time_of_day(value: str) -> time:
+    if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", value, re.ASCII):
+        raise ValueError(f"is {value!r}, which is not a time of day as HH:MM")
+    return time.fromisoformat(value)
+
+
+def _database_url(value: str) -> str:
+    # The value itself is never repeated: it may hold a password.
+    if not value.startswith(("postgresql://", "postgres://")):
+        raise ValueError("does not begin with postgresql://")
+    try:
+        conninfo_to_dict(value)
+    except psycopg.ProgrammingError:
+        raise ValueError("is not a URL that libpq understands") from None
+    return value
+
+
+def _redis_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("redis", "rediss") or not parts.hostname:
+        raise ValueError("is not a URL that begins with redis:// or rediss:// and names a host")
+    if not re.fullmatch(r"/?\d{0,4}", parts.path, re.ASCII):
+        raise ValueError("does not end in a database number")
+    parts.port  # noqa: B018  # raises ValueError by itself when it is no port
+    return value
+
+
+def _readable_file(value: str) -> Path:
+    path = Path(value).expanduser()
+    if not path.is_file() or not os.access(path, os.R_OK):
+        raise ValueError(f"is {value!r}, which is not a readable file")
+    return path
+
+
+def _words(least: int) -> Callable[[str], tuple[str, ...]]:
+    def parse(value: str) -> tuple[str, ...]:
+        words = tuple(value.split())
+        if any(len(word) < least for word in words):
+            raise ValueError(f"holds a value shorter than {least} characters")
+        return words
+
+    return parse
+
+
+def _webhook_secrets(value: str) -> tuple[str, ...]:
+    for secret in value.split():
+        key = secret.removeprefix("whsec_")
+        try:
+            size = len(base64.b64decode(key + "=" * (-len(key) % 4), validate=True))
+        except binascii.Error:
+            size = 0
+        if key == secret or not 16 <= size <= 128:
+            raise ValueError("holds a secret that is not whsec_ followed by base64")
+    return tuple(value.split())
+
+
+def _password(value: str) -> str:
+    if len(value) < 8 or not value.isprintable():
+        raise ValueError("is shorter than 8 characters or holds characters that can't be typed")
+    return value
+
+
+def _event_urls(value: str) -> tuple[str, ...]:
+    for url in value.split():
+        if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
+            raise ValueError("holds something that is not an http:// or https:// URL")
+    return tuple(value.split())
+
+
+def _kept_secrets(home: Path, env: Mapping[str, str]) -> dict[str, str]:
+    """The generated secrets of this home, made on first use, where the environment does not hold them all."""
+    names = ("WEBHOOK_SECRETS", "API_TOKENS", "FLOWER_PASSWORD")
+    if all(env.get(name, "").strip() for name in names):
+        return dict.fromkeys(names, "")
+    path = home / "secrets.json"
+    try:
+        if not path.exists():
+            _write_secrets(path)
+        return {str(name): str(value) for name, value in json.loads(path.read_text()).items()}
+    except (OSError, ValueError) as fault:
+        raise SettingsError(f"SMARTCRM_HOME: the secrets in {path} can't be read or made: {fault}.") from None
+
+
+def _write_secrets(path: Path) -> None:
+    fresh = {
+        "WEBHOOK_SECRETS": "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode(),
+        "API_TOKENS": secrets.token_urlsafe(32),
+        "FLOWER_PASSWORD": secrets.token_urlsafe(24),
+    }
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    draft = path.with_name(f".secrets.{os.getpid()}.{secrets.token_hex(4)}")
+    draft.touch(mode=0o600)
+    draft.write_text(json.dumps(fresh, indent=1))
+    try:
+        path.hardlink_to(draft)  # whole or not at all, and the first of several starters wins
+    except FileExistsError:
+        pass
+    finally:
+        draft.unlink()

@@ -1,0 +1,1 @@
+"""PostgreSQL: our tables, the CRM's orders, runs and what they publish."""

@@ -1,0 +1,69 @@
+"""One engine per process and one session helper; every transaction on our database goes through here."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from sqlalchemy import Engine, create_engine
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.orm import Session
+
+from errors import UnavailableError
+
+# A server that restarts, a deadlock, a full disk: nothing was done, and the same call may succeed in a while.
+TRANSIENT = (OperationalError, InterfaceError, psycopg.OperationalError, psycopg.InterfaceError, UnavailableError)
+
+
+def engine(url: str) -> Engine:
+    """This process's engine for a libpq URL; psycopg parses it, so every form that libpq knows is good."""
+    return _engine(url, os.getpid())
+
+
+@lru_cache(maxsize=8)
+def _engine(url: str, _process: int) -> Engine:
+    # Keyed by process: a forked child makes its own and leaves the connections it inherited to its parent.
+    def connect() -> psycopg.Connection:
+        return psycopg.connect(url, connect_timeout=5, application_name="smartcrm")
+
+    return create_engine(
+        "postgresql+psycopg://", creator=connect, pool_pre_ping=True, pool_size=4, max_overflow=12, pool_timeout=10
+    )
+
+
+@contextmanager
+def transaction(url: str) -> Iterator[Session]:
+    """A session in one transaction: committed at the end, rolled back by an exception."""
+    with Session(engine(url), expire_on_commit=False) as session, session.begin():
+        yield session
+
+
+def driver(session: Session) -> psycopg.Connection[tuple[Any, ...]]:
+    """The session's psycopg connection, in the session's transaction: for COPY and composed SQL."""
+    return session.connection().connection.driver_connection  # type: ignore[return-value]
+
+
+def scalar(connection: psycopg.Connection[Any], query: sql.Composable | str, *parameters: object) -> Any:
+    """The first column of the first row, or None."""
+    row = connection.execute(query, parameters or None).fetchone()  # type: ignore[arg-type]
+    return None if row is None else row[0]
+
+
+def check(url: str, name: str) -> None:
+    """Connect once.
+
+    Raises
+    ------
+    UnavailableError
+        With the setting's name and the server's reason, and never the URL, which may hold a password.
+    """
+    try:
+        psycopg.connect(url, connect_timeout=5).close()
+    except psycopg.OperationalError as fault:
+        reason = str(fault).strip().splitlines()[-1].strip()
+        raise UnavailableError(f"{name}: PostgreSQL can't be reached: {reason}.") from None

@@ -1,0 +1,198 @@
+"""RFM in bulk: one row per customer from the CRM's orders, exact order statistics, and scored results.
+
+The rows stay in PostgreSQL: a shard is aggregated where the orders are (or piped over by COPY where the CRM's
+database is another server) into a staging table of its own, and scored from there into its own piece of the
+results. The SQL is raw since it is built from the source's column types and runs over millions of rows.
+
+    fact_transactions ─► rfm_staging_g<run>_s<shard> ─► rfm_results_g<run>_s<shard>   (attached by publishing)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from psycopg import sql
+from sqlalchemy.orm import Session
+
+from store import source
+from store.bulk import insert_from_source, tune
+from store.database import driver
+from store.models import Part, Run
+from store.window import Plan, business_date, in_window, key_range, local_time
+
+
+def staging(run: Run, shard: int) -> sql.Identifier:
+    """The unlogged table of a shard's customers."""
+    return sql.Identifier(f"rfm_staging_g{run.generation}_s{shard}")
+
+
+def piece(run: Run, shard: int) -> sql.Identifier:
+    """The shard's piece of the run's results."""
+    return sql.Identifier(f"rfm_results_g{run.generation}_s{shard}")
+
+
+def aggregate_query(plan: Plan, part: Part) -> sql.Composed:
+    """Each customer's recency, frequency and cents in one shard, with the rows used and skipped.
+
+    One pass over the shard's rows. A customer without a purchase has frequency 0 and no recency.
+    """
+    amount_type = plan["columns"]["fact_transactions"]["total_amount"]
+    amount = source.exact(sql.Identifier("total_amount"), amount_type)
+    if not source.has_cents_only(amount_type):
+        amount = sql.SQL("round({}, 2)").format(amount)
+    last_purchase = sql.SQL("max(created_at) FILTER (WHERE usable AND amount >= 0.01)")
+    return sql.SQL(
+        "SELECT mobile_id, {as_of_date}::date - {last_date} AS recency_days,"
+        " count(*) FILTER (WHERE usable AND amount >= 0.01)::int AS frequency,"
+        " (100 * sum(amount) FILTER (WHERE usable))::bigint AS cents,"
+        " count(*) FILTER (WHERE usable) AS used, count(*) FILTER (WHERE usable IS NOT TRUE) AS skipped"
+        " FROM (SELECT mobile_id, created_at, amount,"
+        " amount < 'Infinity' AND amount > '-Infinity' AND isfinite(created_at) AS usable"
+        " FROM (SELECT mobile_id, created_at, {amount} AS amount FROM fact_transactions"
+        " WHERE {range} AND mobile_id <> ''"
+        " AND ({window} IS NOT FALSE OR NOT isfinite(created_at))) AS read_rows) AS told_rows"
+        " GROUP BY mobile_id"
+    ).format(
+        as_of_date=sql.Literal(plan["business_date"]),
+        last_date=business_date(local_time(last_purchase, plan), plan),
+        amount=amount,
+        range=key_range(sql.Identifier("mobile_id"), part, "text"),
+        window=in_window(plan),
+    )
+
+
+def aggregate(session: Session, source_url: str, run: Run, part: Part) -> dict[str, int]:
+    """Fill the shard's staging table and return its counts: customers, transactions, skipped."""
+    assert run.plan is not None
+    connection = driver(session)
+    table = staging(run, part.part)
+    connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(table))
+    connection.execute(
+        sql.SQL(
+            "CREATE UNLOGGED TABLE {} (mobile_id text, recency_days int, frequency int, cents bigint,"
+            " used bigint, skipped bigint)"
+        ).format(table)
+    )
+    insert_from_source(session, source_url, run.plan, aggregate_query(run.plan, part), table)
+    row = connection.execute(
+        sql.SQL(
+            "SELECT count(*) FILTER (WHERE frequency > 0), coalesce(sum(used), 0)::bigint,"
+            " coalesce(sum(skipped), 0)::bigint FROM {}"
+        ).format(table)
+    ).fetchone()
+    assert row is not None
+    return {"customers": row[0], "transactions": row[1], "skipped_transactions": row[2]}
+
+
+def _customers(run: Run, shards: Sequence[int]) -> sql.Composed:
+    return sql.SQL(" UNION ALL ").join(
+        sql.SQL("SELECT {shard} AS shard, recency_days, frequency, cents FROM {table} WHERE frequency > 0").format(
+            shard=sql.Literal(shard), table=staging(run, shard)
+        )
+        for shard in shards
+    )
+
+
+def lost_shards(session: Session, run: Run, customers: Mapping[int, int]) -> list[int]:
+    """The shards whose staging table no longer holds the customers that its part counted.
+
+    Staging is unlogged, for its speed; a crash of PostgreSQL empties it, and this is how we know.
+    """
+    found = dict.fromkeys(customers, 0)
+    query = sql.SQL("SELECT shard, count(*) FROM ({}) AS c GROUP BY shard").format(_customers(run, list(customers)))
+    found.update(driver(session).execute(query).fetchall())
+    return [shard for shard, count in customers.items() if found[shard] != count]
+
+
+def order_statistics(
+    session: Session, run: Run, shards: Sequence[int], count: int, ranks: Sequence[int], measures: Sequence[str]
+) -> dict[str, list[int]]:
+    """The values at these ranks (0-based) of each measure, over all shards' customers.
+
+    `percentile_disc` at (rank + 1/2)/count picks exactly the value of that rank.
+    """
+    fractions = sql.Literal([(rank + 0.5) / count for rank in ranks])
+    picks = sql.SQL(", ").join(
+        sql.SQL("percentile_disc({}::float8[]) WITHIN GROUP (ORDER BY {})").format(fractions, sql.Identifier(measure))
+        for measure in measures
+    )
+    tune(driver(session))
+    query = sql.SQL("SELECT {} FROM ({}) AS customers").format(picks, _customers(run, shards))
+    row = driver(session).execute(query).fetchone()
+    assert row is not None
+    return dict(zip(measures, row, strict=True))
+
+
+def score(session: Session, run: Run, part: Part, expressions: Mapping[str, str], segments: Sequence[str]) -> int:
+    """Build the shard's piece of the results: rows first, then their key. Returns the number of customers.
+
+    `expressions` are the SQL scores of recency, frequency and cents; `segments` the names of the 125 codes
+    in order.
+    """
+    connection = driver(session)
+    table = piece(run, part.part)
+    tune(connection)
+    connection.execute(sql.SQL("DELETE FROM {}").format(table))  # of an earlier reading that a crash undid
+    inserted = connection.execute(
+        sql.SQL(
+            "INSERT INTO {table} (generation, shard, mobile_id, recency_days, frequency, monetary,"
+            " r_score, f_score, m_score, rfm_score, segment, run_id, computed_at)"
+            " SELECT {generation}, {shard}, mobile_id, recency_days, frequency, cents / 100.0, r, f, m,"
+            " (100 * r + 10 * f + m)::text, ({segments}::text[])[25 * r + 5 * f + m - 30], {run_id}, {now}"
+            " FROM (SELECT *, {r} AS r, {f} AS f, {m} AS m FROM {staging} WHERE frequency > 0 OFFSET 0) AS scored"
+        ).format(
+            table=table,
+            generation=sql.Literal(run.generation),
+            shard=sql.Literal(part.part),
+            segments=sql.Literal(list(segments)),
+            run_id=sql.Literal(run.run_id),
+            now=sql.Literal(run.started_at),
+            r=sql.SQL(expressions["recency_days"]),
+            f=sql.SQL(expressions["frequency"]),
+            m=sql.SQL(expressions["cents"]),
+            staging=staging(run, part.part),
+        )
+    ).rowcount
+    key = sql.Identifier(f"rfm_results_g{run.generation}_s{part.part}_key")
+    connection.execute(sql.SQL("CREATE UNIQUE INDEX IF NOT EXISTS {} ON {} (mobile_id)").format(key, table))
+    return inserted
+
+
+def create_generation(session: Session, run: Run, shards: Sequence[int]) -> None:
+    """Make the run's generation of `rfm_results`: empty pieces, unseen since nothing names it yet.
+
+    It is attached when the run starts and not when it is published: a statement that was planned before the
+    ATTACH knows nothing of the new pieces, and would find none of the rows if it then saw the new name.
+    ATTACH takes no lock that a reader minds.
+    """
+    connection = driver(session)
+    generation = sql.Identifier(f"rfm_results_g{run.generation}")
+    connection.execute(sql.SQL("CREATE TABLE {} (LIKE rfm_results) PARTITION BY LIST (shard)").format(generation))
+    for shard in shards:
+        connection.execute(
+            sql.SQL("CREATE TABLE {} PARTITION OF {} FOR VALUES IN ({})").format(
+                piece(run, shard), generation, sql.Literal(shard)
+            )
+        )
+    connection.execute(
+        sql.SQL("ALTER TABLE rfm_results ATTACH PARTITION {} FOR VALUES IN ({})").format(
+            generation, sql.Literal(run.generation)
+        )
+    )
+
+
+def older_statements(session: Session, since: datetime) -> int:
+    """How many statements that began before `since` still read `rfm_results`; one we may not see counts."""
+    row = (
+        driver(session)
+        .execute(
+            "SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid)"
+            " WHERE relation = 'rfm_results'::regclass AND granted AND pid <> pg_backend_pid()"
+            " AND coalesce(state, 'active') = 'active' AND coalesce(query_start, '-infinity') < %s",
+            [since],
+        )
+        .fetchone()
+    )
+    assert row is not None
+    return int(row[0])

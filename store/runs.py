@@ -1,0 +1,232 @@
+"""Runs: asking for them, seeing them, and the few steps that a run can take.
+
+    pending ──► running ──► succeeded
+       │           ├──────► failed
+       └───────────┴──────► cancelled
+
+Every step happens under the run's row lock. One run of a kind works at a time; requests that come meanwhile
+share the one that waits (a partial unique index holds both).
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, func, select, text, update
+from sqlalchemy.dialects.postgresql import TIMESTAMP
+from sqlalchemy.orm import Session
+
+from errors import RequestError
+from store.models import ACTIVE, KINDS, Delivery, Part, Run
+
+FINISHED = ("succeeded", "failed", "cancelled")
+
+
+@dataclass(frozen=True)
+class RunState:
+    """A run as it can be shown: its row, and progress 0-1 derived from its parts."""
+
+    run: Run
+    parts: int
+    parts_done: int
+
+    @property
+    def progress(self) -> float:
+        """Parts done ÷ parts planned; short of 1 until the run has succeeded."""
+        if self.run.status == "succeeded":
+            return 1.0
+        return round(0.99 * self.parts_done / self.parts, 4) if self.parts else 0.0
+
+
+def request(session: Session, kinds: Sequence[str], *, mode: str = "full", as_of: datetime | None = None) -> list[Run]:
+    """Ask for one run of each kind, or join the one that already waits and has read nothing yet."""
+    unknown = [kind for kind in kinds if kind not in KINDS]
+    if unknown or not kinds:
+        raise RequestError(f"Unknown kind {', '.join(unknown) or '(none)'}; there are rfm and menu.")
+    return [_request(session, kind, mode, as_of) for kind in dict.fromkeys(kinds)]
+
+
+def _request(session: Session, kind: str, mode: str, as_of: datetime | None) -> Run:
+    session.execute(text("SELECT pg_advisory_xact_lock(hashtext('smartcrm.request.' || :kind))"), {"kind": kind})
+    if as_of is None:
+        waiting = session.scalars(
+            select(Run).where(Run.kind == kind, Run.status == "pending", ~Run.as_of_given).with_for_update()
+        ).first()
+        if waiting is not None:
+            waiting.mode = "full" if mode == "full" else waiting.mode
+            return waiting
+    run = Run(kind=kind, mode=mode, as_of=as_of, as_of_given=as_of is not None)
+    session.add(run)
+    session.flush()
+    return run
+
+
+def deliver(session: Session, delivery_id: str, body: dict[str, Any], kinds: Sequence[str], mode: str) -> list[Run]:
+    """Ask for runs under a name: the first call asks, every later one with that name answers the same runs."""
+    session.execute(text("SELECT pg_advisory_xact_lock(hashtext('smartcrm.delivery.' || :id))"), {"id": delivery_id})
+    delivery = session.get(Delivery, delivery_id)
+    if delivery is None:
+        runs = request(session, kinds, mode=mode)
+        session.add(Delivery(delivery_id=delivery_id, body=body, run_ids=[run.run_id for run in runs]))
+        return runs
+    found = {run.run_id: run for run in session.scalars(select(Run).where(Run.run_id.in_(delivery.run_ids)))}
+    return [found[run_id] for run_id in delivery.run_ids if run_id in found]
+
+
+def get(session: Session, run_id: uuid.UUID) -> RunState | None:
+    """One run's state, or None."""
+    return next(iter(_states(session, [Run.run_id == run_id], 1)), None)
+
+
+def newest(
+    session: Session,
+    *,
+    kind: str | None = None,
+    status: str | None = None,
+    delivery_id: str | None = None,
+    limit: int = 50,
+) -> list[RunState]:
+    """The newest runs that match, newest first."""
+    wanted: list[ColumnElement[bool]] = []
+    if kind is not None:
+        wanted.append(Run.kind == kind)
+    if status is not None:
+        wanted.append(Run.status == status)
+    if delivery_id is not None:
+        of_delivery = select(func.unnest(Delivery.run_ids)).where(Delivery.delivery_id == delivery_id)
+        wanted.append(Run.run_id.in_(of_delivery))
+    return _states(session, wanted, limit)
+
+
+def _states(session: Session, wanted: Sequence[ColumnElement[bool]], limit: int) -> list[RunState]:
+    parts = (
+        select(func.count().label("planned"), func.count(Part.done_at).label("done"))
+        .where(Part.run_id == Run.run_id)
+        .lateral()
+    )
+    query = (
+        select(Run, parts.c.planned, parts.c.done)
+        .join(parts, text("true"))
+        .where(*wanted)
+        .order_by(Run.requested_at.desc(), Run.generation.desc())
+        .limit(limit)
+    )
+    return [RunState(run, planned, done) for run, planned, done in session.execute(query)]
+
+
+def unfinished(session: Session) -> list[uuid.UUID]:
+    """Every run that waits or works, oldest first."""
+    return list(session.scalars(select(Run.run_id).where(Run.status.in_(ACTIVE)).order_by(Run.generation)))
+
+
+def lock(session: Session, run_id: uuid.UUID) -> Run | None:
+    """The run, locked until the transaction ends; None when there is no such run."""
+    return session.scalars(select(Run).where(Run.run_id == run_id).with_for_update()).first()
+
+
+def is_next(session: Session, run: Run) -> bool:
+    """Whether a waiting run may start: none of its kind works, and none has waited longer.
+
+    Takes the kind's start lock, so that two waiting runs can't both see an empty road.
+    """
+    session.execute(text("SELECT pg_advisory_xact_lock(hashtext('smartcrm.start.' || :kind))"), {"kind": run.kind})
+    ahead = select(Run.run_id).where(
+        Run.kind == run.kind,
+        Run.run_id != run.run_id,
+        (Run.status == "running") | ((Run.status == "pending") & (Run.generation < run.generation)),
+    )
+    return session.scalars(ahead.limit(1)).first() is None
+
+
+def start(session: Session, run: Run, plan: dict[str, Any], parts: Sequence[Part], as_of: datetime) -> None:
+    """Write the plan and its parts down: from here on the run depends on nothing else."""
+    run.status, run.plan, run.as_of, run.counts = "running", plan, as_of, {}
+    run.started_at = now(session)
+    session.flush()
+    session.add_all(parts)
+    session.flush()
+
+
+def finish(session: Session, run: Run, status: str, *, error_code: str | None = None, error: str | None = None) -> None:
+    """The run's last step, with the reason where it failed."""
+    run.status, run.error_code, run.error = status, error_code, error
+    run.finished_at = now(session)
+    session.flush()
+
+
+def cancel(session: Session, run_id: uuid.UUID) -> None:
+    """Cancel a run that is not finished; what is published stays.
+
+    Raises
+    ------
+    RequestError
+        When there is no such run, or it has finished.
+    """
+    run = lock(session, run_id)
+    if run is None:
+        raise RequestError(f"There is no run {run_id}.", code="run_not_found")
+    if run.status in FINISHED:
+        raise RequestError(f"The run {run_id} has {run.status} already.", code="run_finished")
+    finish(session, run, "cancelled")
+
+
+def waiting(session: Session, kind: str) -> uuid.UUID | None:
+    """The run of this kind that has waited longest."""
+    return session.scalars(
+        select(Run.run_id).where(Run.kind == kind, Run.status == "pending").order_by(Run.generation).limit(1)
+    ).first()
+
+
+def now(session: Session) -> datetime:
+    """The database's clock: the one clock that all hosts share."""
+    return session.scalars(select(func.clock_timestamp(type_=TIMESTAMP(timezone=True)))).one()
+
+
+def missing(session: Session, run: Run, stage: str, *, idle: bool = False) -> list[Part]:
+    """The stage's parts that are not done; with `idle` only those that nobody works on now, locked."""
+    query = select(Part).where(Part.run_id == run.run_id, Part.stage == stage, Part.done_at.is_(None))
+    if idle:
+        query = query.with_for_update(skip_locked=True)
+    return list(session.scalars(query.order_by(Part.part)))
+
+
+def reopen(session: Session, run: Run, shards: Sequence[int]) -> None:
+    """Take back these shards' aggregates, and all scores, since what they stored is gone."""
+    lost = (Part.run_id == run.run_id) & ((Part.stage == "score") | Part.part.in_(shards))
+    session.execute(update(Part).where(lost).values(done_at=None, sent_at=None))
+    run.counts = {}
+    session.flush()
+
+
+def first_fault(session: Session, run: Run) -> Part | None:
+    """The run's first part that failed for good."""
+    query = select(Part).where(Part.run_id == run.run_id, Part.error_code.is_not(None))
+    return session.scalars(query.order_by(Part.stage, Part.part).limit(1)).first()
+
+
+def parts(session: Session, run: Run, stage: str) -> list[Part]:
+    """All parts of a stage, in order."""
+    return list(session.scalars(select(Part).where(Part.run_id == run.run_id, Part.stage == stage).order_by(Part.part)))
+
+
+def mark_failed(session: Session, run_id: uuid.UUID, stage: str, part: int, code: str, message: str) -> None:
+    """Note that a part can't be done, and why; `advance` fails the run with it."""
+    session.execute(
+        update(Part)
+        .where(Part.run_id == run_id, Part.stage == stage, Part.part == part, Part.done_at.is_(None))
+        .values(error_code=code, error=message)
+    )
+
+
+def first_done(session: Session, run: Run) -> datetime:
+    """When the run's first part was done: a time at which its start was surely committed."""
+    return session.scalars(select(func.min(Part.done_at)).where(Part.run_id == run.run_id)).one() or now(session)
+
+
+def part_counts(session: Session, run: Run, stage: str, number: int) -> dict[str, int]:
+    """What a done part counted."""
+    return session.get_one(Part, (run.run_id, stage, number)).counts or {}

@@ -1,0 +1,215 @@
+"""The CRM's four tables: what they look like, how large they are, and how they divide into key ranges.
+
+Everything is read over `SOURCE_DATABASE_URL`; nothing is ever written there. The tables may be views, their
+amounts numeric, float or integer; what differs is settled here once per run and kept in the run's plan.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from errors import SourceError, UnavailableError
+from store.database import scalar
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+INTEGERS = frozenset({"smallint", "integer", "bigint"})
+FLOATS = frozenset({"real", "double precision"})
+TEXTS = frozenset({"text", "character varying"})
+AMOUNT = "amount"
+
+REQUIRED: dict[str, dict[str, frozenset[str] | str]] = {
+    "fact_transactions": {
+        "transaction_id": INTEGERS,
+        "mobile_id": TEXTS,
+        "total_amount": AMOUNT,
+        "created_at": frozenset({"timestamp with time zone"}),
+    },
+    "fact_transaction_items": {
+        "transaction_id": INTEGERS,
+        "item_id": INTEGERS,
+        "quantity": AMOUNT,
+        "price": AMOUNT,
+    },
+    "dim_menu_items": {"item_id": INTEGERS, "menu_item_name": TEXTS, "category": TEXTS},
+}
+SAMPLE_ROWS = 30_000
+
+
+@dataclass(frozen=True)
+class Daytime:
+    """A row of `dim_menu_daytimes`; times in microseconds after midnight."""
+
+    daytime_id: int
+    label: str
+    start: int
+    end: int
+
+
+@contextmanager
+def connect(url: str) -> Iterator[Connection]:
+    """A read-only connection to the CRM's database.
+
+    Raises
+    ------
+    UnavailableError
+        When it can't be reached.
+    """
+    try:
+        connection = psycopg.connect(url, connect_timeout=5, application_name="smartcrm")
+    except psycopg.OperationalError as fault:
+        reason = str(fault).strip().splitlines()[-1].strip()
+        raise UnavailableError(f"SOURCE_DATABASE_URL: PostgreSQL can't be reached: {reason}.") from None
+    connection.read_only = True
+    with connection:
+        yield connection
+
+
+def column_types(source: Connection, table: str) -> dict[str, str]:
+    """Check one of the REQUIRED tables and return its columns' types, such as `numeric(12,2)`.
+
+    Raises
+    ------
+    SourceError
+        When the table, a column or the right to read them is missing, or a column's type can't serve.
+    """
+    rows = source.execute(
+        "SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute"
+        " WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped",
+        [table],
+    ).fetchall()
+    found: dict[str, str] = dict(rows)
+    if not found:
+        raise SourceError(f"The source has no table {table}.", code="source_table_missing")
+    for column, accepted in REQUIRED[table].items():
+        if column not in found:
+            raise SourceError(f"The source table {table} has no column {column}.", code="source_column_missing")
+        name = found[column].partition("(")[0]
+        suits = name in INTEGERS | FLOATS or name == "numeric" if accepted == AMOUNT else name in accepted
+        if not suits:
+            raise SourceError(
+                f"The source column {table}.{column} has type {found[column]}, which can't be read as"
+                f" {'an amount' if accepted == AMOUNT else ' or '.join(sorted(accepted))}.",
+                code="source_column_type",
+            )
+        if not scalar(source, "SELECT has_column_privilege(%s, %s, 'SELECT')", table, column):
+            raise SourceError(f"The source column {table}.{column} may not be read by this user.", code="source_denied")
+    return found
+
+
+def exact(column: sql.Composable, type_name: str) -> sql.Composable:
+    """The column as exact numeric: a float's decimal text, which is what its owner sees, not its bits."""
+    if type_name in FLOATS:
+        return sql.SQL("({})::text::numeric").format(column)
+    return column if type_name.startswith("numeric") else sql.SQL("({})::numeric").format(column)
+
+
+def has_cents_only(type_name: str) -> bool:
+    """Whether a column of this type can't hold anything finer than a cent, so that rounding changes nothing."""
+    if type_name in INTEGERS:
+        return True
+    name, _, modifiers = type_name.rstrip(")").partition("(")
+    return name == "numeric" and modifiers != "" and 0 <= int(modifiers.split(",")[1]) <= 2
+
+
+def daytimes(source: Connection) -> list[Daytime]:
+    """The CRM's dayparts in order of their ids; empty where the table is absent or empty."""
+    if scalar(source, "SELECT to_regclass('dim_menu_daytimes')") is None:
+        return []
+    try:
+        rows = source.execute(
+            "SELECT daytime_id::int, coalesce(daytime_label::text, ''),"
+            " (extract(epoch FROM start_time::time) * 1000000)::bigint,"
+            " (extract(epoch FROM end_time::time) * 1000000)::bigint"
+            " FROM dim_menu_daytimes ORDER BY 1"
+        ).fetchall()
+    except psycopg.Error as fault:
+        reason = fault.diag.message_primary or "unreadable"
+        raise SourceError(f"The source table dim_menu_daytimes can't be read: {reason}.") from None
+    for daytime_id, label, start, end in rows:
+        if None in (daytime_id, start, end):
+            raise SourceError(f"The source table dim_menu_daytimes has an id or time missing ({daytime_id} {label!r}).")
+    return [Daytime(*row) for row in rows]
+
+
+def has_orders(url: str) -> bool:
+    """Whether there is a `fact_transactions` with a row in it."""
+    with connect(url) as source:
+        if scalar(source, "SELECT to_regclass('fact_transactions')") is None:
+            return False
+        return bool(scalar(source, "SELECT EXISTS (SELECT FROM fact_transactions)"))
+
+
+def item_names(source: Connection, item_ids: list[int]) -> dict[int, tuple[str | None, str | None]]:
+    """Name and category of each of these items that the menu knows."""
+    rows = source.execute(
+        "SELECT item_id, menu_item_name, category FROM dim_menu_items WHERE item_id = ANY(%s)", [item_ids]
+    ).fetchall()
+    return {item: (name, category) for item, name, category in rows}
+
+
+def estimated_rows(source: Connection, table: str) -> int:
+    """About how many rows the table has: PostgreSQL's own estimate, or a count where it has none."""
+    kind, estimate, pages = source.execute(
+        "SELECT relkind, reltuples::bigint, relpages FROM pg_class WHERE oid = to_regclass(%s)", [table]
+    ).fetchone() or ("v", -1, 0)
+    if kind in ("r", "m") and estimate >= 0 and pages > 0:
+        return int(estimate)
+    return int(scalar(source, sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(table))))
+
+
+def has_index(source: Connection, table: str, column: str) -> bool:
+    """Whether a range of `column` can be read without reading the rest of the table."""
+    return bool(
+        scalar(
+            source,
+            "SELECT EXISTS (SELECT FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid"
+            " AND a.attnum = i.indkey[0] WHERE i.indrelid = to_regclass(%s) AND a.attname = %s"
+            " AND i.indisvalid AND i.indpred IS NULL)",
+            table,
+            column,
+        )
+    )
+
+
+def default_ranges(rows: int, *, indexed: bool) -> int:
+    """How many key ranges to plan: 1 up to 40,000 rows, 5 at a million, 16 at ten million.
+
+    More ranges than processes, so that the last one to finish is short, and few enough that each is worth
+    its task. Without an index every range reads the whole table, so there are no more than processors.
+    """
+    wanted = max(1, math.ceil(math.sqrt(rows / 40_000)))
+    return wanted if indexed else min(wanted, os.cpu_count() or 1)
+
+
+def bounds(source: Connection, table: str, column: str, rows: int, ranges: int) -> list[str]:
+    """At most `ranges` - 1 rising values, as text, that divide the table's rows about evenly by `column`.
+
+    From a sample, in the column's own collation; equal values never straddle a bound.
+    """
+    if ranges <= 1 or rows == 0:
+        return []
+    kind = scalar(source, "SELECT relkind::text FROM pg_class WHERE oid = to_regclass(%s)", table)
+    percent = min(100.0, 100.0 * SAMPLE_ROWS / rows)
+    where = "TABLESAMPLE SYSTEM ({percent}) REPEATABLE (1) WHERE {column} IS NOT NULL"
+    if kind not in ("r", "m", "p"):
+        where = "WHERE {column} IS NOT NULL AND random() * 100 <= {percent}"
+    fractions = [number / ranges for number in range(1, ranges)]
+    query = sql.SQL(
+        "SELECT percentile_disc({fractions}::float8[]) WITHIN GROUP (ORDER BY {column})::text[] FROM {table} " + where  # noqa: S608  # both forms stand above
+    ).format(
+        fractions=sql.Literal(fractions),
+        column=sql.Identifier(column),
+        table=sql.Identifier(table),
+        percent=sql.Literal(percent),
+    )
+    found = scalar(source, query)
+    return list(dict.fromkeys(found or []))

@@ -1,0 +1,64 @@
+"""Real servers for every test: one PostgreSQL and one Redis a session, and a database for each test."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from embedded.keeper import open_servers
+from psycopg import sql
+
+from store.schema import migrate
+from tests.system import Workers
+
+DATA = Path(__file__).parent.parent.parent / "shared" / "data"
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """DATABASE_URL and REDIS_URL of servers that end with the session."""
+    with open_servers(tmp_path_factory.mktemp("servers"), database=True, redis=True) as urls:
+        yield urls
+
+
+@pytest.fixture
+def database_url(servers: dict[str, str]) -> Iterator[str]:
+    """A fresh, empty database."""
+    name = f"test_{next(_numbers)}"
+    with psycopg.connect(servers["DATABASE_URL"], autocommit=True) as admin:
+        admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        yield servers["DATABASE_URL"].replace("/postgres?", f"/{name}?")
+        admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def migrated_url(database_url: str) -> str:
+    """A fresh database with our tables."""
+    migrate(database_url)
+    return database_url
+
+
+@pytest.fixture
+def redis_url(servers: dict[str, str]) -> str:
+    """A Redis database of this test's own, with its neighbour for results."""
+    return servers["REDIS_URL"].rsplit("/", 1)[0] + f"/{2 * (next(_numbers) % 8)}"
+
+
+@pytest.fixture
+def workers(migrated_url: str, redis_url: str, tmp_path: Path) -> Iterator[Workers]:
+    """Starts real prefork workers on this test's database and Redis, and stops them."""
+    with Workers(migrated_url, redis_url, tmp_path) as started:
+        yield started
+
+
+@pytest.fixture(params=["online_retail", "restaurant"])
+def data_folder(request: pytest.FixtureRequest) -> Path:
+    """A folder of real data."""
+    folder = DATA / request.param
+    if not folder.is_dir():
+        pytest.skip(f"{folder} is absent")
+    return folder

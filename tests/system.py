@@ -1,0 +1,194 @@
+"""The system as tests drive it: settings without an environment, real workers, or one run in this process."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Self
+from uuid import UUID
+
+import pandas as pd
+import psycopg
+import redis
+from celery import Celery
+from psycopg import sql
+
+from settings import Settings
+from store import publishing, runs
+from store.database import engine, transaction
+from store.parts import claim
+from store.runs import RunState
+from worker import stages, steering
+
+DDL = {
+    "fact_transactions": "transaction_id bigint, mobile_id text, total_amount {amount}, created_at timestamptz",
+    "fact_transaction_items": "id bigint, transaction_id bigint, item_id bigint, quantity int, price {amount}",
+    "dim_menu_items": "item_id bigint, menu_item_name text, price {amount}, category text",
+    "dim_menu_daytimes": "daytime_id int, daytime_label text, start_time time, end_time time",
+}
+
+
+def make_settings(database_url: str, home: Path, redis_url: str = "redis://127.0.0.1:1/0", **env: str) -> Settings:
+    """Settings for a test, from the variables that the contract names."""
+    names = {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "SMARTCRM_HOME": str(home)}
+    return Settings.from_env(names | env)
+
+
+def fill(url: str, tables: Mapping[str, pd.DataFrame], *, amount: str = "numeric") -> None:
+    """Replace the source tables' rows; tables that are not given are made, and left empty."""
+    with psycopg.connect(url) as connection:
+        for table, columns in DDL.items():
+            name = sql.Identifier(table)
+            connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(name))
+            connection.execute(sql.SQL("CREATE TABLE {} ({})").format(name, sql.SQL(columns.format(amount=amount))))
+            frame = tables.get(table)
+            if frame is not None:
+                _copy(connection, table, frame)
+
+
+def _copy(connection: psycopg.Connection[Any], table: str, frame: pd.DataFrame) -> None:
+    columns = sql.SQL(", ").join(sql.Identifier(column) for column in frame.columns)
+    query = sql.SQL("COPY {} ({}) FROM STDIN").format(sql.Identifier(table), columns)
+    with connection.cursor().copy(query) as copy:
+        for row in frame.itertuples(index=False):
+            copy.write_row([None if value is None or value is pd.NaT or value is pd.NA else value for value in row])
+
+
+def run_inline(settings: Settings, kind: str, *, as_of: datetime | None = None, mode: str = "full") -> RunState:
+    """Take one run from request to its end in this process, with the workers' own code."""
+    with transaction(settings.database_url) as session:
+        run_id = runs.request(session, [kind], as_of=as_of, mode=mode)[0].run_id
+    while parts := steering.advance(settings, run_id):
+        for stage, number in parts:
+            do_part(settings, run_id, stage, number)
+    publishing.clear(settings.database_url)
+    return state(settings, run_id)
+
+
+def do_part(settings: Settings, run_id: UUID, stage: str, number: int) -> None:
+    """One part, as its task would do it."""
+    with claim(settings.database_url, run_id, stage, number) as claimed:
+        if claimed is not None:
+            stages.do(settings, claimed)
+
+
+def state(settings: Settings, run_id: UUID) -> RunState:
+    """The run's state now."""
+    with transaction(settings.database_url) as session:
+        found = runs.get(session, run_id)
+    assert found is not None
+    return found
+
+
+def read(url: str, query: str) -> pd.DataFrame:
+    """A query's rows with Python's own values."""
+    with psycopg.connect(url) as connection:
+        cursor = connection.execute(query)  # type: ignore[arg-type]
+        assert cursor.description is not None
+        return pd.DataFrame(cursor.fetchall(), columns=[column.name for column in cursor.description], dtype=object)
+
+
+def rfm_segments(url: str) -> pd.DataFrame:
+    """The published segments, in order of customers."""
+    return read(
+        url,
+        "SELECT mobile_id, recency_days, frequency, monetary, r_score, f_score, m_score, rfm_score, segment"
+        ' FROM rfm_segments ORDER BY mobile_id COLLATE "C"',
+    )
+
+
+def menu_recommendation(url: str) -> pd.DataFrame:
+    """The published rankings, in order."""
+    return read(
+        url,
+        "SELECT daytime_id, menu_item_id, rank, orders, quantity, share FROM menu_recommendation"
+        " ORDER BY daytime_id, rank",
+    )
+
+
+def wait_for(condition: Callable[[], Any], seconds: float = 30) -> Any:
+    """The condition's first true value.
+
+    Raises
+    ------
+    TimeoutError
+        When there was none in time.
+    """
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{condition} was not true within {seconds} s")
+        time.sleep(0.05)
+    return value
+
+
+class Workers:
+    """Real prefork workers, each with two processes, on one database and one Redis."""
+
+    def __init__(self, database_url: str, redis_url: str, folder: Path) -> None:
+        self.env = {
+            "DATABASE_URL": database_url,
+            "REDIS_URL": redis_url,
+            "SMARTCRM_HOME": str(folder / "home"),
+            "TIMEZONE": "Europe/London",
+        }
+        self.folder = folder
+        self.processes: list[subprocess.Popen[bytes]] = []
+
+    @property
+    def settings(self) -> Settings:
+        """The settings that the workers have."""
+        return Settings.from_env(self.env)
+
+    @property
+    def celery(self) -> Celery:
+        """A client of the workers."""
+        return Celery("tests", broker=self.settings.redis_url, backend=self.settings.result_url)
+
+    def __enter__(self) -> Self:
+        for url in (self.settings.redis_url, self.settings.result_url):
+            redis.Redis.from_url(url).flushdb()
+        return self
+
+    def start(self, *, processes: int = 2, beat: bool = False, **env: str) -> None:
+        """Start a worker, with a beat in it where asked, and wait until it listens."""
+        self.env |= env
+        name = f"w{len(self.processes)}@test"
+        command = [sys.executable, "-m", "celery", "-A", "worker.app", "worker", "--queues", "control,compute"]
+        command += ["--concurrency", str(processes), "--hostname", name, "--loglevel", "INFO"]
+        command += ["--beat", "--schedule", str(self.folder / "schedule")] if beat else []
+        log = (self.folder / f"{name}.log").open("wb")
+        self.processes.append(
+            subprocess.Popen(command, env={**os.environ, **self.env}, stdout=log, stderr=log, start_new_session=True)
+        )
+        wait_for(lambda: any(name in reply for reply in self.celery.control.ping(timeout=0.3)))
+
+    def request(self, *kinds: str, as_of: datetime | None = None) -> list[UUID]:
+        """Ask for runs and hint at them, as the webhook does."""
+        with transaction(self.settings.database_url) as session:
+            asked = [run.run_id for run in runs.request(session, kinds, as_of=as_of)]
+        for run_id in asked:
+            self.celery.send_task("smartcrm.advance", (str(run_id),), queue="control")
+        return asked
+
+    def finished(self, run_ids: list[UUID], seconds: float = 60) -> list[RunState]:
+        """The runs' states once all have ended."""
+
+        def ended() -> list[RunState] | None:
+            states = [state(self.settings, run_id) for run_id in run_ids]
+            return states if all(found.run.status in runs.FINISHED for found in states) else None
+
+        found: list[RunState] = wait_for(ended, seconds)
+        return found
+
+    def __exit__(self, *_: object) -> None:
+        for process in self.processes:
+            process.terminate()
+        for process in self.processes:
+            process.wait(30)
+        engine(self.settings.database_url).dispose()

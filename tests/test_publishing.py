@@ -1,0 +1,148 @@
+"""What readers see while results are published: one whole state at every instant, in any isolation level."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import IsolationLevel
+
+from settings import Settings
+from store import publishing
+from tests.system import fill, make_settings, read, run_inline
+from tests.test_runs import orders
+
+STATE = """
+SELECT (SELECT array_agg(DISTINCT run_id) FROM rfm_segments), (SELECT count(*) FROM rfm_segments),
+       (SELECT array_agg(DISTINCT run_id) FROM menu_recommendation), (SELECT sum(orders) FROM menu_recommendation)
+"""
+GENERATIONS = "SELECT relname FROM pg_class WHERE relname ~ '^rfm_results_g[0-9]+$' ORDER BY 1"
+
+
+@pytest.fixture
+def settings(migrated_url: str, tmp_path: Path) -> Settings:
+    fill(migrated_url, orders(40))
+    found = make_settings(migrated_url, tmp_path, RFM_SHARDS="3")
+    run_inline(found, "rfm")
+    run_inline(found, "menu")
+    return found
+
+
+class Reader(threading.Thread):
+    """Polls both results; two readings a transaction, so that REPEATABLE READ has something to repeat."""
+
+    def __init__(self, url: str, level: IsolationLevel) -> None:
+        super().__init__()
+        self.connection = psycopg.connect(url)
+        self.connection.isolation_level = level
+        self.seen: list[tuple[object, object]] = []
+        self.stopping = threading.Event()
+
+    def run(self) -> None:
+        while not self.stopping.is_set():
+            with self.connection.transaction():
+                self.seen.append((self.connection.execute(STATE).fetchone(), self.connection.execute(STATE).fetchone()))
+        self.connection.close()
+
+
+@pytest.fixture
+def readers(settings: Settings) -> Iterator[list[Reader]]:
+    started = [
+        Reader(settings.database_url, level)
+        for level in (IsolationLevel.READ_COMMITTED, IsolationLevel.REPEATABLE_READ)
+    ]
+    for reader in started:
+        reader.start()
+    yield started
+    for reader in started:
+        reader.stopping.set()
+        reader.join()
+
+
+def test_a_polling_reader_sees_only_whole_states_through_three_publishes(
+    settings: Settings, readers: list[Reader]
+) -> None:
+    for count in (41, 42, 43):
+        before = [len(reader.seen) for reader in readers]
+        fill(settings.database_url, orders(count))
+        assert run_inline(settings, "rfm").run.status == "succeeded"
+        assert run_inline(settings, "menu").run.status == "succeeded"
+        for reader, already in zip(readers, before, strict=True):
+            while len(reader.seen) < already + 2 and reader.is_alive():
+                reader.join(0.01)
+    for reader in readers:
+        reader.stopping.set()
+        reader.join()
+        sizes = set()
+        for first, second in reader.seen:
+            for found in (first, second):
+                rfm_runs, customers, menu_runs, counted = found  # type: ignore[misc]
+                assert len(rfm_runs) == 1 and len(menu_runs) == 1
+                assert customers in (40, 41, 42, 43) and counted in (40, 41, 42, 43)
+                sizes.add(customers)
+            if reader.connection.isolation_level == IsolationLevel.REPEATABLE_READ:
+                assert first == second
+        assert {40, 43} <= sizes
+
+
+def test_an_old_snapshot_keeps_its_generation_until_it_ends(settings: Settings) -> None:
+    with psycopg.connect(settings.database_url) as old:
+        old.isolation_level = IsolationLevel.REPEATABLE_READ
+        before = old.execute(STATE).fetchone()
+        fill_and_publish_twice(settings)
+        assert old.execute(STATE).fetchone() == before
+        assert len(read(settings.database_url, GENERATIONS)) == 3
+    publishing.clear(settings.database_url)
+    assert len(read(settings.database_url, GENERATIONS)) == 1
+    assert read(settings.database_url, "SELECT count(DISTINCT generation) AS n FROM menu_results").n[0] == 1
+
+
+def fill_and_publish_twice(settings: Settings) -> None:
+    """Two publishes of both kinds; new rows are appended, since the reader holds the tables it has read."""
+    for _ in range(2):
+        run_inline(settings, "rfm")
+        run_inline(settings, "menu")
+
+
+def test_grants_dependent_views_and_prepared_statements_live_through_publishes(settings: Settings) -> None:
+    with psycopg.connect(settings.database_url, autocommit=True) as connection:
+        connection.execute("CREATE VIEW champions AS SELECT * FROM rfm_segments WHERE segment = 'Champions'")
+        connection.execute("DROP ROLE IF EXISTS bi_reader")
+        connection.execute("CREATE ROLE bi_reader")
+        connection.execute("GRANT SELECT ON rfm_segments, menu_recommendation TO bi_reader")
+        query = "SELECT count(*) FROM rfm_segments WHERE mobile_id >= %s"
+        assert connection.execute(query, ["c"], prepare=True).fetchone() == (40,)
+        fill(settings.database_url, orders(50))
+        run_inline(settings, "rfm")
+        run_inline(settings, "menu")
+        assert connection.execute(query, ["c"], prepare=True).fetchone() == (50,)
+        connection.execute("SELECT count(*) FROM champions")
+        connection.execute("SET ROLE bi_reader")
+        assert connection.execute("SELECT count(*) FROM rfm_segments").fetchone() == (50,)
+        assert connection.execute("SELECT sum(orders) FROM menu_recommendation").fetchone() == (50,)
+        connection.execute("RESET ROLE")
+        connection.execute("DROP OWNED BY bi_reader")
+        connection.execute("DROP ROLE bi_reader")
+
+
+def test_published_rows_are_logged_and_so_survive_a_crash(settings: Settings) -> None:
+    unlogged = read(
+        settings.database_url,
+        "SELECT relname FROM pg_partition_tree('rfm_results') JOIN pg_class ON oid = relid WHERE relpersistence <> 'p'",
+    )
+    pieces = read(settings.database_url, "SELECT relid FROM pg_partition_tree('rfm_results') WHERE isleaf")
+    assert unlogged.empty and len(pieces) == 3
+
+
+def test_other_generations_are_never_executed(settings: Settings) -> None:
+    with psycopg.connect(settings.database_url) as old:
+        old.isolation_level = IsolationLevel.REPEATABLE_READ
+        old.execute(STATE)
+        run_inline(settings, "rfm")
+        query = "EXPLAIN (ANALYZE, COSTS OFF) SELECT * FROM rfm_segments WHERE mobile_id = 'c7'"
+        plan = list(read(settings.database_url, query).iloc[:, 0])
+    scans = [line for line in plan if " on rfm_results_g" in line]
+    assert len(scans) == 6 and sum("never executed" in line for line in scans) == 3

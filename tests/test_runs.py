@@ -1,0 +1,223 @@
+"""Runs: requests that coalesce, parts that fail, and what is published meanwhile."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import UUID
+
+import pandas as pd
+import psycopg
+import pytest
+
+from errors import RequestError
+from settings import Settings
+from store import runs
+from store.database import transaction
+from store.parts import claim
+from tests.system import do_part, fill, make_settings, menu_recommendation, read, rfm_segments, run_inline, state
+from worker import steering
+
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
+
+
+def orders(count: int = 6) -> dict[str, pd.DataFrame]:
+    """`count` customers, each with one order of one piece of item 7 at noon."""
+    return {
+        "fact_transactions": pd.DataFrame(
+            {
+                "transaction_id": range(1, count + 1),
+                "mobile_id": [f"c{number}" for number in range(1, count + 1)],
+                "total_amount": [f"{10 * number}.00" for number in range(1, count + 1)],
+                "created_at": [NOON] * count,
+            }
+        ),
+        "fact_transaction_items": pd.DataFrame(
+            {
+                "id": range(1, count + 1),
+                "transaction_id": range(1, count + 1),
+                "item_id": [7] * count,
+                "quantity": [1] * count,
+                "price": ["10.00"] * count,
+            }
+        ),
+        "dim_menu_items": pd.DataFrame(
+            {"item_id": [7], "menu_item_name": ["Soup"], "price": ["10.00"], "category": ["Starters"]}
+        ),
+    }
+
+
+@pytest.fixture
+def settings(migrated_url: str, tmp_path: Path) -> Settings:
+    fill(migrated_url, orders())
+    return make_settings(migrated_url, tmp_path, RFM_SHARDS="3")
+
+
+def request(settings: Settings, kind: str, **options: object) -> UUID:
+    with transaction(settings.database_url) as session:
+        return runs.request(session, [kind], **options)[0].run_id  # type: ignore[arg-type]
+
+
+def test_requests_that_come_while_a_run_works_share_one_following_run(settings: Settings) -> None:
+    first = request(settings, "rfm")
+    parts = steering.advance(settings, first)
+    following = {request(settings, "rfm") for _ in range(5)}
+    assert len(following) == 1 and first not in following
+    (second,) = following
+    assert steering.advance(settings, second) == []
+    while parts:
+        for stage, number in parts:
+            do_part(settings, first, stage, number)
+        parts = steering.advance(settings, first)
+    assert state(settings, first).run.status == "succeeded"
+    assert steering.next_of_kind(settings, first) == second
+    assert steering.advance(settings, second)
+
+
+def test_a_hundred_concurrent_deliveries_make_one_waiting_run_of_each_kind(settings: Settings) -> None:
+    named: list[list[UUID]] = []
+
+    def deliver(number: int) -> None:
+        with transaction(settings.database_url) as session:
+            asked = runs.deliver(session, f"msg_{number % 50}", {}, ["rfm", "menu"], "incremental")
+            named.append([run.run_id for run in asked])
+
+    threads = [threading.Thread(target=deliver, args=(number,)) for number in range(100)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(named) == 100 and len({tuple(run_ids) for run_ids in named}) == 1
+    counted = read(settings.database_url, "SELECT kind, count(*) AS n FROM analytics_runs GROUP BY kind ORDER BY kind")
+    assert counted.values.tolist() == [["menu", 1], ["rfm", 1]]
+
+
+def test_the_same_delivery_names_the_same_runs_after_they_have_ended(settings: Settings) -> None:
+    with transaction(settings.database_url) as session:
+        first = [run.run_id for run in runs.deliver(session, "msg_1", {}, ["menu"], "full")]
+    while parts := steering.advance(settings, first[0]):
+        for stage, number in parts:
+            do_part(settings, first[0], stage, number)
+    with transaction(settings.database_url) as session:
+        again = runs.deliver(session, "msg_1", {}, ["menu"], "full")
+        assert [run.run_id for run in again] == first and again[0].status == "succeeded"
+
+
+def test_a_run_with_an_as_of_never_joins_another(settings: Settings) -> None:
+    waiting = request(settings, "rfm")
+    assert request(settings, "rfm", as_of=NOON) != waiting
+    assert request(settings, "rfm", as_of=NOON) != request(settings, "rfm", as_of=NOON)
+
+
+def test_a_part_done_twice_changes_nothing(settings: Settings) -> None:
+    run_id = request(settings, "rfm")
+    parts = steering.advance(settings, run_id)
+    for stage, number in parts * 2:
+        do_part(settings, run_id, stage, number)
+    while parts := steering.advance(settings, run_id):
+        for stage, number in parts * 2:
+            do_part(settings, run_id, stage, number)
+    assert len(rfm_segments(settings.database_url)) == 6
+    assert steering.advance(settings, run_id) == []
+
+
+def test_a_part_that_is_being_worked_on_is_not_done_a_second_time(settings: Settings) -> None:
+    run_id = request(settings, "rfm")
+    stage, number = steering.advance(settings, run_id)[0]
+    with claim(settings.database_url, run_id, stage, number) as ours:
+        assert ours is not None
+        with claim(settings.database_url, run_id, stage, number) as theirs:
+            assert theirs is None
+
+
+def test_progress_grows_with_the_parts_and_is_whole_only_at_the_end(settings: Settings) -> None:
+    run_id = request(settings, "menu")
+    seen = [state(settings, run_id).progress]
+    while parts := steering.advance(settings, run_id):
+        for stage, number in parts:
+            do_part(settings, run_id, stage, number)
+            seen.append(state(settings, run_id).progress)
+    seen.append(state(settings, run_id).progress)
+    assert seen[0] == 0 and seen == sorted(seen) and max(seen[:-1]) < 1 == seen[-1]
+
+
+@pytest.mark.parametrize(
+    ("break_it", "kind", "code", "named"),
+    [
+        ("DROP TABLE fact_transactions", "rfm", "source_table_missing", "fact_transactions"),
+        ("DROP TABLE dim_menu_items", "menu", "source_table_missing", "dim_menu_items"),
+        ("ALTER TABLE fact_transactions DROP total_amount", "rfm", "source_column_missing", "total_amount"),
+        ("ALTER TABLE fact_transaction_items DROP price", "menu", "source_column_missing", "price"),
+        ("ALTER TABLE fact_transactions ALTER created_at TYPE timestamp", "rfm", "source_column_type", "created_at"),
+        ("ALTER TABLE fact_transactions ALTER total_amount TYPE text", "rfm", "source_column_type", "total_amount"),
+        (
+            "INSERT INTO dim_menu_daytimes VALUES (1, 'Day', '06:00', '18:00'), (2, 'Noon', '11:00', '13:00')",
+            "menu",
+            "invalid_dayparts",
+            "'Noon'",
+        ),
+        ("INSERT INTO dim_menu_daytimes VALUES (1, 'Day', NULL, '18:00')", "menu", "source_unreadable", "'Day'"),
+    ],
+)
+def test_a_source_that_can_not_serve_fails_the_run_and_the_last_results_stay(
+    settings: Settings, break_it: str, kind: str, code: str, named: str
+) -> None:
+    assert run_inline(settings, kind).run.status == "succeeded"
+    before = rfm_segments(settings.database_url), menu_recommendation(settings.database_url)
+    with psycopg.connect(settings.database_url) as connection:
+        connection.execute(break_it)  # type: ignore[arg-type]
+    failed = run_inline(settings, kind).run
+    assert (failed.status, failed.error_code) == ("failed", code)
+    assert named in (failed.error or "") and "\n" not in (failed.error or "")
+    after = rfm_segments(settings.database_url), menu_recommendation(settings.database_url)
+    assert before[0].equals(after[0]) and before[1].equals(after[1])
+
+
+def test_staging_that_a_crash_emptied_is_read_again(settings: Settings) -> None:
+    run_id = request(settings, "rfm")
+    for stage, number in steering.advance(settings, run_id):
+        do_part(settings, run_id, stage, number)
+    parts = steering.advance(settings, run_id)
+    do_part(settings, run_id, *parts[0])
+    generation = state(settings, run_id).run.generation
+    with psycopg.connect(settings.database_url) as connection:
+        connection.execute(f"TRUNCATE rfm_staging_g{generation}_s1")  # type: ignore[arg-type]
+    again = steering.advance(settings, run_id)
+    assert again == [("aggregate", 1)]
+    while again:
+        for stage, number in again:
+            do_part(settings, run_id, stage, number)
+        again = steering.advance(settings, run_id)
+    assert state(settings, run_id).run.status == "succeeded"
+    assert len(rfm_segments(settings.database_url)) == 6
+
+
+def test_a_cancelled_run_ends_there_and_leaves_no_table_behind(settings: Settings) -> None:
+    run_id = request(settings, "rfm")
+    parts = steering.advance(settings, run_id)
+    do_part(settings, run_id, *parts[0])
+    with transaction(settings.database_url) as session:
+        runs.cancel(session, run_id)
+    do_part(settings, run_id, *parts[1])
+    assert steering.advance(settings, run_id) == []
+    assert run_inline(settings, "rfm").run.status == "succeeded"
+    left = read(
+        settings.database_url,
+        "SELECT relname FROM pg_class WHERE relname ~ '^rfm_(staging_g|results_g[0-9]+$)'",
+    )
+    assert len(left) == 1 and state(settings, run_id).run.status == "cancelled"
+    with pytest.raises(RequestError, match="cancelled already"), transaction(settings.database_url) as session:
+        runs.cancel(session, run_id)
+
+
+def test_a_run_that_is_cancelled_while_a_part_works_takes_the_part_back(settings: Settings) -> None:
+    run_id = request(settings, "rfm")
+    stage, number = steering.advance(settings, run_id)[0]
+    with claim(settings.database_url, run_id, stage, number) as claimed:
+        assert claimed is not None
+        with transaction(settings.database_url) as session:
+            runs.cancel(session, run_id)
+    with transaction(settings.database_url) as session:
+        found = runs.get(session, run_id)
+        assert found is not None and found.parts_done == 0

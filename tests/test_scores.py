@@ -1,0 +1,74 @@
+"""Cut points and scores, against pandas' own quintiles and values worked out by hand."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pandas as pd
+import psycopg
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from analytics.scores import cut_points, quantile_ranks, score_expression
+
+
+def points_of(values: list[int]) -> list[int]:
+    ordered = sorted(values)
+    return cut_points(len(ordered), [ordered[rank] for rank in quantile_ranks(len(ordered))])
+
+
+@pytest.mark.parametrize(
+    ("values", "fifths"),
+    [
+        ([7], [35, 35, 35, 35]),
+        ([0, 10], [10, 20, 30, 40]),
+        ([1, 2, 3], [7, 9, 11, 13]),
+        ([0, 10, 20, 30], [30, 60, 90, 120]),
+        ([5, 5, 5, 5, 5], [25, 25, 25, 25]),
+        ([1, 2, 3, 4, 5, 6], [10, 15, 20, 25]),
+    ],
+)
+def test_cut_points_lie_between_neighbours_at_fifths(values: list[int], fifths: list[int]) -> None:
+    assert points_of(values) == fifths
+
+
+@given(st.lists(st.integers(-(10**6), 10**6), min_size=1, max_size=200))
+def test_cut_points_are_numpys_linear_quantiles(values: list[int]) -> None:
+    expected = np.quantile(np.array(values, dtype=float), [0.2, 0.4, 0.6, 0.8], method="linear")
+    assert [float(Fraction(point, 5)) for point in points_of(values)] == pytest.approx(list(expected), abs=1e-6)
+
+
+def scored(connection: psycopg.Connection, measure: str, values: list[int]) -> list[int]:
+    score = score_expression(measure, points_of(values))
+    query = f"SELECT {score} FROM unnest(%s::bigint[]) WITH ORDINALITY AS t ({measure}, n) ORDER BY n"
+    return [score for (score,) in connection.execute(query, [values]).fetchall()]  # type: ignore[arg-type]
+
+
+def test_scores_equal_qcut_wherever_its_edges_are_distinct(database_url: str) -> None:
+    with psycopg.connect(database_url) as connection:
+
+        @given(st.lists(st.integers(0, 10**9), min_size=5, max_size=60, unique=True))
+        def check(values: list[int]) -> None:
+            frame = pd.Series(values)
+            rising = pd.qcut(frame, 5, labels=[1, 2, 3, 4, 5]).astype(int).tolist()
+            falling = pd.qcut(frame, 5, labels=[5, 4, 3, 2, 1]).astype(int).tolist()
+            assert scored(connection, "frequency", values) == rising
+            assert scored(connection, "cents", values) == rising
+            assert scored(connection, "recency_days", values) == falling
+
+        check()
+
+
+def test_equal_values_share_the_end_of_the_scale(database_url: str) -> None:
+    with psycopg.connect(database_url) as connection:
+        assert scored(connection, "frequency", [3, 3, 3]) == [1, 1, 1]
+        assert scored(connection, "recency_days", [3, 3, 3]) == [5, 5, 5]
+
+
+def test_the_most_recent_customers_score_five_and_the_largest_score_five(database_url: str) -> None:
+    values = [10, 20, 30, 40, 50, 60, 70, 80, 90, 100]
+    with psycopg.connect(database_url) as connection:
+        assert scored(connection, "recency_days", values) == [5, 5, 4, 4, 3, 3, 2, 2, 1, 1]
+        assert scored(connection, "cents", values) == [1, 1, 2, 2, 3, 3, 4, 4, 5, 5]

@@ -1,0 +1,191 @@
+"""The front door over HTTP: who gets in, what is stored before the answer, and what is told back."""
+
+from __future__ import annotations
+
+import base64
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from standardwebhooks import Webhook
+from werkzeug.test import TestResponse
+
+from settings import Settings
+from tests.system import make_settings, read, run_inline
+from webhook.app import create_app
+
+OLD, NEW = ("whsec_" + base64.b64encode(bytes([number]) * 32).decode() for number in (1, 2))
+
+
+@pytest.fixture
+def settings(migrated_url: str, redis_url: str, tmp_path: Path) -> Settings:
+    return make_settings(
+        migrated_url, tmp_path, redis_url, WEBHOOK_SECRETS=f"{OLD} {NEW}", API_TOKENS="first-token second-token"
+    )
+
+
+@pytest.fixture
+def client(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> FlaskClient:
+    # The hint is sent with Celery's configuration, which reads the environment.
+    for name, value in (("DATABASE_URL", settings.database_url), ("REDIS_URL", settings.redis_url)):
+        monkeypatch.setenv(name, value)
+    return create_app(settings).test_client()
+
+
+def signed(
+    client: FlaskClient, body: Any, *, secret: str = NEW, webhook_id: str = "msg_1", at: datetime | None = None
+) -> TestResponse:
+    text = body if isinstance(body, str) else json.dumps(body)
+    at = at or datetime.now(UTC)
+    headers = {
+        "webhook-id": webhook_id,
+        "webhook-timestamp": str(int(at.timestamp())),
+        "webhook-signature": Webhook(secret).sign(webhook_id, at, text),
+    }
+    return client.post("/webhooks/imports", data=text, headers=headers, content_type="application/json")
+
+
+def token(value: str = "second-token") -> dict[str, str]:
+    return {"Authorization": f"Bearer {value}"}
+
+
+@pytest.mark.parametrize("secret", [OLD, NEW])
+def test_an_import_signed_with_any_configured_secret_gets_its_runs(client: FlaskClient, secret: str) -> None:
+    answer = signed(client, {"type": "import.completed"}, secret=secret)
+    assert answer.status_code == 202 and answer.headers["Location"] == "/runs?webhook_id=msg_1"
+    told = answer.get_json()["runs"]
+    assert [run["kind"] for run in told] == ["rfm", "menu"]
+    assert all(run["status"] == "pending" and run["url"] == f"/runs/{run['run_id']}" for run in told)
+
+
+def test_the_same_webhook_id_gives_the_same_runs_and_starts_nothing(client: FlaskClient, settings: Settings) -> None:
+    first = signed(client, {"type": "import.completed", "data": {"kinds": ["menu"]}}).get_json()
+    again = signed(client, {"type": "import.completed", "data": {"kinds": ["menu"]}}).get_json()
+    assert first == again and len(first["runs"]) == 1
+    assert read(settings.database_url, "SELECT count(*) AS n FROM analytics_runs").n[0] == 1
+
+
+def test_the_runs_of_a_delivery_are_found_by_its_id(client: FlaskClient) -> None:
+    asked = signed(client, {"type": "import.completed"}, webhook_id="msg_ä/&1".encode().decode("latin-1"))
+    assert asked.status_code == 202
+    listed = client.get(asked.headers["Location"], headers=token()).get_json()["runs"]
+    assert {run["run_id"] for run in listed} == {run["run_id"] for run in asked.get_json()["runs"]}
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        {"webhook-signature": "v1"},
+        {"webhook-signature": "v1,!!!"},
+        {"webhook-signature": "v1,AAAA v2,BBBB"},
+        {"webhook-signature": ""},
+        {"webhook-signature": "v1,\xff\xfe"},
+        {"webhook-timestamp": "yesterday"},
+        {"webhook-timestamp": "nan"},
+        {"webhook-timestamp": "99999999999999999999999999"},
+        {"webhook-timestamp": str(int((datetime.now(UTC) - timedelta(minutes=6)).timestamp()))},
+        {"webhook-timestamp": str(int((datetime.now(UTC) + timedelta(minutes=6)).timestamp()))},
+        {"webhook-id": ""},
+        {"webhook-id": "m" * 5000},
+    ],
+)
+def test_a_message_that_nobody_signed_is_refused(
+    client: FlaskClient, settings: Settings, spoil: dict[str, str]
+) -> None:
+    body, now = '{"type":"import.completed"}', datetime.now(UTC)
+    headers = {
+        "webhook-id": "msg_1",
+        "webhook-timestamp": str(int(now.timestamp())),
+        "webhook-signature": Webhook(NEW).sign("msg_1", now, body),
+    }
+    answer = client.post("/webhooks/imports", data=body, headers={**headers, **spoil})
+    assert answer.status_code == 401 and answer.content_type == "application/problem+json"
+    assert answer.get_json(force=True)["error_code"] == "invalid_signature"
+    assert read(settings.database_url, "SELECT count(*) AS n FROM analytics_deliveries").n[0] == 0
+
+
+def test_another_secret_and_another_body_are_refused(client: FlaskClient) -> None:
+    stranger = "whsec_" + base64.b64encode(b"stranger" * 4).decode()
+    assert signed(client, {"type": "import.completed"}, secret=stranger).status_code == 401
+    now = datetime.now(UTC)
+    headers = {
+        "webhook-id": "m",
+        "webhook-timestamp": str(int(now.timestamp())),
+        "webhook-signature": Webhook(NEW).sign("m", now, "{}"),
+    }
+    assert client.post("/webhooks/imports", data=b"\xff\xfe", headers=headers).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("body", "named"),
+    [
+        ("not json", "JSON"),
+        ("[]", "body"),
+        ({}, "type"),
+        ({"type": "order.created"}, "type"),
+        ({"type": "import.completed", "data": {"kinds": []}}, "data.kinds"),
+        ({"type": "import.completed", "data": {"kinds": ["rfm", "x"]}}, "data.kinds.1"),
+        ({"type": "import.completed", "data": {"mode": "fast"}}, "data.mode"),
+        ({"type": "import.completed", "data": {"transaction_ids": {"from": 1}}}, "data.transaction_ids.to"),
+        ({"type": "import.completed", "data": {"import_id": "a\x00b"}}, "data.import_id"),
+    ],
+)
+def test_a_signed_body_that_makes_no_sense_is_told_where(client: FlaskClient, body: Any, named: str) -> None:
+    answer = signed(client, body)
+    told = answer.get_json(force=True)
+    assert answer.status_code == 422 and told["error_code"] == "invalid_body" and named in told["detail"]
+
+
+def test_a_body_over_64_kilobytes_is_refused(client: FlaskClient) -> None:
+    answer = client.post("/webhooks/imports", data=b"x" * (64 * 1024 + 1))
+    assert answer.status_code == 413 and answer.content_type == "application/problem+json"
+
+
+def test_a_run_shows_its_state_and_when_to_ask_again(client: FlaskClient, settings: Settings) -> None:
+    run = signed(client, {"type": "import.completed", "data": {"kinds": ["rfm"]}}).get_json()["runs"][0]
+    waiting = client.get(run["url"], headers=token())
+    assert waiting.get_json()["status"] == "pending" and waiting.headers["Retry-After"] == "1"
+    run_inline(settings, "rfm")
+    ended = client.get(run["url"], headers=token())
+    told = ended.get_json()
+    assert (told["status"], told["error_code"], told["progress"]) == ("failed", "source_table_missing", 0)
+    assert "fact_transactions" in told["error"] and "Retry-After" not in ended.headers
+
+
+@pytest.mark.parametrize("headers", [{}, token("third-token"), {"Authorization": "Basic second-token"}, token("")])
+def test_runs_are_shown_to_bearers_of_a_token_alone(client: FlaskClient, headers: dict[str, str]) -> None:
+    answer = client.get("/runs", headers=headers)
+    assert answer.status_code == 401 and answer.headers["WWW-Authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize("value", ["first-token", "second-token"])
+def test_any_configured_token_opens_the_runs(client: FlaskClient, value: str) -> None:
+    assert client.get("/runs", headers=token(value)).get_json() == {"runs": []}
+
+
+def test_what_is_not_there_is_a_problem_document(client: FlaskClient) -> None:
+    for path in ("/nowhere", "/runs/8b4d7b3e-0000-0000-0000-000000000000", "/runs/1"):
+        answer = client.get(path, headers=token())
+        assert answer.status_code == 404 and answer.content_type == "application/problem+json"
+    assert client.delete("/healthz").status_code == 405
+    assert client.get("/healthz").get_json() == {"status": "ok"}
+
+
+def test_an_import_is_accepted_while_redis_is_away(
+    client: FlaskClient, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from webhook import sending
+
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
+    sending._celery.cache_clear()
+    monkeypatch.delitem(__import__("sys").modules, "celeryconfig", raising=False)
+    try:
+        answer = signed(client, {"type": "import.completed"}, webhook_id="while-away")
+    finally:
+        sending._celery.cache_clear()
+        monkeypatch.delitem(__import__("sys").modules, "celeryconfig", raising=False)
+    assert answer.status_code == 202
+    assert read(settings.database_url, "SELECT count(*) AS n FROM analytics_runs").n[0] == 2

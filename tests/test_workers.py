@@ -1,0 +1,147 @@
+"""The main job on real prefork workers, real PostgreSQL and real Redis, held against the oracle."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from store.load import load
+
+from tests import oracle
+from tests.system import Workers, menu_recommendation, read, rfm_segments
+
+AS_OF = {
+    "online_retail": datetime(2011, 12, 10, tzinfo=UTC),
+    "restaurant": datetime(2023, 4, 1, tzinfo=UTC),
+}
+
+
+def files_in(folder: Path) -> dict[str, Path]:
+    """The folder's files by source table."""
+    names = {"transactions": "fact_transactions", "items": "fact_transaction_items", "menu": "dim_menu_items"}
+    return {names[path.stem]: path for path in folder.iterdir() if path.stem in names}
+
+
+def frame_of(path: Path) -> pd.DataFrame:
+    if path.suffix == ".parquet":
+        return pd.read_parquet(path)
+    frame = pd.read_csv(path, dtype={"mobile_id": "string"})
+    if "created_at" in frame:
+        frame["created_at"] = pd.to_datetime(frame["created_at"], format="ISO8601", utc=True)
+    return frame
+
+
+@contextmanager
+def task_events(workers: Workers) -> Iterator[list[dict[str, Any]]]:
+    """The workers' task events while the block runs."""
+    seen: list[dict[str, Any]] = []
+    stopping = threading.Event()
+    listening = threading.Event()
+
+    def listen() -> None:
+        with workers.celery.connection() as connection:
+            receiver = workers.celery.events.Receiver(connection, handlers={"*": seen.append})
+            listening.set()
+            while not stopping.is_set():
+                try:
+                    receiver.capture(limit=None, timeout=0.5, wakeup=False)
+                except TimeoutError:
+                    continue
+
+    thread = threading.Thread(target=listen)
+    thread.start()
+    listening.wait(10)
+    yield seen
+    stopping.set()
+    thread.join()
+
+
+def test_both_results_equal_the_oracle_row_for_row(data_folder: Path, workers: Workers) -> None:
+    files = files_in(data_folder)
+    load(workers.settings.database_url, files, timezone="Europe/London")
+    workers.start(RFM_SHARDS="5")
+    as_of = AS_OF[data_folder.name]
+    for state in workers.finished(workers.request("rfm", "menu", as_of=as_of)):
+        assert state.run.status == "succeeded", state.run.error
+    rules = oracle.Rules(as_of=as_of, timezone="Europe/London")
+    transactions, items = frame_of(files["fact_transactions"]), frame_of(files["fact_transaction_items"])
+    oracle.compare_rfm(rfm_segments(workers.settings.database_url), oracle.rfm(transactions, rules))
+    oracle.compare_menu(menu_recommendation(workers.settings.database_url), oracle.menu(transactions, items, rules))
+
+
+def test_shards_and_dayparts_are_tasks_of_their_own_on_both_processes(workers: Workers, tmp_path: Path) -> None:
+    from embedded import restaurant
+
+    files = restaurant.write(restaurant.generate(seed=1, until=datetime(2026, 3, 1, tzinfo=UTC)), tmp_path)
+    load(workers.settings.database_url, files, timezone="Europe/London")
+    workers.start(RFM_SHARDS="8")
+    with task_events(workers) as events:
+        asked = workers.request("rfm", "menu")
+        assert {state.run.status for state in workers.finished(asked)} == {"succeeded"}
+    names = {event["uuid"]: event["name"] for event in events if event["type"] == "task-received"}
+    done = [event for event in events if event["type"] == "task-succeeded"]
+    counted = pd.Series([names[event["uuid"]] for event in done if event["uuid"] in names]).value_counts()
+    assert counted["smartcrm.rfm.aggregate"] == 8 and counted["smartcrm.rfm.score"] == 8
+    assert counted["smartcrm.menu.rank"] == 11 and counted["smartcrm.menu.tally"] >= 1
+    processes = {event["pid"] for event in events if event["type"] == "task-started"}
+    assert processes, "no task told that it started"
+    customers = set(read(workers.settings.database_url, "SELECT mobile_id FROM rfm_segments").mobile_id)
+    told = str([event for event in events if event["type"] == "task-received"])
+    assert not any(customer in told for customer in customers)
+
+
+def test_a_part_that_fails_fails_the_run_with_one_sentence_and_the_next_one_goes(workers: Workers) -> None:
+    from tests.system import fill
+    from tests.test_runs import orders
+
+    tables = orders()
+    url = workers.settings.database_url
+    fill(url, tables)
+    workers.start()
+    assert workers.finished(workers.request("rfm"))[0].run.status == "succeeded"
+    before = rfm_segments(url)
+    tables["fact_transactions"].loc[0, "total_amount"] = "9999999999999.00"
+    fill(url, tables)
+    failed = workers.finished(workers.request("rfm"))[0].run
+    assert (failed.status, failed.error_code) == ("failed", "data_out_of_range")
+    assert "\n" not in (failed.error or "\n") and rfm_segments(url).equals(before)
+    fill(url, orders(7))
+    assert workers.finished(workers.request("rfm"))[0].run.status == "succeeded"
+    assert len(rfm_segments(url)) == 7
+
+
+def test_results_do_not_depend_on_the_number_of_workers_or_shards(workers: Workers, tmp_path: Path) -> None:
+    from embedded import restaurant
+
+    files = restaurant.write(restaurant.generate(seed=2, until=datetime(2026, 3, 1, tzinfo=UTC)), tmp_path)
+    url = workers.settings.database_url
+    load(url, files, timezone="Europe/London")
+    seen = []
+    as_of = datetime(2026, 3, 1, tzinfo=UTC)
+    for shards in ("1", "7", "64"):
+        workers.start(processes=1, RFM_SHARDS=shards)
+        states = workers.finished(workers.request("rfm", "menu", as_of=as_of))
+        assert [state.run.status for state in states] == ["succeeded", "succeeded"]
+        seen.append((rfm_segments(url), menu_recommendation(url)))
+    for segments, ranked in seen[1:]:
+        assert segments.equals(seen[0][0]) and ranked.equals(seen[0][1])
+
+
+@pytest.mark.parametrize("kind", ["rfm", "menu"])
+def test_a_hint_that_is_lost_is_made_good_by_the_sweep(workers: Workers, kind: str) -> None:
+    from store import runs
+    from store.database import transaction
+    from tests.system import fill
+    from tests.test_runs import orders
+
+    fill(workers.settings.database_url, orders())
+    with transaction(workers.settings.database_url) as session:
+        asked = [run.run_id for run in runs.request(session, [kind])]
+    workers.start(beat=True)
+    assert workers.finished(asked)[0].run.status == "succeeded"

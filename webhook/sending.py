@@ -1,0 +1,36 @@
+"""The hint that a run was asked for: a task sent by name. The run itself is in PostgreSQL already."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+from uuid import UUID
+
+import structlog
+from celery import Celery
+from kombu.exceptions import OperationalError
+
+log = structlog.get_logger("webhook")
+
+
+@lru_cache(maxsize=1)
+def _celery() -> Celery:
+    app = Celery("smartcrm")
+    app.config_from_object("celeryconfig")
+    # An answer must not wait for Redis: the sweep finds what could not be sent.
+    app.conf.broker_transport_options = {
+        **app.conf.broker_transport_options,
+        "socket_connect_timeout": 0.5,
+        "socket_timeout": 1,
+        "max_retries": 0,
+    }
+    return app
+
+
+def advance(run_ids: Iterable[UUID]) -> None:
+    """Ask a worker to look at these runs now; where Redis is away the sweep does so later."""
+    try:
+        for run_id in run_ids:
+            _celery().send_task("smartcrm.advance", (str(run_id),), queue="control", retry=False, ignore_result=True)
+    except (OperationalError, OSError) as fault:
+        log.warning("hint not sent", reason=type(fault).__name__)

@@ -1,0 +1,27 @@
+"""Standard Webhooks signatures: whether one of our secrets signed these bytes a moment ago."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from standardwebhooks import Webhook, WebhookVerificationError
+
+MAX_ID = 256
+
+
+def verified_id(secrets: Sequence[str], body: bytes, headers: Mapping[str, str]) -> str | None:
+    """The `webhook-id` of a message that one of the secrets signed, or None.
+
+    Hostile headers make the library raise what its decoders raise; all of it means that nobody signed this.
+    """
+    headers = {name.lower(): value for name, value in headers.items()}
+    webhook_id = headers.get("webhook-id", "")
+    if not 0 < len(webhook_id) <= MAX_ID or not webhook_id.isprintable():
+        return None
+    for secret in secrets:
+        try:
+            Webhook(secret).verify(body, headers, json_parse=False)
+        except (WebhookVerificationError, ValueError):
+            continue
+        return webhook_id
+    return None

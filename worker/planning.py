@@ -1,0 +1,109 @@
+"""Planning a run: everything that its parts will need, read once and written down.
+
+After this a run depends on no setting, no clock and no sample: two hosts with different settings still
+compute one run alike.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from analytics import dayparts
+from analytics.dayparts import Daypart
+from analytics.segments import load_segments
+from settings import Settings
+from store import rfm, runs, source
+from store.models import Part, Run
+from store.window import business_date_of
+
+
+def start(session: Session, settings: Settings, run: Run) -> None:
+    """Plan a waiting run and set it running.
+
+    Raises
+    ------
+    SmartCRMError
+        When the source, the dayparts or the segment map can't serve; the run should fail with it.
+    """
+    as_of = run.as_of or runs.now(session)
+    with source.connect(settings.source_database_url) as crm:
+        plan = _common(settings, as_of) | {
+            "rfm": _rfm,
+            "menu": _menu,
+        }[run.kind](settings, crm)
+        parts = {"rfm": _shards, "menu": _chunks}[run.kind](settings, crm, run, plan)
+    run.mode = "full"
+    runs.start(session, run, plan, parts, as_of)
+    if run.kind == "rfm":
+        rfm.create_generation(session, run, sorted({part.part for part in parts}))
+
+
+def _common(settings: Settings, as_of: datetime) -> dict[str, Any]:
+    day_start = settings.business_day_start
+    return {
+        "as_of": as_of.isoformat(),
+        "timezone": settings.timezone,
+        "business_day_start": day_start.isoformat("minutes"),
+        "business_date": business_date_of(as_of, settings.timezone, day_start).isoformat(),
+        "source_is_ours": settings.source_database_url == settings.database_url,
+    }
+
+
+def _rfm(settings: Settings, crm: source.Connection) -> dict[str, Any]:
+    return {
+        "lookback_days": settings.rfm_lookback_days,
+        "columns": {"fact_transactions": source.column_types(crm, "fact_transactions")},
+        "segments": load_segments(settings.segment_map),
+    }
+
+
+def _menu(settings: Settings, crm: source.Connection) -> dict[str, Any]:
+    tables = ("fact_transactions", "fact_transaction_items", "dim_menu_items")
+    return {
+        "lookback_days": settings.menu_lookback_days,
+        "top_n": settings.top_n,
+        "columns": {table: source.column_types(crm, table) for table in tables},
+        "dayparts": [
+            {"daytime_id": daypart.daytime_id, "label": daypart.label, "windows": daypart.windows}
+            for daypart in read_dayparts(crm)
+        ],
+    }
+
+
+def read_dayparts(crm: source.Connection) -> Sequence[Daypart]:
+    """The CRM's dayparts, checked, or the default ones where it has none."""
+    found = [Daypart(row.daytime_id, row.label, row.start, row.end) for row in source.daytimes(crm)]
+    dayparts.check(found)
+    return found or dayparts.DEFAULT_DAYPARTS
+
+
+def _shards(settings: Settings, crm: source.Connection, run: Run, plan: dict[str, Any]) -> list[Part]:
+    ranges = _ranges(crm, run, "mobile_id", settings.rfm_shards)
+    return [
+        Part(run_id=run.run_id, stage=stage, part=number, lower=lower, upper=upper)
+        for stage in ("aggregate", "score")
+        for number, (lower, upper) in enumerate(ranges)
+    ]
+
+
+def _chunks(settings: Settings, crm: source.Connection, run: Run, plan: dict[str, Any]) -> list[Part]:
+    ranges = _ranges(crm, run, "transaction_id", None)
+    return [
+        Part(run_id=run.run_id, stage="tally", part=number, lower=lower, upper=upper)
+        for number, (lower, upper) in enumerate(ranges)
+    ] + [Part(run_id=run.run_id, stage="rank", part=daypart["daytime_id"]) for daypart in plan["dayparts"]]
+
+
+def _ranges(crm: source.Connection, run: Run, column: str, wanted: int | None) -> list[tuple[str | None, str | None]]:
+    rows = source.estimated_rows(crm, "fact_transactions")
+    indexed = source.has_index(crm, "fact_transactions", column)
+    if run.kind == "menu":
+        indexed = indexed and source.has_index(crm, "fact_transaction_items", column)
+    ranges = wanted or source.default_ranges(rows, indexed=indexed)
+    edges = [None, *source.bounds(crm, "fact_transactions", column, rows, ranges), None]
+    return list(itertools.pairwise(edges))

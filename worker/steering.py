@@ -1,0 +1,160 @@
+"""`advance(run_id)`: the only thing that moves a run.
+
+It takes the run's lock, looks at its parts, and does the one next step: start it, send what is missing,
+reduce, publish, or fail. A chord's end, the sweep, acceptance and the command line all only call it: they
+say when, the database says what, and a call too many is harmless.
+"""
+
+from __future__ import annotations
+
+import uuid
+from datetime import timedelta
+
+import structlog
+from sqlalchemy.orm import Session
+
+from analytics.scores import MEASURES, cut_points, quantile_ranks
+from errors import SmartCRMError
+from settings import Settings
+from store import publishing, rfm, runs
+from store.database import TRANSIENT, transaction
+from store.models import Part, Run
+from store.parts import Claim
+from worker import planning, stages
+from worker.stages import STAGES
+
+log = structlog.get_logger("steering")
+
+RESEND_AFTER = timedelta(seconds=30)
+
+
+def advance(settings: Settings, run_id: uuid.UUID) -> list[tuple[str, int]]:
+    """Move the run by what it needs; returns the parts to send as (stage, number), written down as sent.
+
+    A fault that a person has to mend fails the run with its reason; what is published stays.
+
+    Raises
+    ------
+    TRANSIENT
+        When a database can't be reached; the run is as it was, and the same call may succeed in a while.
+    """
+    try:
+        with transaction(settings.database_url) as session:
+            run = runs.lock(session, run_id)
+            return [] if run is None else _step(session, settings, run)
+    except TRANSIENT:
+        raise
+    except SmartCRMError as fault:
+        fail(settings, run_id, fault.code, str(fault))
+    except Exception as fault:
+        log.exception("run failed", run_id=str(run_id))
+        fail(settings, run_id, "internal_error", f"The run could not be moved on: {type(fault).__name__}.")
+    return []
+
+
+def fail(settings: Settings, run_id: uuid.UUID, code: str, message: str) -> None:
+    """End the run with a reason, unless it has ended."""
+    with transaction(settings.database_url) as session:
+        run = runs.lock(session, run_id)
+        if run is not None and run.status not in runs.FINISHED:
+            runs.finish(session, run, "failed", error_code=code, error=message)
+            log.warning("run failed", run_id=str(run_id), error_code=code, error=message)
+
+
+def next_of_kind(settings: Settings, run_id: uuid.UUID) -> uuid.UUID | None:
+    """The run that waits for this one, once this one is finished."""
+    with transaction(settings.database_url) as session:
+        run = session.get(Run, run_id)
+        return runs.waiting(session, run.kind) if run is not None and run.status in runs.FINISHED else None
+
+
+def _step(session: Session, settings: Settings, run: Run) -> list[tuple[str, int]]:
+    if run.status in runs.FINISHED:
+        return []
+    if run.status == "pending":
+        if not runs.is_next(session, run):
+            return []
+        planning.start(session, settings, run)
+        log.info("run started", run_id=str(run.run_id), kind=run.kind, mode=run.mode)
+    fault = runs.first_fault(session, run)
+    if fault is not None:
+        runs.finish(session, run, "failed", error_code=fault.error_code, error=fault.error)
+        return []
+    return _next_stage(session, settings, run)
+
+
+def _next_stage(session: Session, settings: Settings, run: Run) -> list[tuple[str, int]]:
+    first, second = STAGES[run.kind]
+    missing = runs.missing(session, run, first)
+    if missing:
+        return _to_send(session, run, first)
+    missing = runs.missing(session, run, second)
+    if missing and run.kind == "rfm":
+        if not _reduce(session, run):
+            return _to_send(session, run, first)
+        if len(missing) == 1:
+            # One piece is scored right here: a message would cost more than the work.
+            only = missing.pop()
+            stages.do(settings, Claim(session, run, only))
+            only.done_at = runs.now(session)
+    if missing:
+        return _to_send(session, run, second)
+    _publish(session, run)
+    return []
+
+
+def _to_send(session: Session, run: Run, stage: str) -> list[tuple[str, int]]:
+    """The missing parts that no message is likely to be on its way for; a repeat waits longer each time.
+
+    A part that is being worked on is locked, and left alone.
+    """
+    now = runs.now(session)
+    due = [
+        part
+        for part in runs.missing(session, run, stage, idle=True)
+        if part.sent_at is None or part.sent_at + RESEND_AFTER * 2 ** min(part.sends - 1, 6) < now
+    ]
+    for part in due:
+        part.sent_at, part.sends = now, part.sends + 1
+    return [(part.stage, part.part) for part in due]
+
+
+def _reduce(session: Session, run: Run) -> bool:
+    """From the shards' customers to the exact global cut points, once.
+
+    False where a crash of PostgreSQL has emptied staging tables: those shards are then to be read again, and
+    with them everything that was derived from them.
+    """
+    shards = runs.parts(session, run, "aggregate")
+    counted = {part.part: (part.counts or {})["customers"] for part in shards}
+    lost = rfm.lost_shards(session, run, counted)
+    if lost:
+        runs.reopen(session, run, lost)
+        return False
+    if run.counts:
+        return True
+    total = sum(counted.values())
+    points: dict[str, list[int]] = {}
+    if total:
+        found = rfm.order_statistics(session, run, list(counted), total, quantile_ranks(total), MEASURES)
+        points = {measure: cut_points(total, found[measure]) for measure in MEASURES}
+    run.counts = _summed(shards) | {"cut_points": points}
+    session.flush()
+    return True
+
+
+def _publish(session: Session, run: Run) -> None:
+    if run.kind == "rfm":
+        publishing.publish_rfm(session, run)
+    else:
+        run.counts = _summed(runs.parts(session, run, "tally")) | _summed(runs.parts(session, run, "rank"))
+        publishing.publish_menu(session, run)
+    log.info("run published", run_id=str(run.run_id), kind=run.kind)
+
+
+def _summed(parts: list[Part]) -> dict[str, int]:
+    totals: dict[str, int] = {}
+    for part in parts:
+        for name, number in (part.counts or {}).items():
+            totals[name] = totals.get(name, 0) + number
+    return totals

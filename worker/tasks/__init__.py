@@ -1,0 +1,1 @@
+"""Tasks that load, call and save: control steers runs, compute does their parts."""

@@ -1,0 +1,73 @@
+"""Steering: advance a run, sweep up what was lost on the way, and ask for the nightly runs."""
+
+from __future__ import annotations
+
+import uuid
+from contextlib import suppress
+from typing import Any
+
+from celery import Task, chord
+
+from errors import UnavailableError
+from store import publishing, runs
+from store.database import transaction
+from store.models import KINDS
+from store.window import business_date_of
+from worker import steering
+from worker.app import app, settings
+from worker.stages import KIND_OF
+from worker.tasks.parts import RETRY
+
+
+@app.task(name="smartcrm.advance", bind=True, **RETRY)
+def advance(self: Task, run_id: str) -> None:
+    """Move one run by its next step and send the parts that this needs."""
+    try:
+        _advance(uuid.UUID(run_id))
+    except UnavailableError as fault:
+        if self.request.retries < self.max_retries:
+            raise
+        steering.fail(settings, uuid.UUID(run_id), fault.code, str(fault))
+
+
+def _advance(run_id: uuid.UUID) -> None:
+    parts = steering.advance(settings, run_id)
+    if parts:
+        send_parts(run_id, parts)
+        return
+    waiting = steering.next_of_kind(settings, run_id)
+    if waiting is not None:
+        app.send_task("smartcrm.advance", (str(waiting),))
+
+
+def send_parts(run_id: uuid.UUID, parts: list[tuple[str, int]]) -> None:
+    """Send a chord of these parts; its end, good or bad, calls `advance` again."""
+    header = [
+        app.signature(f"smartcrm.{KIND_OF[stage]}.{stage}", (str(run_id), part), immutable=True)
+        for stage, part in parts
+    ]
+    body = advance.si(str(run_id))
+    chord(header)(body.on_error(advance.si(str(run_id))))
+
+
+@app.task(name="smartcrm.sweep", ignore_result=True, **RETRY)
+def sweep() -> None:
+    """Call `advance` for every run that is not finished, and clear what nobody needs."""
+    with transaction(settings.database_url) as session:
+        unfinished = runs.unfinished(session)
+    for run_id in unfinished:
+        with suppress(UnavailableError):  # its own task says so once it has tried long enough
+            _advance(run_id)
+    publishing.clear(settings.database_url)
+
+
+@app.task(name="smartcrm.nightly", **RETRY)
+def nightly() -> list[str]:
+    """Ask for full runs of both kinds, once per business day however often this is sent."""
+    with transaction(settings.database_url) as session:
+        today = business_date_of(runs.now(session), settings.timezone, settings.business_day_start)
+        body: dict[str, Any] = {"type": "nightly", "business_date": today.isoformat()}
+        asked = runs.deliver(session, f"nightly {today}", body, KINDS, "full")
+    for run in asked:
+        advance.delay(str(run.run_id))
+    return [str(run.run_id) for run in asked]

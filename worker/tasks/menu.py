@@ -1,0 +1,20 @@
+"""The menu's parts: tally one chunk of transactions, and rank one daypart."""
+
+from __future__ import annotations
+
+from celery import Task
+
+from worker.app import app
+from worker.tasks.parts import RETRY, work
+
+
+@app.task(name="smartcrm.menu.tally", bind=True, **RETRY)
+def tally(self: Task, run_id: str, chunk: int) -> None:
+    """One chunk of transactions to counts per business day, daypart and item."""
+    work(self, run_id, "tally", chunk)
+
+
+@app.task(name="smartcrm.menu.rank", bind=True, **RETRY)
+def rank(self: Task, run_id: str, daytime_id: int) -> None:
+    """One daypart's items, ranked."""
+    work(self, run_id, "rank", daytime_id)
