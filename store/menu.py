@@ -40,63 +40,73 @@ def _daypart(plan: Plan) -> sql.Composable:
 
 
 def _line_cents(plan: Plan) -> sql.Composable:
+    """A line's amount in whole cents, still NULL, NaN or infinite where it is unusable."""
     types = plan["columns"]["fact_transaction_items"]
-    amount = sql.SQL("({} * {})").format(
+    amount = sql.SQL("{} * {}").format(
         source.exact(sql.Identifier("quantity"), types["quantity"]),
         source.exact(sql.Identifier("price"), types["price"]),
     )
-    return sql.SQL("100 * round({}, 2)").format(amount)
+    if types["quantity"] in source.INTEGERS and source.has_cents_only(types["price"]):
+        return sql.SQL("(100 * {})").format(amount)
+    return sql.SQL("(100 * round({}, 2))").format(amount)
 
 
 def tally_query(plan: Plan, part: Part) -> sql.Composed:
     """One reading of a chunk: rows of (business_date, daytime_id, item_id, a, b, c, d).
 
-    With an item: its orders, quantity and cents in that day and daypart. With a daypart alone: the counted
-    transactions that have a counted line. With neither: transactions in gaps, skipped transactions, lines
-    without a transaction, skipped lines.
+    With a daypart: an item's orders, quantity and cents in that day and daypart, and the transactions whose
+    first counted line it is, which over all items are the transactions with a counted line. Without one, to be
+    summed: lines without a transaction, skipped lines, transactions in gaps, skipped transactions.
+
+    The lines come in order of transaction, counted ones first and those in order of item; so a line knows by
+    the one before it whether it is its transaction's first or its item's first there, and no set of pairs is
+    ever kept. OFFSET 0 fences what would otherwise be worked out once per use.
     """
     amount_type = plan["columns"]["fact_transactions"]["total_amount"]
-    ids = key_range(sql.Identifier("transaction_id"), part, "bigint")
-    orphans = sql.SQL(" OR transaction_id IS NULL") if part.upper is None else sql.SQL("")
+    amount = source.exact(sql.Identifier("total_amount"), amount_type)
+    if not source.has_cents_only(amount_type):
+        amount = sql.SQL("round({}, 2)").format(amount)
     return sql.SQL(
-        "WITH read_transactions AS MATERIALIZED ("
-        " SELECT transaction_id, local, local IS NOT NULL AND amount >= 0.01 AS counted, skipped"
-        " FROM (SELECT transaction_id, amount, CASE WHEN usable AND {window} THEN {local} END AS local,"
-        "   usable IS NOT TRUE AND ({window} IS NOT FALSE OR NOT isfinite(created_at)) AS skipped"
-        "  FROM (SELECT transaction_id, created_at, amount, amount < 'Infinity' AND amount > '-Infinity'"
-        "    AND isfinite(created_at) AS usable"
-        "   FROM (SELECT transaction_id, created_at, round({amount}, 2) AS amount"
-        "    FROM fact_transactions WHERE {ids} OFFSET 0) AS t0 OFFSET 0) AS t1 OFFSET 0) AS t2"
-        "), transactions AS MATERIALIZED ("
-        " SELECT transaction_id, counted, skipped, {business_date} AS business_date, {daypart} AS daytime_id"
-        " FROM read_transactions"
-        "), lines AS MATERIALIZED ("
-        " SELECT t.transaction_id, t.counted, t.business_date, t.daytime_id, i.item_id, i.quantity, i.cents,"
-        "  i.cents < 'Infinity' AND i.cents > '-Infinity' AND i.item_id IS NOT NULL AS usable"
-        " FROM (SELECT transaction_id, item_id, quantity, {cents} AS cents FROM fact_transaction_items"
-        "  WHERE {ids}{orphans}) AS i LEFT JOIN transactions t ON t.transaction_id = i.transaction_id"
-        "), items AS MATERIALIZED ("
-        " SELECT transaction_id, business_date, daytime_id, item_id, sum(quantity) AS quantity, sum(cents) AS cents"
-        " FROM lines WHERE counted AND usable AND quantity > 0 AND daytime_id IS NOT NULL GROUP BY 1, 2, 3, 4"
+        "WITH transactions AS MATERIALIZED ("
+        " SELECT transaction_id, skipped, {business_date} AS business_date, {daypart} AS daytime_id,"
+        "  local IS NOT NULL AS counted"
+        " FROM (SELECT transaction_id, wanted AND usable IS NOT TRUE AS skipped,"
+        "   CASE WHEN wanted AND usable AND amount >= 0.01 THEN {local} END AS local"
+        "  FROM (SELECT transaction_id, created_at, amount,"
+        "    amount < 'Infinity' AND amount > '-Infinity' AND isfinite(created_at) AS usable,"
+        "    {window} IS NOT FALSE OR NOT isfinite(created_at) AS wanted"
+        "   FROM (SELECT transaction_id, created_at, {amount} AS amount"
+        "    FROM fact_transactions WHERE {ids} OFFSET 0) AS rows) AS told OFFSET 0) AS timed"
+        "), lines AS ("
+        " SELECT i.transaction_id, item_id, quantity, cents, business_date, daytime_id,"
+        "  t.transaction_id IS NULL AS orphan, counted AND (usable AND item_id IS NOT NULL) IS NOT TRUE AS skipped,"
+        "  (usable AND quantity > 0 AND daytime_id IS NOT NULL AND item_id IS NOT NULL) IS TRUE AS counts"
+        " FROM (SELECT transaction_id, item_id, quantity, cents, cents < 'Infinity' AND cents > '-Infinity' AS usable"
+        "  FROM (SELECT transaction_id, item_id, quantity, {cents} AS cents FROM fact_transaction_items"
+        "   WHERE {ids}{orphans}) AS priced) AS i LEFT JOIN transactions t ON t.transaction_id = i.transaction_id"
+        "), flagged AS ("
+        " SELECT *, lag(transaction_id) OVER inside IS DISTINCT FROM transaction_id AS opens,"
+        "  (lag(transaction_id) OVER inside, lag(item_id) OVER inside) IS DISTINCT FROM (transaction_id, item_id) AS new"
+        " FROM lines WINDOW inside AS (ORDER BY transaction_id, counts DESC, item_id)"
         ")"
-        " SELECT business_date, daytime_id, item_id::bigint, count(*), sum(quantity)::bigint, sum(cents)::bigint,"
-        "  NULL::bigint FROM items GROUP BY 1, 2, 3"
-        " UNION ALL SELECT business_date, daytime_id, NULL, count(DISTINCT transaction_id), NULL, NULL, NULL"
-        "  FROM items GROUP BY 1, 2"
-        " UNION ALL SELECT NULL, NULL, NULL,"
-        "  (SELECT count(*) FROM transactions WHERE counted AND daytime_id IS NULL),"
-        "  (SELECT count(*) FROM transactions WHERE skipped),"
-        "  count(*) FILTER (WHERE transaction_id IS NULL), count(*) FILTER (WHERE counted AND usable IS NOT TRUE)"
-        "  FROM lines"
+        " SELECT CASE WHEN counts THEN business_date END, CASE WHEN counts THEN daytime_id END,"
+        "  CASE WHEN counts THEN item_id END::bigint,"
+        "  count(*) FILTER (WHERE CASE WHEN counts THEN new ELSE orphan END),"
+        "  sum(CASE WHEN counts THEN quantity ELSE skipped::int END)::bigint,"
+        "  coalesce(sum(CASE WHEN counts THEN cents::bigint END), 0)::bigint,"
+        "  count(*) FILTER (WHERE counts AND opens)"
+        " FROM flagged GROUP BY 1, 2, 3"
+        " UNION ALL SELECT NULL, NULL, NULL, 0, 0, count(*) FILTER (WHERE counted AND daytime_id IS NULL),"
+        "  count(*) FILTER (WHERE skipped) FROM transactions"
     ).format(
         window=in_window(plan),
         local=local_time(sql.Identifier("created_at"), plan),
-        amount=source.exact(sql.Identifier("total_amount"), amount_type),
-        ids=ids,
+        amount=amount,
+        ids=key_range(sql.Identifier("transaction_id"), part, "bigint"),
         business_date=business_date(sql.Identifier("local"), plan),
         daypart=_daypart(plan),
         cents=_line_cents(plan),
-        orphans=orphans,
+        orphans=sql.SQL(" OR transaction_id IS NULL") if part.upper is None else sql.SQL(""),
     )
 
 
@@ -112,15 +122,15 @@ def tally(session: Session, source_url: str, run: Run, part: Part) -> dict[str, 
     connection.execute(
         "INSERT INTO menu_tallies (generation, daytime_id, business_date, chunk, transactions,"
         " items, orders, quantities, cents)"
-        " SELECT %s, daytime_id, business_date, %s, min(a) FILTER (WHERE item_id IS NULL),"
-        " array_agg(item_id) FILTER (WHERE item_id IS NOT NULL), array_agg(a) FILTER (WHERE item_id IS NOT NULL),"
-        " array_agg(b) FILTER (WHERE item_id IS NOT NULL), array_agg(c) FILTER (WHERE item_id IS NOT NULL)"
+        " SELECT %s, daytime_id, business_date, %s, sum(d), array_agg(item_id), array_agg(a), array_agg(b), array_agg(c)"
         " FROM menu_landing WHERE daytime_id IS NOT NULL GROUP BY daytime_id, business_date",
         [run.generation, part.part],
     )
-    left_out = connection.execute("SELECT a, b, c, d FROM menu_landing WHERE daytime_id IS NULL").fetchone()
+    left_out = connection.execute(
+        "SELECT sum(a)::bigint, sum(b)::bigint, sum(c)::bigint, sum(d)::bigint FROM menu_landing WHERE daytime_id IS NULL"
+    ).fetchone()
     assert left_out is not None
-    names = ("transactions_in_gaps", "skipped_transactions", "lines_without_transaction", "skipped_lines")
+    names = ("lines_without_transaction", "skipped_lines", "transactions_in_gaps", "skipped_transactions")
     return dict(zip(names, left_out, strict=True))
 
 
