@@ -1,4 +1,7 @@
-"""The `smartcrm` command: every sub-command is thin, and every fault one sentence on standard error."""
+"""The `smartcrm` command: every sub-command is thin, and every fault one sentence on standard error.
+
+What only some commands need is imported there: pandas, Arrow and Celery take longer than most commands run.
+"""
 
 from __future__ import annotations
 
@@ -15,15 +18,13 @@ from typing import Any
 from uuid import UUID
 
 import click
-import pandas as pd
-from embedded.group import ProcessGroup
-from embedded.keeper import open_servers
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
-from store.load import load as load_files
 
 import console
 from console import out
 from embedded import services
+from embedded.group import ProcessGroup
+from embedded.keeper import open_servers
 from errors import RequestError, SmartCRMError, UnavailableError
 from settings import Settings, home_from
 from store import results, runs, schema
@@ -33,6 +34,7 @@ from store.runs import RunState
 from store.window import parse_as_of
 
 SHOWN_CUSTOMERS = 50
+TOP_SHOWN = 5
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -81,7 +83,7 @@ def demo(once: bool) -> None:
             _wait_for(serving_settings, [UUID(run["run_id"]) for run in asked], group.watch)
             with transaction(serving_settings.database_url) as session:
                 console.show_summary(results.summary(session))
-                console.show_menu(results.menu(session), top=5)
+                console.show_menu(results.menu(session), top=TOP_SHOWN)
             _print_urls(serving_settings)
             if once or not sys.stdout.isatty():
                 return
@@ -165,6 +167,8 @@ def migrate() -> None:
 @click.option("--dayparts", type=click.Path(path_type=Path), help="dim_menu_daytimes as CSV or Parquet")
 def load(transactions: Path | None, items: Path | None, menu: Path | None, dayparts: Path | None) -> None:
     """Bulk-load source tables from files, all or nothing."""
+    from store.load import load as load_files
+
     named = {
         "fact_transactions": transactions,
         "fact_transaction_items": items,
@@ -291,6 +295,8 @@ def segments(segment: str | None, export: Path | None) -> None:
 
 
 def _export(rows: Sequence[Any], path: Path) -> None:
+    import pandas as pd
+
     frame = pd.DataFrame(rows, columns=list(results.SEGMENT_COLUMNS)).astype({"run_id": str})
     try:
         if path.suffix == ".csv":
@@ -314,10 +320,12 @@ def menu(at: str | None) -> None:
         if results.published(session, "menu") is None:
             raise RequestError("No menu is published yet; ask for it with smartcrm recompute.", code="no_results")
         dayparts = results.menu(session, moment)
-        if not dayparts:
-            out.print("No daypart covers that time.")
-            return
-        console.show_menu(dayparts, top=max(1, min(10, max(len(daypart.items) for daypart in dayparts))))
+        if moment is None:
+            console.show_menu(dayparts, top=TOP_SHOWN)
+        elif dayparts:
+            console.show_daypart(dayparts[0])
+        else:
+            out.print(f"No daypart covers {at}.")
 
 
 def main() -> None:

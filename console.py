@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from datetime import UTC
 from typing import Any
 from uuid import UUID
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from store.results import RankedDaypart
 from store.runs import FINISHED, RunState
@@ -25,7 +26,7 @@ if not out.is_terminal:
 def show_summary(rows: Sequence[Any]) -> None:
     """The segments, largest first, with what they are worth."""
     table = Table(title="Customer segments", title_justify="left", caption_justify="left")
-    table.add_column("Segment")
+    table.add_column("Segment", no_wrap=True)
     for name in ("Customers", "Share", "", "Revenue share", "Median recency", "Median frequency", "Median monetary"):
         table.add_column(name, justify="left" if name == "" else "right")
     widest = max((row.share for row in rows), default=1)
@@ -75,6 +76,18 @@ def show_menu(dayparts: Sequence[RankedDaypart], top: int) -> None:
     out.print(table)
 
 
+def show_daypart(daypart: RankedDaypart) -> None:
+    """One daypart's items with their counts."""
+    table = Table(title=f"{daypart.label} {_hours(daypart)}", title_justify="left")
+    for name, side in (("", "right"), ("Item", "left"), ("Category", "left"), ("Orders", "right"), ("Pieces", "right")):
+        table.add_column(name, justify="right" if side == "right" else "left")
+    table.add_column("Share of orders", justify="right")
+    for item in daypart.items:
+        name, category = item.menu_item_name or f"item {item.menu_item_id}", item.category or ""
+        table.add_row(f"{item.rank}.", name, category, f"{item.orders:,}", f"{item.quantity:,}", f"{item.share:.1%}")
+    out.print(table)
+
+
 def _hours(daypart: RankedDaypart) -> str:
     start, until = daypart.windows[0][0], daypart.windows[-1][1] - MINUTE
     return f"{_clock(start)}-{_clock(until)}"
@@ -87,7 +100,16 @@ def _clock(microseconds: int) -> str:
 
 def show_runs(states: Sequence[RunState]) -> None:
     """Runs, newest first."""
-    table = Table("Run", "Kind", "Mode", "Status", "Progress", "Requested", "Took", "Error")
+    table = Table(
+        Column("Run", no_wrap=True, min_width=36),
+        "Kind",
+        "Mode",
+        "Status",
+        "Progress",
+        "Requested (UTC)",
+        "Took",
+        "Error",
+    )
     for state in states:
         run = state.run
         took = (run.finished_at - run.started_at).total_seconds() if run.finished_at and run.started_at else None
@@ -97,7 +119,7 @@ def show_runs(states: Sequence[RunState]) -> None:
             run.mode,
             run.status,
             f"{state.progress:.0%}",
-            f"{run.requested_at:%Y-%m-%d %H:%M:%S%z}",
+            f"{run.requested_at.astimezone(UTC):%Y-%m-%d %H:%M:%S}",
             "" if took is None else f"{took:.1f} s",
             run.error or "",
         )

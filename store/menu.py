@@ -86,7 +86,8 @@ def tally_query(plan: Plan, part: Part) -> sql.Composed:
         "   WHERE {ids}{orphans}) AS priced) AS i LEFT JOIN transactions t ON t.transaction_id = i.transaction_id"
         "), flagged AS ("
         " SELECT *, lag(transaction_id) OVER inside IS DISTINCT FROM transaction_id AS opens,"
-        "  (lag(transaction_id) OVER inside, lag(item_id) OVER inside) IS DISTINCT FROM (transaction_id, item_id) AS new"
+        "  (lag(transaction_id) OVER inside, lag(item_id) OVER inside)"
+        "   IS DISTINCT FROM (transaction_id, item_id) AS new"
         " FROM lines WINDOW inside AS (ORDER BY transaction_id, counts DESC, item_id)"
         ")"
         " SELECT CASE WHEN counts THEN business_date END, CASE WHEN counts THEN daytime_id END,"
@@ -122,12 +123,14 @@ def tally(session: Session, source_url: str, run: Run, part: Part) -> dict[str, 
     connection.execute(
         "INSERT INTO menu_tallies (generation, daytime_id, business_date, chunk, transactions,"
         " items, orders, quantities, cents)"
-        " SELECT %s, daytime_id, business_date, %s, sum(d), array_agg(item_id), array_agg(a), array_agg(b), array_agg(c)"
+        " SELECT %s, daytime_id, business_date, %s, sum(d),"
+        " array_agg(item_id), array_agg(a), array_agg(b), array_agg(c)"
         " FROM menu_landing WHERE daytime_id IS NOT NULL GROUP BY daytime_id, business_date",
         [run.generation, part.part],
     )
     left_out = connection.execute(
-        "SELECT sum(a)::bigint, sum(b)::bigint, sum(c)::bigint, sum(d)::bigint FROM menu_landing WHERE daytime_id IS NULL"
+        "SELECT sum(a)::bigint, sum(b)::bigint, sum(c)::bigint, sum(d)::bigint FROM menu_landing"
+        " WHERE daytime_id IS NULL"
     ).fetchone()
     assert left_out is not None
     names = ("lines_without_transaction", "skipped_lines", "transactions_in_gaps", "skipped_transactions")

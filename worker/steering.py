@@ -14,13 +14,13 @@ import structlog
 from sqlalchemy.orm import Session
 
 from analytics.scores import MEASURES, cut_points, quantile_ranks
-from errors import SmartCRMError
 from settings import Settings
 from store import publishing, rfm, runs
 from store.database import TRANSIENT, transaction
 from store.models import Part, Run
 from store.parts import Claim
 from worker import planning, stages
+from worker.faults import told
 from worker.stages import STAGES
 
 log = structlog.get_logger("steering")
@@ -44,11 +44,9 @@ def advance(settings: Settings, run_id: uuid.UUID) -> list[tuple[str, int]]:
             return [] if run is None else _step(session, settings, run)
     except TRANSIENT:
         raise
-    except SmartCRMError as fault:
-        fail(settings, run_id, fault.code, str(fault))
     except Exception as fault:
         log.exception("run failed", run_id=str(run_id))
-        fail(settings, run_id, "internal_error", f"The run could not be moved on: {type(fault).__name__}.")
+        fail(settings, run_id, *told(fault))
     return []
 
 

@@ -15,6 +15,7 @@ from store.models import KINDS
 from store.window import business_date_of
 from worker import steering
 from worker.app import app, settings
+from worker.faults import told
 from worker.stages import KIND_OF
 from worker.tasks.parts import RETRY
 
@@ -27,7 +28,7 @@ def advance(self: Task, run_id: str) -> None:
     except UnavailableError as fault:
         if self.request.retries < self.max_retries:
             raise
-        steering.fail(settings, uuid.UUID(run_id), fault.code, str(fault))
+        steering.fail(settings, uuid.UUID(run_id), *told(fault))
 
 
 def _advance(run_id: uuid.UUID) -> None:

@@ -1,0 +1,179 @@
+"""The keeper of a home's servers: one process beside the commands that use them, which starts and stops them.
+
+Who uses the servers holds a shared lock on `users.lock`; when the last one leaves, or is killed, the keeper gets
+the exclusive one, stops the servers and goes. Its own life is `keeper.lock`, which it inherits from the command
+that started it. A keeper that was killed leaves its servers running, and the next one finds them by their locks.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from embedded import locks
+from embedded.postgres import Postgres
+from embedded.redis import Redis
+from embedded.restarts import Restarts
+from embedded.server import Server, fault
+from errors import EmbeddedError
+
+POLL = 0.2  # seconds between two looks at users and servers
+PATIENCE = 60  # seconds until a server that neither answers nor fails is given up
+KEEPERS = 3  # started by one command until it gives up
+
+FAULTS = (EmbeddedError, OSError, subprocess.SubprocessError)
+
+logger = logging.getLogger("keeper")
+
+
+@contextmanager
+def open_servers(home: Path, *, database: bool, redis: bool) -> Iterator[dict[str, str]]:
+    """DATABASE_URL and REDIS_URL of the home's own servers, for those that are asked for; they answer.
+
+    The servers are shared with every other command that uses the home, and stop after the last one.
+
+    Raises
+    ------
+    EmbeddedError
+        With the server's or the keeper's log and its last words.
+    """
+    wanted: dict[str, Server] = {}
+    if database:
+        wanted["DATABASE_URL"] = Postgres(home)
+    if redis:
+        wanted["REDIS_URL"] = Redis(home)
+    if not wanted:
+        yield {}
+        return
+    user = _enter(home)
+    try:
+        for server in wanted.values():
+            _wait_for(server, home)
+        yield {name: server.url() for name, server in wanted.items()}
+    finally:
+        # A keeper that was killed could not stop what it had started.
+        with suppress(EmbeddedError):
+            _ensure_keeper(home)
+        os.close(user)
+
+
+def _enter(home: Path) -> int:
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (home / "logs").mkdir(mode=0o700, exist_ok=True)
+        return locks.share(home / "users.lock")
+    except OSError as error:
+        raise EmbeddedError(f"SMARTCRM_HOME can't be used: {error}") from error
+
+
+def _wait_for(server: Server, home: Path) -> None:
+    deadline = time.monotonic() + PATIENCE
+    keepers = int(_ensure_keeper(home))
+    while not server.answers():
+        if server.failure.exists() and (reason := server.failure.read_text()):
+            raise EmbeddedError(reason)
+        if time.monotonic() > deadline:
+            raise server.fault(f"did not answer within {PATIENCE} s")
+        if keepers > KEEPERS:
+            raise fault("The keeper of the embedded servers ended again and again", home / "logs" / "keeper.log")
+        time.sleep(0.02)
+        keepers += _ensure_keeper(home)
+
+
+def _ensure_keeper(home: Path) -> bool:
+    # Whether there was none, so that one was started.
+    try:
+        lock = locks.take(home / "keeper.lock")
+        if lock is None:
+            return False
+        try:
+            for server in (Postgres(home), Redis(home)):
+                server.failure.unlink(missing_ok=True)
+            _spawn(home, lock)
+        finally:
+            os.close(lock)
+    except OSError as error:
+        raise EmbeddedError(f"SMARTCRM_HOME can't be used: {error}") from error
+    return True
+
+
+def _spawn(home: Path, lock: int) -> None:
+    log = home / "logs" / "keeper.log"
+    log.touch(mode=0o600)
+    with log.open("ab") as output:
+        run = subprocess.run(
+            [sys.executable, "-m", "embedded.keeper", str(home.resolve())],
+            cwd=Path(__file__).parent.parent,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            pass_fds=[lock],
+            start_new_session=True,
+        )
+    if run.returncode:
+        raise fault("The keeper of the embedded servers did not start", log)
+
+
+class Keeper:
+    """Tends both servers of a home while somebody uses them."""
+
+    def __init__(self, home: Path) -> None:
+        self.stopping = False
+        self._users = home / "users.lock"
+        self._servers: dict[Server, Restarts] = {Redis(home): Restarts(), Postgres(home): Restarts()}
+
+    def run(self) -> None:
+        """Return with the servers stopped: when the last user has left, on SIGTERM, or when the home was removed."""
+        with suppress(FileNotFoundError):
+            # Once taken, the lock is held to the end: who comes now waits, and starts the next keeper.
+            while not self.stopping and self._users.exists() and locks.take(self._users) is None:
+                for server, restarts in self._servers.items():
+                    self._tend(server, restarts)
+                time.sleep(POLL)
+        for server in self._servers:
+            try:
+                server.stop()
+            except FAULTS as error:
+                logger.error("%s did not stop: %s", server.name, error)
+        logger.info("Stopped")
+
+    def _tend(self, server: Server, restarts: Restarts) -> None:
+        if server.running():
+            server.failure.unlink(missing_ok=True)
+            return
+        if (wait := restarts.ended()) is not None:
+            logger.warning("%s has ended; it starts again in %g s", server.name, wait)
+        if restarts.due():
+            restarts.started()
+            try:
+                server.start()
+            except FAULTS as error:
+                logger.error("%s", error)
+                server.failure.write_text(str(error) if isinstance(error, EmbeddedError) else f"{server.name}: {error}")
+
+
+def main() -> None:
+    """Keep the servers of the home that is the argument, apart from whoever started us."""
+    os.umask(0o077)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    keeper = Keeper(Path(sys.argv[1]))
+
+    def stop(*_: object) -> None:
+        keeper.stopping = True
+
+    signal.signal(signal.SIGTERM, stop)
+    for ignored in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(ignored, lambda *_: None)  # not SIG_IGN, which the servers would inherit
+    if not os.fork():  # and our parent's end tells that all is well
+        keeper.run()
+
+
+if __name__ == "__main__":
+    main()

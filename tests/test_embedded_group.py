@@ -1,0 +1,215 @@
+"""Programs on tethers: they end when their owner ends, however it does, and start again when they end alone."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from embedded import restarts, tether
+from embedded.group import ProcessGroup
+from tests.system import wait_for
+
+ROOT = Path(__file__).parent.parent
+# Writes its process id where it is told to, and waits; with a child in its group, which does the same.
+WAIT = """
+import os, signal, sys, time
+from pathlib import Path
+def tell(name):
+    Path(sys.argv[1], name + ".new").write_text(str(os.getpid()))
+    Path(sys.argv[1], name + ".new").rename(Path(sys.argv[1], name))
+if "stubborn" in sys.argv:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+tell("parent" if os.fork() else "child")
+time.sleep(600)
+"""
+OWN = """
+import os, sys, time
+from pathlib import Path
+from embedded.group import ProcessGroup
+with ProcessGroup(grace=0.5) as group:
+    group.start("waiting", [sys.executable, "-c", *sys.argv[1:]], os.environ)
+    time.sleep(600)
+"""
+
+
+@pytest.fixture
+def lines() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def group(lines: list[str]) -> Iterator[ProcessGroup]:
+    with ProcessGroup(grace=0.5, say=lines.append) as group:
+        yield group
+
+
+def told(folder: Path, name: str) -> psutil.Process:
+    """The process that wrote its id under this name."""
+    wait_for((folder / name).exists)
+    return psutil.Process(int((folder / name).read_text()))
+
+
+def gone(process: psutil.Process) -> bool:
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def waiting(folder: Path, *words: str) -> list[str]:
+    return [sys.executable, "-c", WAIT, str(folder), *words]
+
+
+def test_a_program_gets_its_environment_and_no_input_and_writes_to_its_log(group: ProcessGroup, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text("before\n")
+    ask = "import os, sys; print(sorted(os.environ.items()), repr(sys.stdin.read())); print('oh', file=sys.stderr)"
+    group.start("asking", [sys.executable, "-S", "-c", ask], {"A": "1", "LC_CTYPE": "C.UTF-8"}, log)
+    wait_for(lambda: "oh" in log.read_text())
+    assert sorted(log.read_text().splitlines()) == ["[('A', '1'), ('LC_CTYPE', 'C.UTF-8')] ''", "before", "oh"]
+
+
+def test_stop_ends_programs_with_their_children(group: ProcessGroup, tmp_path: Path) -> None:
+    group.start("waiting", waiting(tmp_path), os.environ)
+    processes = [told(tmp_path, "parent"), told(tmp_path, "child")]
+    group.stop()
+    assert all(gone(process) for process in processes)
+
+
+def test_stop_ends_what_does_not_heed_it_after_the_grace(group: ProcessGroup, tmp_path: Path) -> None:
+    group.start("stubborn", waiting(tmp_path, "stubborn"), os.environ)
+    processes = [told(tmp_path, "parent"), told(tmp_path, "child")]
+    group.stop()
+    wait_for(lambda: all(gone(process) for process in processes), seconds=5)
+
+
+def test_programs_stop_side_by_side(tmp_path: Path) -> None:
+    folders = [tmp_path / str(number) for number in range(4)]
+    with ProcessGroup(grace=1) as group:
+        for folder in folders:
+            folder.mkdir()
+            group.start("stubborn", waiting(folder, "stubborn"), os.environ)
+        processes = [told(folder, "parent") for folder in folders]
+        born = time.monotonic()
+        group.stop()
+        assert 1 <= time.monotonic() - born < 3
+    assert all(gone(process) for process in processes)
+
+
+@pytest.mark.parametrize("word", ["", "stubborn"])
+def test_nothing_outlives_an_owner_that_is_killed(tmp_path: Path, word: str) -> None:
+    owner = subprocess.Popen([sys.executable, "-c", OWN, WAIT, str(tmp_path), word], cwd=ROOT)
+    processes = [told(tmp_path, "parent"), told(tmp_path, "child")]
+    tethers = psutil.Process(owner.pid).children()
+    owner.kill()
+    owner.wait()
+    wait_for(lambda: all(gone(process) for process in processes + tethers), seconds=5)
+
+
+def test_no_program_that_the_owner_starts_holds_the_others_pipes(tmp_path: Path) -> None:
+    outlives = OWN.replace(
+        "time.sleep", "import subprocess; subprocess.Popen(['sleep', '60'], close_fds=False)\n    time.sleep"
+    )
+    owner = subprocess.Popen([sys.executable, "-c", outlives, WAIT, str(tmp_path)], cwd=ROOT)
+    parent = told(tmp_path, "parent")
+    sleep = wait_for(lambda: [child for child in psutil.Process(owner.pid).children() if child.name() == "sleep"])[0]
+    owner.kill()
+    owner.wait()
+    wait_for(lambda: gone(parent), seconds=5)
+    assert sleep.is_running()
+    sleep.kill()
+
+
+def test_a_program_that_ends_starts_again_later_each_time(
+    group: ProcessGroup, lines: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(restarts, "SHORTEST", 0.05)
+    log = tmp_path / "log"
+    group.start("failing", ["sh", "-c", "echo tried; exit 3"], os.environ, log)
+
+    def tried_thrice() -> bool:
+        group.watch()
+        return log.exists() and log.read_text().count("tried") >= 3 and len(lines) >= 3
+
+    wait_for(tried_thrice)
+    assert lines[:3] == [
+        "failing ended with status 3; it starts again in 0.05 s",
+        "failing ended with status 3; it starts again in 0.1 s",
+        "failing ended with status 3; it starts again in 0.2 s",
+    ]
+
+
+def test_waits_grow_to_half_a_minute_and_shrink_after_a_steady_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr(restarts.time, "monotonic", lambda: now)
+    program = restarts.Restarts()
+    assert program.due()
+    waits = []
+    for lasted in (0, 0, 0, 0, 0, 0, 59, 60, 0):
+        program.started()
+        now += lasted
+        waits.append(program.ended())
+        assert program.ended() is None
+        assert not program.due()
+        now += waits[-1] or 0
+        assert program.due()
+    assert waits == [1, 2, 4, 8, 16, 30, 30, 1, 2]
+
+
+def test_a_killed_program_takes_what_is_left_of_its_group_with_it(group: ProcessGroup, tmp_path: Path) -> None:
+    group.start("waiting", waiting(tmp_path), os.environ)
+    parent, child = told(tmp_path, "parent"), told(tmp_path, "child")
+    parent.kill()
+    wait_for(lambda: gone(child), seconds=5)
+
+
+def test_a_program_that_runs_is_left_alone(group: ProcessGroup, lines: list[str], tmp_path: Path) -> None:
+    group.start("waiting", waiting(tmp_path), os.environ)
+    parent = told(tmp_path, "parent")
+    for _ in range(3):
+        group.watch()
+    assert (lines, parent.is_running()) == ([], True)
+
+
+def test_a_program_that_is_not_there_is_told(tmp_path: Path) -> None:
+    lines: list[str] = []
+    with ProcessGroup(say=lines.append) as group:
+        group.start("missing", ["/no/such/program"], os.environ, tmp_path / "log")
+        wait_for(lambda: group.watch() or lines)
+    assert lines == ["missing ended with status 127; it starts again in 1 s"]
+    assert (tmp_path / "log").read_text().startswith("/no/such/program can't be started: ")
+
+
+def tethered(*command: str) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen([sys.executable, tether.__file__, "0.5", *command], stdin=subprocess.PIPE)
+
+
+@pytest.mark.parametrize(("command", "status"), [("exit 0", 0), ("exit 7", 7), ("kill -9 $$", 128 + signal.SIGKILL)])
+def test_a_tether_ends_as_its_command_does(command: str, status: int) -> None:
+    with tethered("sh", "-c", command) as process:
+        assert process.wait(10) == status
+
+
+def test_a_tether_leaves_the_terminal_to_its_owner_and_stops_on_sigterm(tmp_path: Path) -> None:
+    with tethered(*waiting(tmp_path)) as process:
+        parent = told(tmp_path, "parent")
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGHUP)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.3)
+        process.terminate()
+        assert process.wait(10) == 128 + signal.SIGTERM
+        assert gone(parent)
+
+
+def test_a_program_has_the_signals_that_a_shell_would_give_it(group: ProcessGroup, tmp_path: Path) -> None:
+    ask = "import signal; print([signal.getsignal(s).name for s in (signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD)])"
+    group.start("asking", [sys.executable, "-c", ask], os.environ, tmp_path / "log")
+    wait_for(lambda: (tmp_path / "log").exists() and (tmp_path / "log").read_text())
+    assert (tmp_path / "log").read_text() == "['SIG_DFL', 'SIG_DFL', 'SIG_DFL']\n"

@@ -1,0 +1,207 @@
+"""Both results equal the oracle's, row for row, on small restaurants drawn from what goes wrong in real ones."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, time, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import psycopg
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from settings import Settings
+from tests import oracle
+from tests.builders import Case, cases, items, transactions
+from tests.oracle import Rules
+from tests.system import fill, make_settings, menu_recommendation, rfm_segments, run_inline
+
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
+DATABASE_TEST = hypothesis_settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+
+
+def settings_for(url: str, home: Path, rules: Rules, **more: str) -> Settings:
+    return make_settings(
+        url,
+        home,
+        TIMEZONE=rules.timezone,
+        BUSINESS_DAY_START=rules.business_day_start.isoformat("minutes"),
+        TOP_N=str(rules.top_n),
+        RFM_LOOKBACK_DAYS=str(rules.rfm_lookback_days),
+        MENU_LOOKBACK_DAYS=str(rules.menu_lookback_days),
+        **more,
+    )
+
+
+def dayparts_of(rules: Rules) -> pd.DataFrame:
+    columns = ["daytime_id", "daytime_label", "start_time", "end_time"]
+    rows = [(number, f"part {number}", start, end) for number, start, end in rules.dayparts]
+    return pd.DataFrame(rows, columns=columns, dtype=object)
+
+
+def put(url: str, case: Case, amount: str = "numeric") -> None:
+    tables = {
+        "fact_transactions": case.transactions,
+        "fact_transaction_items": case.items,
+        "dim_menu_daytimes": dayparts_of(case.rules),
+    }
+    fill(url, tables, amount=amount)
+
+
+def check_both(url: str, home: Path, case: Case, **env: str) -> None:
+    settings = settings_for(url, home, case.rules, **env)
+    for kind in ("rfm", "menu"):
+        run = run_inline(settings, kind, as_of=case.rules.as_of).run
+        assert run.status == "succeeded", run.error
+    segments = rfm_segments(url)
+    segments["monetary"] = [Decimal(value) for value in segments["monetary"]]
+    oracle.compare_rfm(segments, oracle.rfm(case.transactions, case.rules))
+    oracle.compare_menu(menu_recommendation(url), oracle.menu(case.transactions, case.items, case.rules))
+
+
+def test_any_restaurant_is_computed_as_the_contract_says(migrated_url: str, tmp_path: Path) -> None:
+    @DATABASE_TEST
+    @given(case=cases(), shards=st.sampled_from(["", "2", "7"]), amount=st.sampled_from(["numeric", "float8"]))
+    def check(case: Case, shards: str, amount: str) -> None:
+        put(migrated_url, case, amount)
+        check_both(migrated_url, tmp_path, case, RFM_SHARDS=shards)
+
+    check()
+
+
+def test_neither_row_order_nor_shards_change_anything(migrated_url: str, tmp_path: Path) -> None:
+    @hypothesis_settings(DATABASE_TEST, max_examples=10)
+    @given(case=cases(), seed=st.integers(0, 1000))
+    def check(case: Case, seed: int) -> None:
+        seen = []
+        for shards in ("1", "2", "7", "64"):
+            mixed = replace(
+                case,
+                transactions=case.transactions.sample(frac=1, random_state=seed + int(shards)),
+                items=case.items.sample(frac=1, random_state=seed + int(shards)),
+            )
+            put(migrated_url, mixed)
+            settings = settings_for(migrated_url, tmp_path, case.rules, RFM_SHARDS=shards)
+            run_inline(settings, "rfm", as_of=case.rules.as_of)
+            run_inline(settings, "menu", as_of=case.rules.as_of)
+            seen.append((rfm_segments(migrated_url), menu_recommendation(migrated_url)))
+        assert all(one.equals(seen[0][0]) and other.equals(seen[0][1]) for one, other in seen)
+
+    check()
+
+
+def order(number: int, customer: str | None, amount: str = "10.00", at: datetime = NOON) -> tuple[Any, ...]:
+    return (number, customer, amount, at)
+
+
+@pytest.mark.parametrize("customers", [0, 1, 2, 3, 4])
+def test_a_handful_of_customers_is_scored(migrated_url: str, tmp_path: Path, customers: int) -> None:
+    sold = [order(number, f"c{number}", f"{number}.50") for number in range(1, customers + 1)]
+    case = Case(transactions(sold), items([]), Rules(as_of=NOON))
+    put(migrated_url, case)
+    check_both(migrated_url, tmp_path, case)
+    assert len(rfm_segments(migrated_url)) == customers
+
+
+def test_all_equal_customers_are_511(migrated_url: str, tmp_path: Path) -> None:
+    case = Case(transactions([order(n, f"c{n}") for n in range(9)]), items([]), Rules(as_of=NOON))
+    put(migrated_url, case)
+    check_both(migrated_url, tmp_path, case, RFM_SHARDS="3")
+    assert set(rfm_segments(migrated_url).rfm_score) == {"511"}
+
+
+def test_a_customer_with_refunds_only_has_no_segment_and_refunds_lower_monetary(
+    migrated_url: str, tmp_path: Path
+) -> None:
+    sold = [order(1, "a"), order(2, "a", "-12.00"), order(3, "b", "-5.00"), order(4, None), order(5, "")]
+    case = Case(transactions(sold), items([]), Rules(as_of=NOON))
+    put(migrated_url, case)
+    check_both(migrated_url, tmp_path, case)
+    assert rfm_segments(migrated_url).monetary.tolist() == [Decimal("-2.00")]
+
+
+def test_guests_only_give_an_empty_result_and_a_menu(migrated_url: str, tmp_path: Path) -> None:
+    case = Case(transactions([order(1, None), order(2, "")]), items([(1, 5, 2, "3.00")]), Rules(as_of=NOON))
+    put(migrated_url, case)
+    check_both(migrated_url, tmp_path, case)
+    assert rfm_segments(migrated_url).empty and len(menu_recommendation(migrated_url)) == 1
+
+
+def test_half_cents_round_away_from_zero_on_the_decimal_text_of_a_float(migrated_url: str, tmp_path: Path) -> None:
+    sold = [order(1, "a", "1.005"), order(2, "b", "2.675"), order(3, "c", "0.005"), order(4, "c", "-0.005")]
+    case = Case(transactions(sold), items([]), Rules(as_of=NOON))
+    for amount in ("float8", "numeric", "real"):
+        put(migrated_url, case, amount)
+        run_inline(settings_for(migrated_url, tmp_path, case.rules), "rfm", as_of=NOON)
+        assert rfm_segments(migrated_url).monetary.astype(str).tolist() == ["1.01", "2.68", "0.00"], amount
+
+
+def test_integer_amounts_are_read(migrated_url: str, tmp_path: Path) -> None:
+    case = Case(transactions([order(1, "a", "3"), order(2, "b", "4")]), items([(1, 5, 2, "3")]), Rules(as_of=NOON))
+    put(migrated_url, case, "bigint")
+    check_both(migrated_url, tmp_path, case)
+
+
+def test_what_is_skipped_left_out_or_in_a_gap_is_counted(migrated_url: str, tmp_path: Path) -> None:
+    rules = Rules(as_of=NOON + timedelta(hours=9), dayparts=((1, time(12, 0), time(12, 59)),))
+    sold = [
+        order(1, "a"),
+        order(2, "a", "NaN"),
+        (3, "a", "5.00", None),
+        order(4, "b", "Infinity"),
+        order(5, None, "NaN"),
+        order(6, "c", at=NOON + timedelta(hours=8)),
+        order(7, "d", "NaN", NOON + timedelta(days=2)),
+    ]
+    lines = [
+        (1, 1, 1, "1.00"),
+        (1, 2, 1, None),
+        (1, 3, 1, "NaN"),
+        (99, 1, 1, "1.00"),
+        (None, 1, 1, "1.00"),
+        (6, 1, 1, "1"),
+    ]
+    case = Case(transactions(sold), items(lines), rules)
+    put(migrated_url, case)
+    settings = settings_for(migrated_url, tmp_path, rules)
+    assert run_inline(settings, "rfm", as_of=rules.as_of).run.counts["skipped_transactions"] == 3  # type: ignore[index]
+    counts = run_inline(settings, "menu", as_of=rules.as_of).run.counts
+    assert counts == {
+        "transactions": 1,
+        "transactions_in_gaps": 1,
+        "skipped_transactions": 4,
+        "skipped_lines": 2,
+        "lines_without_transaction": 2,
+    }
+
+
+def test_views_serve_as_source_tables(migrated_url: str, tmp_path: Path) -> None:
+    sold = [order(number, f"c{number % 5}") for number in range(40)]
+    case = Case(transactions(sold), items([(number, 1, 1, "2.50") for number in range(40)]), Rules(as_of=NOON))
+    put(migrated_url, case)
+    with psycopg.connect(migrated_url) as connection:
+        for table in ("fact_transactions", "fact_transaction_items", "dim_menu_items", "dim_menu_daytimes"):
+            connection.execute(f"ALTER TABLE {table} RENAME TO raw_{table}")  # type: ignore[arg-type]
+            connection.execute(f"CREATE VIEW {table} AS SELECT * FROM raw_{table}")  # type: ignore[arg-type]
+    check_both(migrated_url, tmp_path, case, RFM_SHARDS="3")
+
+
+def test_the_source_may_be_another_server(migrated_url: str, servers: dict[str, str], tmp_path: Path) -> None:
+    from embedded.keeper import open_servers
+
+    rules = Rules(as_of=NOON, timezone="Europe/London")
+    sold = [order(number, f"c{number % 7}", f"{number}.25") for number in range(50)]
+    lines = [(number, number % 3, 1 + number % 2, "2.505") for number in range(50)]
+    case = Case(transactions(sold), items(lines), rules)
+    with open_servers(tmp_path / "other", database=True, redis=False) as other:
+        put(other["DATABASE_URL"], case)
+        check_both(migrated_url, tmp_path, case, SOURCE_DATABASE_URL=other["DATABASE_URL"], RFM_SHARDS="3")

@@ -1,0 +1,28 @@
+"""What a fault is called in a run: its stable code and one sentence, without what a row or a URL may hold."""
+
+from __future__ import annotations
+
+import psycopg
+from sqlalchemy.exc import DataError, DBAPIError
+
+from errors import SmartCRMError
+from store.database import TRANSIENT
+
+
+def told(fault: Exception) -> tuple[str, str]:
+    """The fault's `error_code` and `error`."""
+    if isinstance(fault, SmartCRMError):
+        return fault.code, str(fault)
+    if isinstance(fault, TRANSIENT):
+        return "database_unavailable", f"PostgreSQL could not do it in several attempts: {_brief(fault)}."
+    if isinstance(fault, DataError | psycopg.DataError):
+        return "data_out_of_range", f"The source holds a value that can't be used: {_brief(fault)}."
+    return "internal_error", f"It failed for a reason of ours, which the log has: {_brief(fault)}."
+
+
+def _brief(fault: Exception) -> str:
+    """The primary message of what PostgreSQL said; its detail may quote a row, and is left out."""
+    cause = fault.orig if isinstance(fault, DBAPIError) else fault
+    if isinstance(cause, psycopg.Error):
+        return cause.diag.message_primary or type(cause).__name__
+    return type(fault).__name__
