@@ -21,6 +21,7 @@ import click
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 import console
+from analytics.segments import load_segments
 from console import out
 from embedded import services
 from embedded.group import ProcessGroup
@@ -56,7 +57,8 @@ def environment(*, embedded_only: bool = False, redis: bool = True, tables: bool
     redis = redis and not env.get("REDIS_URL", "").strip()
     # A wrong setting is told before anything is started.
     anywhere = {"DATABASE_URL": "postgresql://embedded/", "REDIS_URL": "redis://embedded:6379/0"}
-    Settings.from_env({**anywhere, **{name: value for name, value in env.items() if value.strip()}})
+    told = Settings.from_env({**anywhere, **{name: value for name, value in env.items() if value.strip()}})
+    load_segments(told.segment_map)
     with open_servers(home_from(env), database=database, redis=redis) as urls:
         env = {**anywhere, **env, **urls}
         settings = Settings.from_env(env)
@@ -96,6 +98,7 @@ def up() -> None:
     """Serve: webhook, worker, beat and Flower, with embedded PostgreSQL and Redis where no URL is set."""
     with environment(tables=False) as settings:
         schema.migrate(settings.database_url)
+        _worker_listens()  # or Redis is told to be away before anything starts
         with serving(settings) as (serving_settings, group):
             _print_urls(serving_settings)
             out.print(f"ready on http://127.0.0.1:{serving_settings.port}")
@@ -134,9 +137,18 @@ def _port(name: str, wanted: int, any_port: bool) -> int:
 
 
 def _worker_listens() -> bool:
+    from kombu.exceptions import OperationalError
+
     from worker.app import app
 
-    return bool(app.control.ping(timeout=0.5))
+    try:
+        return bool(app.control.ping(timeout=0.5))
+    except OperationalError:
+        raise _no_redis() from None
+
+
+def _no_redis() -> UnavailableError:
+    return UnavailableError("REDIS_URL: Redis can't be reached; what was asked for starts when it is back.")
 
 
 def _print_urls(settings: Settings) -> None:
@@ -232,9 +244,7 @@ def _send_hints(run_ids: Iterator[UUID]) -> None:
         for run_id in run_ids:
             app.send_task("smartcrm.advance", (str(run_id),), retry=False)
     except OperationalError:
-        raise UnavailableError(
-            "REDIS_URL: Redis can't be reached; the runs are asked for and start when it is back.", code="no_redis"
-        ) from None
+        raise _no_redis() from None
 
 
 def _wait_for(settings: Settings, run_ids: Sequence[UUID], tick: Callable[[], None]) -> Sequence[RunState]:

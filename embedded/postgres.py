@@ -56,9 +56,11 @@ class Postgres(Server):
         """Fast: clients are cut off, what they committed stays."""
         if self.running():
             account = account_for(self.data)
+            account.reach(self.folder)  # the way may have been shut since
+            command = ("pg_ctl", "stop", "-w", "-t", str(PATIENCE), "-s", "-m")
             # Backends that do not let go are cut off harder; the next start recovers from the log.
-            if self._run(account, "pg_ctl", "stop", "-m", "fast", "-w", "-t", str(PATIENCE), "-s"):
-                self._run(account, "pg_ctl", "stop", "-m", "immediate", "-w", "-t", str(PATIENCE), "-s")
+            if self._run(account, *command, "fast") and self._run(account, *command, "immediate"):
+                raise self.fault("did not stop")
         if self.sockets != self.folder:
             with suppress(OSError):
                 self.sockets.rmdir()
@@ -93,7 +95,8 @@ class Postgres(Server):
         aside = self.folder / "data.new"
         shutil.rmtree(aside, ignore_errors=True)
         written = self.log.stat().st_size if self.log.exists() else 0
-        command = ["initdb", "--username=postgres", "--encoding=UTF8", "--auth=trust", "--locale=C"]
+        # No cleaning up by itself, whose own faults would be its last words.
+        command = ["initdb", "--no-clean", "--username=postgres", "--encoding=UTF8", "--auth=trust", "--locale=C"]
         command += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
         if self._run(account, *command, data=aside):
             raise self.fault("could not make its data folder", written)

@@ -11,9 +11,9 @@ from typing import ClassVar
 from embedded import locks
 from errors import EmbeddedError
 
-# Not what pg_ctl adds, that the server could not start, nor Redis's starry headings.
+# Not what pg_ctl adds when a server has said why it does not start, nor Redis's starry headings.
 TELLING = re.compile(
-    r"(?!pg_ctl:|\*\*\*).*"
+    r"(?!pg_ctl: could not start|\*\*\*).*"
     r"(FATAL|PANIC|ERROR|[Ee]rror:|[Cc]ould not|[Cc]an't|[Ff]ailed|[Ii]nvalid|Bad |denied|not permitted)"
 )
 TAIL = 16_384  # bytes of a log that are read for its last words

@@ -49,24 +49,26 @@ class Case:
     rules: Rules
 
 
-def times() -> st.SearchStrategy[datetime]:
-    """Instants within two days of the moments that matter, often on a whole minute's edge."""
+def times(moments: st.SearchStrategy[datetime]) -> st.SearchStrategy[datetime]:
+    """Instants within two days of a moment, often on a whole minute's edge."""
     edges = st.sampled_from((0, 1, 59_999_999, 60_000_000))
     return st.builds(
         lambda moment, minutes, micros: moment + timedelta(minutes=minutes, microseconds=micros),
-        st.sampled_from(MOMENTS),
-        st.integers(-48 * 60, 48 * 60),
+        moments,
+        st.integers(-48 * 60, 48 * 60) | st.sampled_from([-24 * 60, 0, 24 * 60]),
         edges,
     )
 
 
 @st.composite
 def cases(draw: st.DrawFn) -> Case:
-    """Up to 40 transactions with up to 80 lines, and rules for them."""
+    """Up to 40 transactions with up to 80 lines, mostly around one moment, and rules for them."""
+    moment = draw(st.sampled_from(MOMENTS))
+    when = times(st.just(moment)) | times(st.sampled_from(MOMENTS))
     ids = draw(st.lists(st.integers(-5, 60) | st.integers(2**61, 2**62), unique=True, max_size=40))
     customers = st.sampled_from(["a", "b", "c", "d", "e", "ä", "Z", " ", "+15550100", "", None])
     sold = [
-        (number, draw(customers), draw(st.sampled_from(AMOUNTS)), draw(times() | st.none() if number == 3 else times()))
+        (number, draw(customers), draw(st.sampled_from(AMOUNTS)), draw(when | st.none() if number == 3 else when))
         for number in ids
     ]
     of_orders = st.sampled_from([*ids, None, 77_777]) if ids else st.sampled_from([None, 77_777])
@@ -82,7 +84,7 @@ def cases(draw: st.DrawFn) -> Case:
         )
     )
     rules = Rules(
-        as_of=draw(times()) + timedelta(days=draw(st.sampled_from((0, 0, 40, 400)))),
+        as_of=draw(times(st.just(moment))) + timedelta(days=draw(st.sampled_from((0, 0, 40, 400)))),
         timezone=draw(st.sampled_from(ZONES)),
         business_day_start=draw(st.sampled_from((time(4, 0), time(0, 0), time(1, 30), time(23, 0)))),
         top_n=draw(st.sampled_from((10, 1, 2))),

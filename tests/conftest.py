@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
-from embedded.keeper import open_servers
 from psycopg import sql
 
+from embedded.keeper import open_servers
 from store.schema import migrate
 from tests.system import Workers
 
@@ -19,9 +20,12 @@ _numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """DATABASE_URL and REDIS_URL of servers that end with the session."""
-    with open_servers(tmp_path_factory.mktemp("servers"), database=True, redis=True) as urls:
+def servers() -> Iterator[dict[str, str]]:
+    """DATABASE_URL and REDIS_URL of servers that end with the session.
+
+    Not below pytest's own folder, which every other session that starts shuts to all users but its own.
+    """
+    with tempfile.TemporaryDirectory() as home, open_servers(Path(home), database=True, redis=True) as urls:
         yield urls
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -185,6 +186,16 @@ class Workers:
 
         found: list[RunState] = wait_for(ended, seconds)
         return found
+
+    def processes_that_did(self, task: str) -> set[int]:
+        """The pool processes that did this task, by what they logged."""
+        lines = [line for log in self.folder.glob("w*@test.log") for line in log.read_text().splitlines()]
+        told = [json.loads(line) for line in lines if line.startswith("{")]
+        return {
+            each["process"]
+            for each in told
+            if each["event"].startswith(f"Task {task}[") and "succeeded" in each["event"]
+        }
 
     def __exit__(self, *_: object) -> None:
         for process in self.processes:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -58,9 +58,11 @@ class User:
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Iterator[Path]:
-    yield tmp_path / "home"
-    wait_for(lambda: not processes(tmp_path))
+def home() -> Iterator[Path]:
+    # Not below pytest's own folder: every session that starts there shuts it again to all but root.
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        yield Path(folder) / "home"
+        wait_for(lambda: not processes(Path(folder)))
 
 
 @pytest.fixture
@@ -388,10 +390,18 @@ def test_an_ordinary_user_has_servers_too() -> None:
         wait_for(lambda: not processes(home))
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="an ordinary user's server has the user's own rights")
+def test_a_way_that_is_shut_to_the_server_meanwhile_leaves_nothing_running(home: Path) -> None:
+    with open_servers(home, database=True, redis=True):
+        home.parent.chmod(0o700)
+    wait_for(lambda: not processes(home))
+
+
 def test_a_home_that_is_removed_takes_redis_with_it(home: Path) -> None:
     with open_servers(home, database=True, redis=True) as urls:
         keeper, process, postgres = the_keeper(home), the_redis(urls), the_postgres(home)
         shutil.rmtree(home)
         wait_for(lambda: gone(process) and gone(keeper))
     assert not home.exists()
-    postgres.kill()  # it would find out by itself within a minute
+    with suppress(psutil.NoSuchProcess):
+        postgres.send_signal(signal.SIGQUIT)  # it would find out by itself within a minute

@@ -1,4 +1,4 @@
-"""JSON logs on standard error, one line an event, with the run that it belongs to."""
+"""JSON logs on standard error, one line an event, with its process and the run that it belongs to."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ def configure(level: int = logging.INFO) -> None:
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.CallsiteParameterAdder({structlog.processors.CallsiteParameter.PROCESS}),
         structlog.processors.format_exc_info,
     ]
     handler = logging.StreamHandler(sys.stderr)

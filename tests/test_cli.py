@@ -1,0 +1,197 @@
+"""The `smartcrm` command as people use it: whole runs of it, and bad input answered by one sentence."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pandas as pd
+import psutil
+import psycopg
+import pytest
+
+from tests.system import fill, wait_for
+from tests.test_runs import orders
+
+SMARTCRM = Path(sys.executable).with_name("smartcrm")
+
+
+def environment(home: Path, **more: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "TMPDIR")}
+    return kept | {"SMARTCRM_HOME": str(home), "PORT": "0", "FLOWER_PORT": "0"} | more
+
+
+def smartcrm(home: Path, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [SMARTCRM, *arguments], env=environment(home, **env), capture_output=True, text=True, timeout=120
+    )
+
+
+@contextmanager
+def serving(home: Path, **env: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """`smartcrm up`, with what it printed until it was ready."""
+    process = subprocess.Popen(
+        [SMARTCRM, "up"], env=environment(home, **env), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    assert process.stdout is not None
+    told = ""
+    try:
+        for line in process.stdout:
+            told += line
+            if line.startswith("ready"):
+                break
+        assert "ready" in told, told
+        yield process, told
+    finally:
+        process.terminate()
+        process.wait(40)
+
+
+def left_of(home: Path) -> list[str]:
+    """Processes that still name this home."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if str(home) in " ".join(process.cmdline()) or process.environ().get("SMARTCRM_HOME") == str(home):
+                found.append(" ".join(process.cmdline()))
+        except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
+            continue
+    return found
+
+
+def test_the_demo_shows_both_results_and_leaves_nothing_running(tmp_path: Path) -> None:
+    done = smartcrm(tmp_path / "home", "demo", "--once")
+    assert done.returncode == 0, done.stderr
+    assert "→ 202 /runs?webhook_id=" in done.stdout
+    for shown in ("Champions", "Customer segments", "Menu by time of day", "Midnight Snack", "Flower"):
+        assert shown in done.stdout
+    made, customers = re.search(r"([\d,]+) orders .* ([\d,]+) known customers", done.stdout).groups()  # type: ignore[union-attr]
+    assert 55_000 < int(made.replace(",", "")) < 65_000 and 2_500 < int(customers.replace(",", "")) < 3_500
+    wait_for(lambda: not left_of(tmp_path / "home"))
+
+
+def test_up_serves_and_the_other_commands_use_what_it_runs(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    files = {}
+    for table, option in (
+        ("fact_transactions", "--transactions"),
+        ("fact_transaction_items", "--items"),
+        ("dim_menu_items", "--menu"),
+    ):
+        files[option] = tmp_path / f"{table}.csv"
+        orders(30)[table].to_csv(files[option], index=False)
+    loaded = smartcrm(home, "load", *[str(part) for pair in files.items() for part in pair])
+    assert loaded.returncode == 0 and "30 rows into fact_transactions" in loaded.stdout, loaded.stderr
+    with serving(home) as (process, told):
+        url = re.search(r"http://127\.0\.0\.1:\d+(?=/webhooks)", told).group()  # type: ignore[union-attr]
+        flower = re.search(r"Flower +(http://\S+)", told).group(1)  # type: ignore[union-attr]
+        assert json.load(urllib.request.urlopen(f"{url}/healthz")) == {"status": "ok"}
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            urllib.request.urlopen(flower)
+        assert "Nothing" not in smartcrm(home, "runs").stderr
+        done = smartcrm(home, "recompute", "--wait", "--as-of", "2026-03-10")
+        assert done.returncode == 0 and done.stdout.count("succeeded") == 2, done.stderr
+        assert "30 customers" in smartcrm(home, "segments").stdout
+        exported = smartcrm(home, "segments", "--export", str(tmp_path / "out.parquet"))
+        assert "30 customers into" in exported.stdout and len(pd.read_parquet(tmp_path / "out.parquet")) == 30
+        assert "Soup" in smartcrm(home, "menu", "--at", "12:00").stdout
+        listed = smartcrm(home, "runs").stdout
+        run_id = re.search(r"[0-9a-f-]{36}", listed).group()  # type: ignore[union-attr]
+        assert "succeeded" in smartcrm(home, "runs", run_id).stdout
+        again = smartcrm(home, "runs", run_id, "--cancel")
+        assert again.returncode == 1 and "succeeded already" in again.stderr
+        process.send_signal(signal.SIGINT)
+        assert process.wait(40) == 0
+    wait_for(lambda: not left_of(home))
+    alone = smartcrm(home, "recompute", "rfm", "--wait")
+    assert alone.returncode == 1 and "No worker is listening" in alone.stderr
+
+
+def test_up_that_is_killed_leaves_nothing_and_starts_again_on_the_same_files(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    with serving(home) as (process, _):
+        fill_through(home)
+        process.kill()
+        process.wait()
+    wait_for(lambda: not left_of(home), 60)
+    with serving(home):
+        assert smartcrm(home, "recompute", "--wait").returncode == 0
+
+
+def fill_through(home: Path) -> None:
+    from embedded.keeper import open_servers
+
+    with open_servers(home, database=True, redis=False) as urls:
+        fill(urls["DATABASE_URL"], orders())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "env", "said"),
+    [
+        (["up"], {"RFM_SHARDS": "-3"}, "RFM_SHARDS is -3"),
+        (["up"], {"TIMEZONE": "Mars/Olympus"}, "TIMEZONE is 'Mars/Olympus'"),
+        (["migrate"], {"DATABASE_URL": "postgresql://u:pw-in-url@127.0.0.1:1/x"}, "DATABASE_URL: PostgreSQL can't be"),
+        (["recompute"], {"DATABASE_URL": "nonsense"}, "DATABASE_URL does not begin with postgresql://"),
+        (["up"], {"REDIS_URL": "redis://127.0.0.1:1/0"}, "REDIS_URL: Redis can't be reached"),
+        (["up"], {"SEGMENT_MAP": "/no/such.toml"}, "SEGMENT_MAP is '/no/such.toml'"),
+        (["recompute", "--as-of", "yesterday"], {}, "as_of is 'yesterday'"),
+        (["menu", "--at", "25:00"], {}, "--at is '25:00'"),
+        (["menu"], {}, "No menu is published yet"),
+        (["segments"], {}, "No segments are published yet"),
+        (["segments", "--export", "x.doc"], {}, "x.doc ends neither"),
+        (["runs", "8b4d7b3e-0000-0000-0000-000000000000"], {}, "There is no run 8b4d7b3e"),
+        (["load", "--transactions", "/no/such.csv"], {}, "/no/such.csv can't be read"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_a_failure(
+    tmp_path: Path, servers: dict[str, str], database_url: str, arguments: list[str], env: dict[str, str], said: str
+) -> None:
+    if "published" in said or "no run" in said or "REDIS_URL" in said:
+        env = {"DATABASE_URL": database_url} | env
+        assert smartcrm(tmp_path, "migrate", **env).returncode == 0
+    done = smartcrm(tmp_path, *arguments, **{"REDIS_URL": servers["REDIS_URL"]} | env)
+    assert done.returncode != 0 and said in done.stderr, done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1 and "pw-in-url" not in done.stderr
+
+
+def test_a_segment_map_with_a_code_missing_fails_the_run_by_that_code(tmp_path: Path, migrated_url: str) -> None:
+    from analytics.segments import DEFAULT_MAP
+    from tests.system import make_settings, run_inline
+
+    (tmp_path / "map.toml").write_text(DEFAULT_MAP.read_text().replace("555 554", "554"))
+    fill(migrated_url, orders())
+    done = smartcrm(tmp_path, "up", SEGMENT_MAP=str(tmp_path / "map.toml"))
+    assert done.returncode == 1 and "misses 555" in done.stderr
+    failed = run_inline(make_settings(migrated_url, tmp_path, SEGMENT_MAP=str(tmp_path / "map.toml")), "rfm").run
+    assert failed.status == "failed" and "misses 555" in (failed.error or "")
+
+
+def test_an_unreachable_redis_is_told_and_the_runs_stay_asked_for(tmp_path: Path, migrated_url: str) -> None:
+    done = smartcrm(tmp_path, "recompute", DATABASE_URL=migrated_url, REDIS_URL="redis://127.0.0.1:1/0")
+    assert done.returncode == 1 and "REDIS_URL: Redis can't be reached" in done.stderr, done.stderr
+    with psycopg.connect(migrated_url) as connection:
+        assert connection.execute("SELECT count(*) FROM analytics_runs WHERE status = 'pending'").fetchone() == (2,)
+
+
+def test_tables_of_another_version_are_told_with_what_mends_them(
+    tmp_path: Path, database_url: str, redis_url: str
+) -> None:
+    done = smartcrm(tmp_path, "recompute", DATABASE_URL=database_url, REDIS_URL=redis_url)
+    assert done.returncode == 1 and "run smartcrm migrate" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "command", [[], ["demo"], ["up"], ["migrate"], ["load"], ["recompute"], ["runs"], ["segments"], ["menu"]]
+)
+def test_every_command_explains_itself(tmp_path: Path, command: list[str]) -> None:
+    done = smartcrm(tmp_path, *command, "--help")
+    assert done.returncode == 0 and "Usage" in done.stdout
