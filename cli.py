@@ -242,7 +242,7 @@ def _send_hints(run_ids: Iterator[UUID]) -> None:
 
     try:
         for run_id in run_ids:
-            app.send_task("smartcrm.advance", (str(run_id),), retry=False)
+            app.send_task("smartcrm.advance", (str(run_id),), queue="control", retry=False, ignore_result=True)
     except OperationalError:
         raise _no_redis() from None
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import shlex
 import shutil
+import signal
 import socket
 import stat
 import subprocess
@@ -45,22 +45,22 @@ class Postgres(Server):
         return f"postgresql://postgres:@/postgres?host={quote(str(self.sockets), safe='')}&port={PORT}"
 
     def answers(self) -> bool:
-        """Whether its own status says ready, as pg_ctl reads it, and somebody of ours listens."""
+        """Whether its own status says ready, and somebody of ours listens."""
         try:
-            status = (self.data / "postmaster.pid").read_text().splitlines()[7]
-            return status.strip() == "ready" and self._is_private() and self._listens()
+            return self._status()[7].strip() == "ready" and self._is_private() and self._listens()
         except (OSError, IndexError):
             return False
 
     def stop(self) -> None:
         """Fast: clients are cut off, what they committed stays."""
-        if self.running():
-            account = account_for(self.data)
-            account.reach(self.folder)  # the way may have been shut since
-            command = ("pg_ctl", "stop", "-w", "-t", str(PATIENCE), "-s", "-m")
-            # Backends that do not let go are cut off harder; the next start recovers from the log.
-            if self._run(account, *command, "fast") and self._run(account, *command, "immediate"):
-                raise self.fault("did not stop")
+        # Backends that do not let go are cut off harder; the next start recovers from the log.
+        for harder in (signal.SIGINT, signal.SIGQUIT):
+            if (pid := self._pid()) is not None:
+                os.kill(pid, harder)
+            if self._goes_down(PATIENCE):
+                break
+        else:
+            raise self.fault(f"did not stop within {2 * PATIENCE} s")
         if self.sockets != self.folder:
             with suppress(OSError):
                 self.sockets.rmdir()
@@ -68,14 +68,16 @@ class Postgres(Server):
     def _launch(self, lock: int) -> None:
         account = account_for(self.data)
         self._make_way(account)
-        written = self.log.stat().st_size if self.log.exists() else 0
         if not self.data.exists():
             self._make_cluster(account)
         # We hold its lock, so nobody runs; after a restart of the machine the process ids in here may be others'.
         for stale in (self.data / "postmaster.pid", self.sockets / f".s.PGSQL.{PORT}.lock"):
             stale.unlink(missing_ok=True)
-        options = shlex.join(["-h", "", "-k", str(self.sockets), "-p", str(PORT)])
-        if self._run(account, "pg_ctl", "start", "-w", "-t", str(PATIENCE), "-s", "-o", options, lock=lock):
+        written = self._written()
+        command = ["postgres", "-h", "", "-k", str(self.sockets), "-p", str(PORT)]
+        # Not by pg_ctl: as the other account it could not look after the server when the way to it was shut since.
+        self._process = self._spawn(account, self.data, *command, lock=lock)
+        if not self._comes_up(self._process, PATIENCE):
             raise self.fault("did not start", written)
 
     def _make_way(self, account: Account) -> None:
@@ -94,34 +96,43 @@ class Postgres(Server):
         # Made aside and renamed, so that an interrupted initdb is never taken for a database.
         aside = self.folder / "data.new"
         shutil.rmtree(aside, ignore_errors=True)
-        written = self.log.stat().st_size if self.log.exists() else 0
+        written = self._written()
         # No cleaning up by itself, whose own faults would be its last words.
         command = ["initdb", "--no-clean", "--username=postgres", "--encoding=UTF8", "--auth=trust", "--locale=C"]
         command += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
-        if self._run(account, *command, data=aside):
+        if self._spawn(account, aside, *command).wait():
             raise self.fault("could not make its data folder", written)
         aside.rename(self.data)
 
-    def _run(
-        self, account: Account, program: str, *arguments: str, data: Path | None = None, lock: int | None = None
-    ) -> int:
-        # The folder goes by the environment: pg_ctl would put an argument into a shell's double quotes.
+    def _spawn(
+        self, account: Account, data: Path, program: str, *arguments: str, lock: int | None = None
+    ) -> subprocess.Popen[bytes]:
+        # The caller's PGPORT, PGOPTIONS and the like are meant for others.
         env = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "LC_", "LANG"))}
-        env |= {"LC_ALL": "C", "PGDATA": str(data or self.data)}
-        command = [str(_package() / "pginstall18" / "bin" / program), *arguments]
-        kept = [] if lock is None else [lock]
         with self.log.open("ab") as log:
-            run = subprocess.run(
-                command,
-                env=env,
+            return subprocess.Popen(
+                [str(_package() / "pginstall18" / "bin" / program), *arguments],
+                env=env | {"LC_ALL": "C", "PGDATA": str(data)},
                 cwd="/",
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                pass_fds=kept,
+                pass_fds=[] if lock is None else [lock],
+                start_new_session=True,
                 **account.drop,
             )
-        return run.returncode
+
+    def _pid(self) -> int | None:
+        # Our own child's is known even when its folder was removed.
+        if self._process is not None and self._process.poll() is None:
+            return self._process.pid
+        with suppress(OSError, IndexError):
+            if self.running() and self._listens():
+                return int(self._status()[0])
+        return None
+
+    def _status(self) -> list[str]:
+        return (self.data / "postmaster.pid").read_text().splitlines()
 
     def _is_private(self) -> bool:
         found = self.sockets.lstat()

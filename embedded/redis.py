@@ -6,7 +6,6 @@ import secrets
 import shutil
 import socket
 import subprocess
-import time
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -39,7 +38,6 @@ class Redis(Server):
 
     name = "Redis"
     slug = "redis"
-    _process: subprocess.Popen[bytes] | None = None  # when we started it
 
     def url(self) -> str:
         """Database 0, with the password."""
@@ -54,11 +52,8 @@ class Redis(Server):
         if self._process is not None:
             self._process.terminate()  # Redis shuts down cleanly by it, even when its folder was removed
         self._ask("SHUTDOWN")
-        deadline = time.monotonic() + PATIENCE
-        while self.running():
-            if time.monotonic() > deadline:
-                raise self.fault(f"did not stop in {PATIENCE} s")
-            time.sleep(0.02)
+        if not self._goes_down(PATIENCE):
+            raise self.fault(f"did not stop within {PATIENCE} s")
 
     @property
     def _kept(self) -> Path:
@@ -66,11 +61,11 @@ class Redis(Server):
 
     def _launch(self, lock: int) -> None:
         self.folder.mkdir(mode=0o700, exist_ok=True)
-        written = self.log.stat().st_size if self.log.exists() else 0
+        written = self._written()
         for _ in range(ATTEMPTS):
             port, password = self._address()
             self._process = self._spawn(lock, CONFIG.format(host=HOST, port=port, password=password))
-            if self._comes_up(self._process):
+            if self._comes_up(self._process, PATIENCE):
                 return
             if _is_free(port):  # so it was not the port that it ended for
                 break
@@ -105,16 +100,6 @@ class Redis(Server):
         with suppress(BrokenPipeError), process.stdin as given:
             given.write(config.encode())
         return process
-
-    def _comes_up(self, process: subprocess.Popen[bytes]) -> bool:
-        deadline = time.monotonic() + PATIENCE
-        while process.poll() is None:
-            if self.answers():
-                return True
-            if time.monotonic() > deadline:
-                raise self.fault(f"did not answer within {PATIENCE} s of its start")
-            time.sleep(0.01)
-        return False
 
     def _ask(self, command: str) -> bytes:
         # By hand: importing the client takes longer than starting the server.

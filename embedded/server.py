@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
+import time
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import ClassVar
@@ -11,9 +13,9 @@ from typing import ClassVar
 from embedded import locks
 from errors import EmbeddedError
 
-# Not what pg_ctl adds when a server has said why it does not start, nor Redis's starry headings.
+# But no starry headings of Redis.
 TELLING = re.compile(
-    r"(?!pg_ctl: could not start|\*\*\*).*"
+    r"(?!\*\*\*).*"
     r"(FATAL|PANIC|ERROR|[Ee]rror:|[Cc]ould not|[Cc]an't|[Ff]ailed|[Ii]nvalid|Bad |denied|not permitted)"
 )
 TAIL = 16_384  # bytes of a log that are read for its last words
@@ -24,6 +26,7 @@ class Server(ABC):
 
     name: ClassVar[str]
     slug: ClassVar[str]
+    _process: subprocess.Popen[bytes] | None = None  # when we started it
 
     def __init__(self, home: Path) -> None:
         self.home = home.resolve()
@@ -67,6 +70,28 @@ class Server(ABC):
     @abstractmethod
     def url(self) -> str:
         """Where it is, with its password when it has one."""
+
+    def _written(self) -> int:
+        """How long its log is."""
+        return self.log.stat().st_size if self.log.exists() else 0
+
+    def _comes_up(self, process: subprocess.Popen[bytes], seconds: float) -> bool:
+        """Whether it answers now, or has ended."""
+        deadline = time.monotonic() + seconds
+        while process.poll() is None:
+            if self.answers():
+                return True
+            if time.monotonic() > deadline:
+                raise self.fault(f"did not answer within {seconds} s of its start")
+            time.sleep(0.01)
+        return False
+
+    def _goes_down(self, seconds: float) -> bool:
+        """Whether no process of it is left in time."""
+        deadline = time.monotonic() + seconds
+        while self.running() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return not self.running()
 
     def fault(self, what: str, since: int = 0) -> EmbeddedError:
         """What happened, with the last words of its log, of those that were written after `since` bytes."""

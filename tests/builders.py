@@ -1,43 +1,63 @@
-"""Small restaurants for tests: by hand, or drawn by hypothesis from what goes wrong in real ones."""
+"""Small restaurants for tests: by hand from short tuples, or drawn by hypothesis from what goes wrong in real ones."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
+from decimal import Decimal
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pandas as pd
 from hypothesis import strategies as st
 
-from tests.oracle import DEFAULT_DAYPARTS, Rules
+from tests.oracle import Rules
 
-ZONES = ("UTC", "Europe/London", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu")
-# Around both changes of the clocks of the zones above, and an ordinary day between.
-MOMENTS = (
-    datetime(2025, 3, 30, 1, tzinfo=UTC),
-    datetime(2025, 10, 26, 1, tzinfo=UTC),
-    datetime(2025, 11, 2, 6, tzinfo=UTC),
-    datetime(2025, 4, 5, 15, tzinfo=UTC),
-    datetime(2025, 7, 1, 4, tzinfo=UTC),
-)
-AMOUNTS = ("10.00", "0.01", "0.005", "0.004", "1.005", "2.675", "-4.00", "-0.005", "99.99", "7", "0", "NaN", "Infinity")
-WRAPPING = ((1, time(6, 0), time(11, 59)), (2, time(12, 0), time(21, 59)), (7, time(22, 0), time(5, 59)))
-WITH_GAPS = ((4, time(11, 0, 30), time(13, 29)), (5, time(20, 0), time(1, 59)))
+# The instants at which each zone's clocks change, and where they never do, an ordinary one.
+CLOCK_CHANGES = {
+    "UTC": (datetime(2025, 7, 1, 4, tzinfo=UTC),),
+    "Europe/London": (datetime(2025, 3, 30, 1, tzinfo=UTC), datetime(2025, 10, 26, 1, tzinfo=UTC)),
+    "America/New_York": (datetime(2025, 3, 9, 7, tzinfo=UTC), datetime(2025, 11, 2, 6, tzinfo=UTC)),
+    "Australia/Lord_Howe": (datetime(2025, 4, 5, 15, tzinfo=UTC), datetime(2025, 10, 4, 15, 30, tzinfo=UTC)),
+    "Asia/Kathmandu": (datetime(2025, 7, 1, 4, tzinfo=UTC), datetime(1985, 12, 31, 18, 30, tzinfo=UTC)),
+}
+DAY_STARTS = (time(4, 0), time(0, 0), time(1, 30), time(2, 0), time(23, 0))
+DAYPARTS = {
+    "defaults": None,
+    "wrapping": (
+        (1, "Morning", time(6, 0), time(11, 59)),
+        (2, "Day", time(12, 0), time(21, 59)),
+        (7, "Night", time(22, 0), time(5, 59)),
+    ),
+    "with gaps": ((4, "Lunch", time(11, 0, 30), time(13, 29)), (5, "Bar", time(20, 0), time(1, 59))),
+}
+# A moment before, on and after an edge, and just before and on the end of its minute.
+BESIDE_AN_EDGE = (-1, 0, 1, 59_999_999, 60_000_000)
+
+PURCHASES = ("10.00", "10.00", "7", "99.99", "0.01", "1.005", "2.675", "0.005", "1.115", "0.30000000000000004")
+NOT_PURCHASES = ("0", "0.004", "-0.005", "-0.004", "-4.00", "-10.00", "NaN", "Infinity", "-Infinity")
+PRICES = ("1.00", "1.00", "2.675", "0.005", "1.005", "0", "3.335", "-1.00", "NaN", "Infinity")
+FEW_CUSTOMERS = ("a", "b", "c", "d", "e", "ä", "Z", " ", "+15550100")
+MANY_CUSTOMERS = tuple(f"+1555{number:04}" for number in range(30))
+GUESTS = (None, "")
 
 
-def transactions(rows: Sequence[tuple[Any, ...]]) -> pd.DataFrame:
-    """(transaction_id, mobile_id, total_amount, created_at)"""
+def transactions(*rows: Any) -> pd.DataFrame:
+    """(transaction_id, mobile_id, total_amount, created_at), as arguments or as one list; values stay as they are."""
     columns = ["transaction_id", "mobile_id", "total_amount", "created_at"]
-    return pd.DataFrame(list(rows), columns=columns, dtype=object)
+    return pd.DataFrame(_listed(rows), columns=columns, dtype=object)
 
 
-def items(rows: Sequence[tuple[Any, ...]]) -> pd.DataFrame:
-    """(transaction_id, item_id, quantity, price), numbered as they come"""
-    columns = ["transaction_id", "item_id", "quantity", "price"]
-    frame = pd.DataFrame(list(rows), columns=columns, dtype=object)
+def items(*rows: Any) -> pd.DataFrame:
+    """(transaction_id, item_id, quantity, price), as arguments or as one list; `id` numbers them as they come."""
+    frame = pd.DataFrame(_listed(rows), columns=["transaction_id", "item_id", "quantity", "price"], dtype=object)
     frame.insert(0, "id", pd.Series(range(1, len(frame) + 1), dtype=object))
     return frame
+
+
+def _listed(rows: tuple[Any, ...]) -> list[Any]:
+    return list(rows[0]) if len(rows) == 1 and isinstance(rows[0], list) else list(rows)
 
 
 @dataclass(frozen=True)
@@ -49,47 +69,93 @@ class Case:
     rules: Rules
 
 
-def times(moments: st.SearchStrategy[datetime]) -> st.SearchStrategy[datetime]:
-    """Instants within two days of a moment, often on a whole minute's edge."""
-    edges = st.sampled_from((0, 1, 59_999_999, 60_000_000))
-    return st.builds(
-        lambda moment, minutes, micros: moment + timedelta(minutes=minutes, microseconds=micros),
-        moments,
-        st.integers(-48 * 60, 48 * 60) | st.sampled_from([-24 * 60, 0, 24 * 60]),
-        edges,
+@st.composite
+def cases(draw: st.DrawFn) -> Case:
+    """Rules, and orders around the edges that they make."""
+    drawn = draw(rules())
+    sold, lines = draw(orders(drawn))
+    return Case(sold, lines, drawn)
+
+
+@st.composite
+def rules(draw: st.DrawFn) -> Rules:
+    """A zone, a start of the business day, lookbacks, dayparts; `as_of` among the orders, or well after them."""
+    zone = draw(st.sampled_from(sorted(CLOCK_CHANGES)))
+    day_start = draw(st.sampled_from(DAY_STARTS))
+    among = draw(instants(zone, CLOCK_CHANGES[zone], (day_start,))).astimezone(UTC)
+    return Rules(
+        as_of=among + timedelta(days=draw(st.sampled_from((4, 4, 2, 0, 31, 400)))),
+        timezone=zone,
+        business_day_start=day_start,
+        top_n=draw(st.sampled_from((10, 1, 2))),
+        rfm_lookback_days=draw(st.sampled_from((0, 0, 0, 0, 1, 3, 30))),
+        menu_lookback_days=draw(st.sampled_from((0, 0, 0, 0, 1, 3, 30))),
+        dayparts=DAYPARTS[draw(st.sampled_from(sorted(DAYPARTS)))],
     )
 
 
 @st.composite
-def cases(draw: st.DrawFn) -> Case:
-    """Up to 40 transactions with up to 80 lines, mostly around one moment, and rules for them."""
-    moment = draw(st.sampled_from(MOMENTS))
-    when = times(st.just(moment)) | times(st.sampled_from(MOMENTS))
-    ids = draw(st.lists(st.integers(-5, 60) | st.integers(2**61, 2**62), unique=True, max_size=40))
-    customers = st.sampled_from(["a", "b", "c", "d", "e", "ä", "Z", " ", "+15550100", "", None])
-    sold = [
-        (number, draw(customers), draw(st.sampled_from(AMOUNTS)), draw(when | st.none() if number == 3 else when))
-        for number in ids
-    ]
-    of_orders = st.sampled_from([*ids, None, 77_777]) if ids else st.sampled_from([None, 77_777])
+def orders(draw: st.DrawFn, of: Rules | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Up to 60 transactions with up to 90 lines, most of them within days of `as_of`, for rules given or drawn."""
+    read_by = draw(rules()) if of is None else of
+    clocks = [clock for _, *ends in read_by.dayparts or () for clock in ends]
+    changes = sorted(CLOCK_CHANGES[read_by.timezone], key=lambda change: abs(read_by.as_of - change))
+    when = instants(read_by.timezone, (changes[0], *changes), (read_by.business_day_start, *clocks))
+    customers = draw(st.sampled_from((FEW_CUSTOMERS, MANY_CUSTOMERS)))
+    at_least = draw(st.sampled_from((5, 0, 20, 40)))
+    sold = draw(
+        st.lists(
+            st.tuples(
+                st.integers(-5, 200) | st.integers(2**61, 2**62),
+                st.sampled_from(customers) | st.sampled_from(GUESTS),
+                mostly(amounts(PURCHASES) | amounts((*PURCHASES, *NOT_PURCHASES))),
+                mostly(when),
+            ),
+            min_size=at_least,
+            unique_by=lambda row: row[0],
+            max_size=60,
+        )
+    )
     lines = draw(
         st.lists(
             st.tuples(
-                of_orders,
-                st.sampled_from([1, 2, 3, 2**62, 2, 1, None]),
-                st.sampled_from([1, 1, 2, 3, 0, -1, None]),
-                st.sampled_from(["1.00", "2.675", "0.005", "0", "NaN", None, "3.335"]),
+                st.sampled_from(2 * [row[0] for row in sold] + [None, 77_777]),
+                st.sampled_from((1, 2, 3, 2**62, 2, 1, None)),
+                st.sampled_from((1, 1, 1, 2, 3, 0, -1, None)),
+                mostly(amounts(PRICES)),
             ),
-            max_size=80,
+            min_size=at_least,
+            max_size=90,
         )
     )
-    rules = Rules(
-        as_of=draw(times(st.just(moment))) + timedelta(days=draw(st.sampled_from((0, 0, 40, 400)))),
-        timezone=draw(st.sampled_from(ZONES)),
-        business_day_start=draw(st.sampled_from((time(4, 0), time(0, 0), time(1, 30), time(23, 0)))),
-        top_n=draw(st.sampled_from((10, 1, 2))),
-        rfm_lookback_days=draw(st.sampled_from((0, 0, 1, 30))),
-        menu_lookback_days=draw(st.sampled_from((0, 0, 1, 30))),
-        dayparts=draw(st.sampled_from((tuple(DEFAULT_DAYPARTS), WRAPPING, WITH_GAPS))),
+    return transactions(sold), items(lines)
+
+
+def amounts(texts: Sequence[str]) -> st.SearchStrategy[Any]:
+    """One of the amounts, as text, a Decimal, a float, or an int where it is whole."""
+    return st.builds(
+        lambda text, kind: kind(text), st.sampled_from(texts), st.sampled_from((str, Decimal, float, _whole))
     )
-    return Case(transactions(sold), items(lines), rules)
+
+
+def _whole(text: str) -> int | str:
+    return int(text) if text.lstrip("-").isdigit() else text
+
+
+def mostly(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """The values, and one time in ten NULL."""
+    return st.integers(0, 9).flatmap(lambda number: st.none() if number == 9 else values)
+
+
+@st.composite
+def instants(draw: st.DrawFn, zone: str, changes: Sequence[datetime], clocks: Sequence[time]) -> datetime:
+    """An instant around one of the changes, or beside a wall-clock time in those days; in UTC or local time."""
+    change = draw(st.sampled_from(changes))
+    beside = timedelta(microseconds=draw(st.sampled_from(BESIDE_AN_EDGE)))
+    if draw(st.booleans()):
+        moment = change + timedelta(minutes=draw(st.integers(-180, 180)))
+    else:
+        day = change.astimezone(ZoneInfo(zone)).date() + timedelta(days=draw(st.integers(-3, 3)))
+        clock = draw(st.sampled_from(clocks)).replace(fold=draw(st.sampled_from((0, 1))))
+        moment = datetime.combine(day, clock, ZoneInfo(zone)).astimezone(UTC)
+    return (moment + beside).astimezone(draw(st.sampled_from((UTC, ZoneInfo(zone)))))

@@ -1,28 +1,28 @@
-"""An independent answer to both questions, in plain pandas and exact Python numbers, from the contract alone.
+"""Both results by the contract's words alone, in plain Python: what the tests hold the product against.
 
-Written to be obviously right rather than fast; it shares no line with the code that it is held against.
+Written to be obvious, not fast. Money is whole cents, cut points are fractions, times are instants in UTC; the only
+float is a share. Nothing here comes from the code under test, and nothing there may come from here.
 """
 
 from __future__ import annotations
 
-import bisect
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
-from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
 from fractions import Fraction
-from typing import Any
+from itertools import pairwise
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 import pandas as pd
 
-CENT = Decimal("0.01")
 SEGMENTS = {
     "Champions": "555 554 545 544 455 454 445",
     "Loyal Customers": "543 444 435 355 354 345 344 335",
-    "Potential Loyalists": (
-        "553 552 551 542 541 533 532 531 453 452 451 442 441 433 432 431 423 353 352 351 342 341 333 323"
-    ),
+    "Potential Loyalists": "553 552 551 542 541 533 532 531 453 452 451 442 441 433 432 431 423 353 352 351 342 341 "
+    "333 323",
     "New Customers": "512 511 422 421 412 411 311",
     "Promising": "525 524 523 522 521 515 514 513 425 424 415 414 413 315 314 313",
     "Need Attention": "535 534 443 434 343 334 325 324",
@@ -32,24 +32,47 @@ SEGMENTS = {
     "Hibernating": "332 322 251 241 233 232 231 223 222 212 211 132 123 122",
     "Lost": "151 141 131 121 112 111",
 }
-DEFAULT_DAYPARTS = [
-    (1, time(4, 0), time(6, 29)),
-    (2, time(6, 30), time(10, 29)),
-    (3, time(10, 30), time(12, 29)),
-    (4, time(12, 30), time(14, 29)),
-    (5, time(14, 30), time(16, 29)),
-    (6, time(16, 30), time(17, 59)),
-    (7, time(18, 0), time(19, 29)),
-    (8, time(19, 30), time(21, 29)),
-    (9, time(21, 30), time(23, 59)),
-    (10, time(0, 0), time(1, 59)),
-    (11, time(2, 0), time(3, 59)),
+SEGMENT_OF_CODE = {code: segment for segment, codes in SEGMENTS.items() for code in codes.split()}
+ALL_CODES = {f"{r}{f}{m}" for r in range(1, 6) for f in range(1, 6) for m in range(1, 6)}
+
+DEFAULT_DAYPARTS = (
+    (1, "Early Breakfast", time(4, 0), time(6, 29)),
+    (2, "Standard Breakfast", time(6, 30), time(10, 29)),
+    (3, "Late Breakfast / Brunch", time(10, 30), time(12, 29)),
+    (4, "Lunch", time(12, 30), time(14, 29)),
+    (5, "Late Lunch", time(14, 30), time(16, 29)),
+    (6, "Afternoon Tea / Snack", time(16, 30), time(17, 59)),
+    (7, "Early Dinner", time(18, 0), time(19, 29)),
+    (8, "Standard Dinner", time(19, 30), time(21, 29)),
+    (9, "Late Dinner / Supper", time(21, 30), time(23, 59)),
+    (10, "Midnight Snack", time(0, 0), time(1, 59)),
+    (11, "Closed / No Service", time(2, 0), time(3, 59)),
+)
+
+RFM_COLUMNS = [
+    "mobile_id",
+    "recency_days",
+    "frequency",
+    "monetary",
+    "r_score",
+    "f_score",
+    "m_score",
+    "rfm_score",
+    "segment",
 ]
+MENU_COLUMNS = ["daytime_id", "menu_item_id", "rank", "orders", "quantity", "share"]
+
+MINUTE = timedelta(minutes=1)
+WHOLE_DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True)
 class Rules:
-    """What the contract lets settings say; dayparts as (daytime_id, start, end)."""
+    """What settings and tables may say about a run.
+
+    Dayparts come as (daytime_id, label, start, end), or without the label, on which no number depends; they are kept
+    without it. None, or none at all, means the contract's defaults. `segment_map` gives each code its segment.
+    """
 
     as_of: datetime
     timezone: str = "UTC"
@@ -57,153 +80,410 @@ class Rules:
     top_n: int = 10
     rfm_lookback_days: int = 0
     menu_lookback_days: int = 0
-    dayparts: tuple[tuple[int, time, time], ...] = tuple(DEFAULT_DAYPARTS)
+    dayparts: Sequence[tuple[Any, ...]] | None = None
+    segment_map: Mapping[str, str] | None = None
 
-    def local(self, instant: datetime) -> datetime:
-        """Wall-clock time, without a zone."""
+    def __post_init__(self) -> None:
+        if self.as_of.utcoffset() is None:
+            raise ValueError("as_of needs an offset")
+        parts = tuple((part[0], part[-2], part[-1]) for part in self.dayparts or DEFAULT_DAYPARTS)
+        object.__setattr__(self, "dayparts", parts)
+        _refuse_overlaps(parts)
+        if self.segment_map is not None and set(self.segment_map) != ALL_CODES:
+            raise ValueError(f"segment_map misses or invents codes: {sorted(set(self.segment_map) ^ ALL_CODES)}")
+
+    def wall_clock(self, instant: datetime) -> datetime:
+        """What a clock on the restaurant's wall shows, without an offset."""
         return instant.astimezone(ZoneInfo(self.timezone)).replace(tzinfo=None)
 
     def business_date(self, instant: datetime) -> date:
-        """The wall clock put back by the day's start, naively."""
-        start = self.business_day_start
-        return (self.local(instant) - timedelta(hours=start.hour, minutes=start.minute)).date()
+        """The date on the wall clock put back by the business day's start."""
+        return (self.wall_clock(instant) - _since_midnight(self.business_day_start)).date()
 
     def daypart(self, instant: datetime) -> int | None:
-        """The daypart of an instant; an end covers its whole minute, a start after its end wraps."""
-        now = self.local(instant).time()
-        minute = now.replace(second=0, microsecond=0)
-        for daytime_id, start, end in self.dayparts:
-            after, before = now >= start, minute <= end
-            if (after and before) if start <= end else (after or before):
-                return daytime_id
+        """The daypart that the wall clock is in; None in a gap."""
+        now = _since_midnight(self.wall_clock(instant).time())
+        for daytime_id, start, end in self.dayparts or ():
+            if any(since <= now < until for since, until in _windows(start, end)):
+                return int(daytime_id)
         return None
 
 
-def cents(amount: Any) -> int | None:
-    """Whole cents, half away from zero on the decimal text; None for what is not a number."""
-    try:
-        exact = amount if isinstance(amount, Decimal) else Decimal(str(amount))
-        return int(exact.quantize(CENT, ROUND_HALF_UP) * 100) if exact.is_finite() else None
-    except InvalidOperation:
-        return None
+@dataclass(frozen=True)
+class RfmCounts:
+    """What an RFM run saw; skipped rows that name no customer stand apart."""
+
+    customers: int
+    purchases: int
+    skipped: int
+    skipped_guests: int
 
 
-def instant(value: Any) -> datetime | None:
-    """A time as Python's own, or None where there is none."""
-    return None if value is None or value is pd.NaT or pd.isna(value) else pd.Timestamp(value).to_pydatetime()
+@dataclass(frozen=True)
+class MenuCounts:
+    """What a menu run saw.
 
+    `transactions` were counted, in a daypart and with a counted line or not; `transactions_in_gaps` would have been,
+    and `lines_in_gaps` are their lines that would have been. `skipped_lines` belong to either kind.
+    """
 
-def counted(transactions: pd.DataFrame, rules: Rules, lookback: int) -> list[tuple[Any, str | None, int, datetime]]:
-    """The transactions in the window with a usable amount and time: (id, customer, cents, instant)."""
-    oldest = rules.business_date(rules.as_of) - timedelta(days=lookback)
-    kept = []
-    for row in transactions.itertuples(index=False):
-        amount, at = cents(row.total_amount), instant(row.created_at)
-        if amount is None or at is None or at > rules.as_of:
-            continue
-        if lookback and rules.business_date(at) < oldest:
-            continue
-        customer = row.mobile_id if isinstance(row.mobile_id, str) and row.mobile_id else None
-        kept.append((row.transaction_id, customer, amount, at))
-    return kept
-
-
-def cut_points(values: Iterable[int]) -> list[Fraction]:
-    """The 20, 40, 60 and 80 % quantiles with linear interpolation."""
-    ordered = sorted(values)
-    points = []
-    for k in range(1, 5):
-        place = Fraction(k * (len(ordered) - 1), 5)
-        below = int(place)
-        above = min(below + 1, len(ordered) - 1)
-        points.append(ordered[below] + (place - below) * (ordered[above] - ordered[below]))
-    return points
+    transactions: int
+    transactions_in_gaps: int
+    lines_in_gaps: int
+    lines_without_transaction: int
+    skipped_transactions: int
+    skipped_lines: int
 
 
 def rfm(transactions: pd.DataFrame, rules: Rules) -> pd.DataFrame:
-    """One row per customer with a purchase, in order of their ids."""
-    bought: dict[str, list[datetime]] = {}
-    spent: dict[str, int] = {}
-    for _, customer, amount, at in counted(transactions, rules, rules.rfm_lookback_days):
-        if customer is not None:
-            spent[customer] = spent.get(customer, 0) + amount
-            if amount >= 1:
-                bought.setdefault(customer, []).append(at)
-    today = rules.business_date(rules.as_of)
-    rows = [
-        (customer, (today - rules.business_date(max(times))).days, len(times), spent[customer])
-        for customer, times in sorted(bought.items())
-    ]
-    r_cuts, f_cuts, m_cuts = ([] if not rows else cut_points(row[place] for row in rows) for place in (1, 2, 3))
-    names = {code: name for name, codes in SEGMENTS.items() for code in codes.split()}
-    scored = []
-    for customer, recency, frequency, monetary in rows:
-        r = 5 - bisect.bisect_left(r_cuts, recency)
-        f = 1 + bisect.bisect_left(f_cuts, frequency)
-        m = 1 + bisect.bisect_left(m_cuts, monetary)
+    """One row per customer with a purchase, in order of `mobile_id`; `monetary` is a Decimal with two places."""
+    customers = _customers(transactions, rules)
+    cuts = _rfm_cut_points(customers)
+    segments = SEGMENT_OF_CODE if rules.segment_map is None else rules.segment_map
+    rows = []
+    for customer in customers:
+        r = 5 - _strictly_below(cuts["recency_days"], customer.recency_days)
+        f = 1 + _strictly_below(cuts["frequency"], customer.frequency)
+        m = 1 + _strictly_below(cuts["monetary"], customer.monetary)
         code = f"{r}{f}{m}"
-        scored.append((customer, recency, frequency, Decimal(monetary) / 100, r, f, m, code, names[code]))
-    columns = ["mobile_id", "recency_days", "frequency", "monetary"]
-    columns += ["r_score", "f_score", "m_score", "rfm_score", "segment"]
-    return pd.DataFrame(scored, columns=columns, dtype=object)
+        rows.append((*customer, r, f, m, code, segments[code]))
+    return pd.DataFrame(rows, columns=RFM_COLUMNS, dtype=object)
+
+
+def rfm_cut_points(transactions: pd.DataFrame, rules: Rules) -> dict[str, list[Fraction]]:
+    """The four cut points of `recency_days`, `frequency` and `monetary` (in currency); empty lists for no customer."""
+    return _rfm_cut_points(_customers(transactions, rules))
+
+
+def cut_points(values: Iterable[int | Decimal]) -> list[Fraction]:
+    """The 20, 40, 60 and 80 % quantiles with linear interpolation: n values lie at 0, 1, … n - 1."""
+    ordered = sorted(Fraction(value) for value in values)
+    if not ordered:
+        return []
+    points = []
+    for percent in (20, 40, 60, 80):
+        place = Fraction(percent, 100) * (len(ordered) - 1)
+        left = place.numerator // place.denominator
+        right = min(left + 1, len(ordered) - 1)
+        points.append(ordered[left] + (place - left) * (ordered[right] - ordered[left]))
+    return points
+
+
+def rfm_counts(transactions: pd.DataFrame, rules: Rules) -> RfmCounts:
+    """How many customers and purchases there are, and what was skipped."""
+    seen, skipped = _in_window(transactions, rules, rules.rfm_lookback_days)
+    purchases = [sale for sale in seen if sale.customer is not None and sale.cents >= 1]
+    guests = sum(customer is None for customer in skipped)
+    return RfmCounts(
+        customers=len({sale.customer for sale in purchases}),
+        purchases=len(purchases),
+        skipped=len(skipped) - guests,
+        skipped_guests=guests,
+    )
 
 
 def menu(transactions: pd.DataFrame, items: pd.DataFrame, rules: Rules) -> pd.DataFrame:
-    """The best items of each daypart, in order of daypart and rank."""
-    daypart_of = {
-        number: rules.daypart(at)
-        for number, _, amount, at in counted(transactions, rules, rules.menu_lookback_days)
-        if amount >= 1
-    }
-    orders: dict[tuple[int, int], set[Any]] = {}
-    pieces: dict[tuple[int, int], int] = {}
-    revenue: dict[tuple[int, int], int] = {}
-    with_lines: dict[int, set[Any]] = {}
-    for row in items.itertuples(index=False):
-        daypart = None if pd.isna(row.transaction_id) else daypart_of.get(row.transaction_id)
-        if daypart is None or pd.isna(row.quantity) or pd.isna(row.item_id) or pd.isna(row.price):
-            continue
-        quantity = int(row.quantity)
-        price = row.price if isinstance(row.price, Decimal) else Decimal(str(row.price))
-        amount = cents(price * quantity)
-        if quantity <= 0 or amount is None:
-            continue
-        key = (daypart, int(row.item_id))
-        orders.setdefault(key, set()).add(row.transaction_id)
-        pieces[key] = pieces.get(key, 0) + quantity
-        revenue[key] = revenue.get(key, 0) + amount
-        with_lines.setdefault(daypart, set()).add(row.transaction_id)
-    ranked = []
-    for daypart in sorted(with_lines):
-        keys = [key for key in orders if key[0] == daypart]
-        keys.sort(key=lambda key: (-len(orders[key]), -pieces[key], -revenue[key], key[1]))
-        for rank, key in enumerate(keys[: rules.top_n], 1):
-            share = len(orders[key]) / len(with_lines[daypart])
-            ranked.append((daypart, key[1], rank, len(orders[key]), pieces[key], share))
-    columns = ["daytime_id", "menu_item_id", "rank", "orders", "quantity", "share"]
-    return pd.DataFrame(ranked, columns=columns, dtype=object)
+    """The best items of each daypart, in order of `daytime_id` and `rank`."""
+    dishes, with_lines, _ = _read_menu(transactions, items, rules)
+    rows = []
+    for daytime_id in sorted(with_lines):
+        best = sorted(
+            (-len(dish.orders), -dish.quantity, -dish.revenue, item_id, dish)
+            for (daypart, item_id), dish in dishes.items()
+            if daypart == daytime_id
+        )
+        for rank, (_, _, _, item_id, dish) in enumerate(best[: rules.top_n], start=1):
+            share = len(dish.orders) / len(with_lines[daytime_id])
+            rows.append((daytime_id, item_id, rank, len(dish.orders), dish.quantity, share))
+    return pd.DataFrame(rows, columns=MENU_COLUMNS, dtype=object)
+
+
+def menu_counts(transactions: pd.DataFrame, items: pd.DataFrame, rules: Rules) -> MenuCounts:
+    """How many transactions were counted, and what fell into gaps, had no transaction, or was skipped."""
+    return _read_menu(transactions, items, rules)[2]
 
 
 def compare_rfm(actual: pd.DataFrame, expected: pd.DataFrame) -> None:
-    """Every row equal, or the first that differ."""
-    _compare(actual, expected, [])
+    """Nothing if both hold the same customers with the same values, in whatever order; columns of a run are left out.
+
+    Raises
+    ------
+    AssertionError
+        With the first rows that differ.
+    """
+    _compare(actual, expected, RFM_COLUMNS, key=["mobile_id"])
 
 
 def compare_menu(actual: pd.DataFrame, expected: pd.DataFrame) -> None:
-    """Every row equal, the share to 1e-12, or the first that differ."""
-    _compare(actual, expected, ["share"])
+    """Nothing if both hold the same ranks with the same values, the share to 1e-12, in whatever order.
+
+    Raises
+    ------
+    AssertionError
+        With the first rows that differ.
+    """
+    _compare(actual, expected, MENU_COLUMNS, key=["daytime_id", "rank"])
 
 
-def _compare(actual: pd.DataFrame, expected: pd.DataFrame, close: list[str]) -> None:
-    def plain(frame: pd.DataFrame) -> list[tuple[Any, ...]]:
-        exact = frame.drop(columns=close)
-        return [tuple(row) for row in exact.itertuples(index=False)]
+# Values: what a cell of a source table says.
 
-    assert list(actual.columns) == list(expected.columns)
-    found, wanted = plain(actual), plain(expected)
-    differing = [pair for pair in zip(found, wanted, strict=False) if pair[0] != pair[1]]
-    assert not differing, f"{len(differing)} rows differ; found and expected: {differing[:5]}"
-    assert len(found) == len(wanted), f"{len(found)} rows found, {len(wanted)} expected"
-    for column in close:
-        apart = [(a, b) for a, b in zip(actual[column], expected[column], strict=True) if abs(a - b) > 1e-12]
-        assert not apart, f"{column} differs: {apart[:5]}"
+
+def cents(amount: Any) -> int | None:
+    """Whole cents of the amount's decimal text, half away from zero; None for NULL, NaN and infinity."""
+    exact = _exact(amount)
+    return None if exact is None else _rounded_to_cents(exact)
+
+
+def line_cents(quantity: Any, price: Any) -> int | None:
+    """Whole cents of a line: the exact product of quantity and the price's decimal text, then rounded as above."""
+    pieces, unit = _whole(quantity), _exact(price)
+    return None if pieces is None or unit is None else _rounded_to_cents(Fraction(unit) * pieces)
+
+
+def instant(value: Any) -> datetime | None:
+    """A time in UTC, so that comparing never meets a repeated hour; None for NULL and infinity."""
+    if _is_null(value) or str(value).lower() in ("infinity", "-infinity", "inf", "-inf"):
+        return None
+    if not isinstance(value, datetime) or value.utcoffset() is None:
+        raise ValueError(f"{value!r} is not a time with an offset")
+    if isinstance(value, pd.Timestamp):
+        return value.tz_convert("UTC").to_pydatetime(warn=False).astimezone(UTC)
+    return value.astimezone(UTC)
+
+
+def _is_null(value: Any) -> bool:
+    return value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and value != value)
+
+
+def _exact(value: Any) -> Decimal | None:
+    if _is_null(value):
+        return None
+    number = value if isinstance(value, Decimal) else Decimal(str(value))
+    return number if number.is_finite() else None
+
+
+def _rounded_to_cents(amount: Decimal | Fraction) -> int:
+    numerator, denominator = amount.as_integer_ratio()
+    size = (200 * abs(numerator) + denominator) // (2 * denominator)
+    return size if numerator >= 0 else -size
+
+
+def _whole(value: Any) -> int | None:
+    if _is_null(value):
+        return None
+    if isinstance(value, float) and (value != int(value) or abs(value) > 2**53):
+        raise ValueError(f"{value!r} is not a whole number that a float can hold")
+    return int(value)
+
+
+def _text(value: Any) -> str | None:
+    if _is_null(value) or value == "":
+        return None
+    if not isinstance(value, str):
+        raise ValueError(f"mobile_id {value!r} is not text")
+    return value
+
+
+# Times: windows of a day, as time since midnight.
+
+
+def _since_midnight(clock: time) -> timedelta:
+    return timedelta(hours=clock.hour, minutes=clock.minute, seconds=clock.second, microseconds=clock.microsecond)
+
+
+def _windows(start: time, end: time) -> list[tuple[timedelta, timedelta]]:
+    """Half-open stretches of one day: two where the window wraps past midnight; the end's whole minute belongs."""
+    since, until = _since_midnight(start), _since_midnight(end.replace(second=0, microsecond=0)) + MINUTE
+    if start <= end:
+        return [(since, until)]
+    return [(since, WHOLE_DAY), (timedelta(0), until)]
+
+
+def _refuse_overlaps(parts: Sequence[tuple[Any, time, time]]) -> None:
+    stretches = sorted((*window, number) for number, start, end in parts for window in _windows(start, end))
+    for (_, until, one), (since, _, other) in pairwise(stretches):
+        if since < until:
+            raise ValueError(f"dayparts {one} and {other} overlap")
+
+
+# Transactions: what of them counts.
+
+
+class _Sale(NamedTuple):
+    transaction_id: int | None
+    customer: str | None
+    cents: int
+    at: datetime
+
+
+class _Customer(NamedTuple):
+    mobile_id: str
+    recency_days: int
+    frequency: int
+    monetary: Decimal
+
+
+def _in_window(transactions: pd.DataFrame, rules: Rules, lookback: int) -> tuple[list[_Sale], list[str | None]]:
+    """The usable transactions up to `as_of` and within the lookback, and the customers of the skipped ones there.
+
+    A time that is NULL or infinite lies nowhere, so its row is always among the skipped.
+    """
+    last = instant(rules.as_of)
+    assert last is not None
+    first_date = rules.business_date(last) - timedelta(days=lookback)
+    sales, skipped = [], []
+    for number, mobile_id, total_amount, created_at in _rows(
+        transactions, ["transaction_id", "mobile_id", "total_amount", "created_at"]
+    ):
+        customer, amount, at = _text(mobile_id), cents(total_amount), instant(created_at)
+        if at is not None and at > last:
+            continue
+        if at is not None and lookback > 0 and rules.business_date(at) < first_date:
+            continue
+        if at is None or amount is None:
+            skipped.append(customer)
+            continue
+        sales.append(_Sale(_whole(number), customer, amount, at))
+    return sales, skipped
+
+
+def _rows(frame: pd.DataFrame, columns: list[str]) -> Iterator[tuple[Any, ...]]:
+    return zip(*(frame[column] for column in columns), strict=True)
+
+
+def _customers(transactions: pd.DataFrame, rules: Rules) -> list[_Customer]:
+    sales_of: dict[str, list[_Sale]] = defaultdict(list)
+    for sale in _in_window(transactions, rules, rules.rfm_lookback_days)[0]:
+        if sale.customer is not None:
+            sales_of[sale.customer].append(sale)
+    today = rules.business_date(rules.as_of)
+    customers = []
+    for mobile_id in sorted(sales_of):
+        purchases = [sale for sale in sales_of[mobile_id] if sale.cents >= 1]
+        if purchases:
+            last_purchase = max(sale.at for sale in purchases)
+            recency = (today - rules.business_date(last_purchase)).days
+            monetary = Decimal(sum(sale.cents for sale in sales_of[mobile_id])).scaleb(-2)
+            customers.append(_Customer(mobile_id, recency, len(purchases), monetary))
+    return customers
+
+
+def _rfm_cut_points(customers: Sequence[_Customer]) -> dict[str, list[Fraction]]:
+    return {
+        "recency_days": cut_points(customer.recency_days for customer in customers),
+        "frequency": cut_points(customer.frequency for customer in customers),
+        "monetary": cut_points(customer.monetary for customer in customers),
+    }
+
+
+def _strictly_below(cuts: Sequence[Fraction], value: int | Decimal) -> int:
+    exact = Fraction(value)
+    return sum(cut < exact for cut in cuts)
+
+
+# The menu: what of the lines counts.
+
+
+class _Dish:
+    """One item in one daypart."""
+
+    def __init__(self) -> None:
+        self.orders: set[int] = set()
+        self.quantity = 0
+        self.revenue = 0
+
+
+def _read_menu(
+    transactions: pd.DataFrame, items: pd.DataFrame, rules: Rules
+) -> tuple[dict[tuple[int, int], _Dish], dict[int, set[int]], MenuCounts]:
+    """Each daypart's items, each daypart's transactions with a counted line, and the counts."""
+    sales, skipped = _in_window(transactions, rules, rules.menu_lookback_days)
+    known = {_whole(number) for number in transactions["transaction_id"]} - {None}
+    if len(known) != transactions["transaction_id"].notna().sum():
+        raise ValueError("a transaction_id is there twice")
+    daypart_of = {sale.transaction_id: rules.daypart(sale.at) for sale in sales if sale.cents >= 1}
+    in_gaps = sum(daypart is None for daypart in daypart_of.values())
+
+    dishes: dict[tuple[int, int], _Dish] = defaultdict(_Dish)
+    with_lines: dict[int, set[int]] = defaultdict(set)
+    lines_in_gaps = lines_without_transaction = skipped_lines = 0
+    for transaction_id, item_id, quantity, price in _rows(items, ["transaction_id", "item_id", "quantity", "price"]):
+        number, item, pieces, revenue = _whole(transaction_id), _whole(item_id), _whole(quantity), None
+        if number is None or number not in known:
+            lines_without_transaction += 1
+            continue
+        if number not in daypart_of:
+            continue
+        revenue = line_cents(quantity, price)
+        if revenue is None or item is None:
+            skipped_lines += 1
+            continue
+        if pieces is None or pieces <= 0:
+            continue
+        daypart = daypart_of[number]
+        if daypart is None:
+            lines_in_gaps += 1
+            continue
+        with_lines[daypart].add(number)
+        dish = dishes[daypart, item]
+        dish.orders.add(number)
+        dish.quantity += pieces
+        dish.revenue += revenue
+    counts = MenuCounts(
+        transactions=len(daypart_of) - in_gaps,
+        transactions_in_gaps=in_gaps,
+        lines_in_gaps=lines_in_gaps,
+        lines_without_transaction=lines_without_transaction,
+        skipped_transactions=len(skipped),
+        skipped_lines=skipped_lines,
+    )
+    return dishes, with_lines, counts
+
+
+# Comparing: row by row, by key.
+
+
+def _compare(actual: pd.DataFrame, expected: pd.DataFrame, columns: list[str], *, key: list[str]) -> None:
+    missing_columns = [column for column in columns if column not in actual.columns]
+    assert not missing_columns, f"columns are missing: {missing_columns}"
+    found, wanted = _by_key(actual, columns, key), _by_key(expected, columns, key)
+    faults = []
+    for name in [*wanted, *(name for name in found if name not in wanted)]:
+        label = ", ".join(f"{column}={value!r}" for column, value in zip(key, name, strict=True))
+        if name not in found:
+            faults.append(f"{label}: is missing; expected {wanted[name]}")
+        elif name not in wanted:
+            faults.append(f"{label}: was not expected; is {found[name]}")
+        elif differing := _differing(found[name], wanted[name]):
+            faults.append(f"{label}: {differing}")
+    head = f"{len(faults)} rows differ ({len(found)} found, {len(wanted)} expected), the first of them:"
+    assert not faults, "\n  ".join([head, *faults[:10]])
+
+
+def _by_key(frame: pd.DataFrame, columns: list[str], key: list[str]) -> dict[tuple[Any, ...], dict[str, Any]]:
+    rows: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for values in _rows(frame, columns):
+        row = {column: _plain(value) for column, value in zip(columns, values, strict=True)}
+        name = tuple(row[column] for column in key)
+        assert name not in rows, f"{name} is there twice"
+        rows[name] = row
+    return rows
+
+
+def _plain(value: Any) -> Any:
+    """NumPy's numbers as Python's."""
+    return value.item() if hasattr(value, "item") else value
+
+
+def _differing(found: dict[str, Any], wanted: dict[str, Any]) -> str:
+    return "; ".join(
+        f"{column} is {found[column]!r}, expected {wanted[column]!r}"
+        for column in wanted
+        if not _same(column, found[column], wanted[column])
+    )
+
+
+def _same(column: str, found: Any, wanted: Any) -> bool:
+    if _is_null(found) or _is_null(wanted):
+        return _is_null(found) and _is_null(wanted)
+    return bool(abs(found - wanted) <= 1e-12 if column == "share" else found == wanted)

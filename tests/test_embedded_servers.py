@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -397,11 +397,9 @@ def test_a_way_that_is_shut_to_the_server_meanwhile_leaves_nothing_running(home:
     wait_for(lambda: not processes(home))
 
 
-def test_a_home_that_is_removed_takes_redis_with_it(home: Path) -> None:
+def test_a_home_that_is_removed_takes_its_servers_with_it(home: Path) -> None:
     with open_servers(home, database=True, redis=True) as urls:
-        keeper, process, postgres = the_keeper(home), the_redis(urls), the_postgres(home)
+        left = [the_keeper(home), the_redis(urls), the_postgres(home)]
         shutil.rmtree(home)
-        wait_for(lambda: gone(process) and gone(keeper))
+        wait_for(lambda: all(gone(process) for process in left))
     assert not home.exists()
-    with suppress(psutil.NoSuchProcess):
-        postgres.send_signal(signal.SIGQUIT)  # it would find out by itself within a minute

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pandas as pd
 import psycopg
@@ -23,7 +24,7 @@ from tests.system import fill, make_settings, menu_recommendation, rfm_segments,
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 DATABASE_TEST = hypothesis_settings(
-    max_examples=60,
+    max_examples=40,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )
@@ -79,7 +80,7 @@ def test_any_restaurant_is_computed_as_the_contract_says(migrated_url: str, tmp_
 
 
 def test_neither_row_order_nor_shards_change_anything(migrated_url: str, tmp_path: Path) -> None:
-    @hypothesis_settings(DATABASE_TEST, max_examples=10)
+    @hypothesis_settings(DATABASE_TEST, max_examples=6)
     @given(case=cases(), seed=st.integers(0, 1000))
     def check(case: Case, seed: int) -> None:
         seen = []
@@ -136,13 +137,35 @@ def test_guests_only_give_an_empty_result_and_a_menu(migrated_url: str, tmp_path
     assert rfm_segments(migrated_url).empty and len(menu_recommendation(migrated_url)) == 1
 
 
-def test_half_cents_round_away_from_zero_on_the_decimal_text_of_a_float(migrated_url: str, tmp_path: Path) -> None:
-    sold = [order(1, "a", "1.005"), order(2, "b", "2.675"), order(3, "c", "0.005"), order(4, "c", "-0.005")]
+def test_amounts_are_rounded_half_away_from_zero_on_their_decimal_text(migrated_url: str, tmp_path: Path) -> None:
+    amounts = ["1.005", "2.675", "12345.67", "0.005", "-0.005"]
+    sold = [
+        order(number, customer, amount) for number, (customer, amount) in enumerate(zip("abcdd", amounts, strict=True))
+    ]
     case = Case(transactions(sold), items([]), Rules(as_of=NOON))
-    for amount in ("float8", "numeric", "real"):
-        put(migrated_url, case, amount)
+    for kind in ("float8", "numeric", "real"):
+        put(migrated_url, case, kind)
         run_inline(settings_for(migrated_url, tmp_path, case.rules), "rfm", as_of=NOON)
-        assert rfm_segments(migrated_url).monetary.astype(str).tolist() == ["1.01", "2.68", "0.00"], amount
+        assert rfm_segments(migrated_url).monetary.astype(str).tolist() == ["1.01", "2.68", "12345.67", "0.00"], kind
+
+
+def test_a_float_is_not_rounded_twice(migrated_url: str, tmp_path: Path) -> None:
+    case = Case(transactions([order(1, "a", "123456789012.0049")]), items([]), Rules(as_of=NOON))
+    put(migrated_url, case, "float8")
+    check_both(migrated_url, tmp_path, case)
+    assert str(rfm_segments(migrated_url).monetary[0]) == "123456789012.00"
+
+
+def test_the_lookback_keeps_its_first_business_date_whole(migrated_url: str, tmp_path: Path) -> None:
+    rules = Rules(as_of=NOON, timezone="America/New_York", rfm_lookback_days=2, menu_lookback_days=2)
+    first = datetime(2026, 2, 28, 4, tzinfo=ZoneInfo("America/New_York"))
+    moment = timedelta(microseconds=1)
+    sold = [order(1, "kept", at=first), order(2, "gone", at=first - moment), order(3, "new", at=NOON)]
+    case = Case(transactions(sold), items([(number, number, 1, "1.00") for number in (1, 2, 3)]), rules)
+    put(migrated_url, case)
+    check_both(migrated_url, tmp_path, case)
+    assert rfm_segments(migrated_url).mobile_id.tolist() == ["kept", "new"]
+    assert menu_recommendation(migrated_url).menu_item_id.tolist() == [1, 3]
 
 
 def test_integer_amounts_are_read(migrated_url: str, tmp_path: Path) -> None:

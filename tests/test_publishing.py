@@ -92,7 +92,7 @@ def test_an_old_snapshot_keeps_its_generation_until_it_ends(settings: Settings) 
     with psycopg.connect(settings.database_url) as old:
         old.isolation_level = IsolationLevel.REPEATABLE_READ
         before = old.execute(STATE).fetchone()
-        fill_and_publish_twice(settings)
+        publish_twice(settings)
         assert old.execute(STATE).fetchone() == before
         assert len(read(settings.database_url, GENERATIONS)) == 3
     publishing.clear(settings.database_url)
@@ -100,8 +100,17 @@ def test_an_old_snapshot_keeps_its_generation_until_it_ends(settings: Settings) 
     assert read(settings.database_url, "SELECT count(DISTINCT generation) AS n FROM menu_results").n[0] == 1
 
 
-def fill_and_publish_twice(settings: Settings) -> None:
-    """Two publishes of both kinds; new rows are appended, since the reader holds the tables it has read."""
+def test_a_snapshot_that_has_not_read_yet_still_finds_its_generation(settings: Settings) -> None:
+    before = read(settings.database_url, STATE)
+    with psycopg.connect(settings.database_url) as old:
+        old.isolation_level = IsolationLevel.REPEATABLE_READ
+        old.execute("SELECT")  # the snapshot is taken, and no lock on any result
+        publish_twice(settings)
+        assert old.execute(STATE).fetchone() == tuple(before.iloc[0])
+
+
+def publish_twice(settings: Settings) -> None:
+    """Two publishes of both kinds, each with its clearing up."""
     for _ in range(2):
         run_inline(settings, "rfm")
         run_inline(settings, "menu")

@@ -20,7 +20,7 @@ from worker.stages import KIND_OF
 from worker.tasks.parts import RETRY
 
 
-@app.task(name="smartcrm.advance", bind=True, **RETRY)
+@app.task(name="smartcrm.advance", bind=True, ignore_result=True, **RETRY)
 def advance(self: Task, run_id: str) -> None:
     """Move one run by its next step and send the parts that this needs."""
     try:
@@ -38,7 +38,7 @@ def _advance(run_id: uuid.UUID) -> None:
         return
     waiting = steering.next_of_kind(settings, run_id)
     if waiting is not None:
-        app.send_task("smartcrm.advance", (str(waiting),))
+        advance.delay(str(waiting))
 
 
 def send_parts(run_id: uuid.UUID, parts: list[tuple[str, int]]) -> None:
@@ -62,8 +62,8 @@ def sweep() -> None:
     publishing.clear(settings.database_url)
 
 
-@app.task(name="smartcrm.nightly", **RETRY)
-def nightly() -> list[str]:
+@app.task(name="smartcrm.nightly", ignore_result=True, **RETRY)
+def nightly() -> None:
     """Ask for full runs of both kinds, once per business day however often this is sent."""
     with transaction(settings.database_url) as session:
         today = business_date_of(runs.now(session), settings.timezone, settings.business_day_start)
@@ -71,4 +71,3 @@ def nightly() -> list[str]:
         asked = runs.deliver(session, f"nightly {today}", body, KINDS, "full")
     for run in asked:
         advance.delay(str(run.run_id))
-    return [str(run.run_id) for run in asked]
