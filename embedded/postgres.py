@@ -53,6 +53,8 @@ class Postgres(Server):
 
     def stop(self) -> None:
         """Fast: clients are cut off, what they committed stays."""
+        with suppress(OSError):  # unless its folder was removed
+            account_for(self.data).reach(self.folder)  # its last writes go by the whole path, which may have been shut
         # Backends that do not let go are cut off harder; the next start recovers from the log.
         for harder in (signal.SIGINT, signal.SIGQUIT):
             if (pid := self._pid()) is not None:

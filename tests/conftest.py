@@ -11,9 +11,10 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from embedded import locks
 from embedded.keeper import open_servers
 from store.schema import migrate
-from tests.system import Workers
+from tests.system import Workers, wait_for
 
 DATA = Path(__file__).parent.parent.parent / "shared" / "data"
 _numbers = itertools.count(1)
@@ -25,8 +26,10 @@ def servers() -> Iterator[dict[str, str]]:
 
     Not below pytest's own folder, which every other session that starts shuts to all users but its own.
     """
-    with tempfile.TemporaryDirectory() as home, open_servers(Path(home), database=True, redis=True) as urls:
-        yield urls
+    with tempfile.TemporaryDirectory() as home:
+        with open_servers(Path(home), database=True, redis=True) as urls:
+            yield urls
+        wait_for(lambda: not locks.held(Path(home) / "keeper.lock"))
 
 
 @pytest.fixture

@@ -211,5 +211,5 @@ def test_a_tether_leaves_the_terminal_to_its_owner_and_stops_on_sigterm(tmp_path
 def test_a_program_has_the_signals_that_a_shell_would_give_it(group: ProcessGroup, tmp_path: Path) -> None:
     ask = "import signal; print([signal.getsignal(s).name for s in (signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD)])"
     group.start("asking", [sys.executable, "-c", ask], os.environ, tmp_path / "log")
-    wait_for(lambda: (tmp_path / "log").exists() and (tmp_path / "log").read_text())
+    wait_for(lambda: (tmp_path / "log").exists() and (tmp_path / "log").read_text().endswith("\n"))
     assert (tmp_path / "log").read_text() == "['SIG_DFL', 'SIG_DFL', 'SIG_DFL']\n"
