@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from standardwebhooks import Webhook
-from store.load import load
 
 from console import out
 from embedded import restaurant
 from settings import Settings
+from store.load import load
 from store.source import has_orders
 
 SEED = 20260101
