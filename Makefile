@@ -21,7 +21,7 @@ demo: $(READY)
 	$(VENV)/bin/smartcrm demo
 
 test: $(READY)
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest --numprocesses 4 --dist worksteal
 
 lint: $(READY)
 	$(VENV)/bin/ruff check .
