@@ -17,7 +17,7 @@ broker_url = _settings.redis_url
 result_backend = _settings.result_url
 timezone = _settings.timezone
 enable_utc = True
-include = ["worker.tasks.control", "worker.tasks.rfm", "worker.tasks.menu"]
+include = ["worker.tasks.control", "worker.tasks.rfm", "worker.tasks.menu", "worker.tasks.events"]
 
 # JSON alone is read: a message can name a task and give numbers, and nothing else.
 task_serializer = result_serializer = event_serializer = "json"

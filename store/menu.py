@@ -8,16 +8,18 @@ one reading of the source gives the counts and all that was left out.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import pandas as pd
 from psycopg import sql
+from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
 from store import source
 from store.bulk import insert_from_source
 from store.database import driver
-from store.models import MenuResult, Part, Run
-from store.window import Plan, business_date, in_window, key_range, local_time
+from store.models import MenuResult, MenuTotal, Part, Run
+from store.window import Plan, business_date, in_window, key_range, local_time, on_days
 
 MINUTE = 60_000_000
 
@@ -51,8 +53,31 @@ def _line_cents(plan: Plan) -> sql.Composable:
     return sql.SQL("(100 * round({}, 2))").format(amount)
 
 
+@dataclass(frozen=True)
+class _Reading:
+    """What a part reads: which transactions, and how their lines are joined to them."""
+
+    transactions: sql.Composable
+    lines: sql.Composable
+    joined: str
+
+
+def _chunk(part: Part) -> _Reading:
+    """A range of transaction ids on both sides of the join; the last one also takes lines that name none."""
+    ids = key_range(sql.Identifier("transaction_id"), part, "bigint")
+    orphans = sql.SQL(" OR transaction_id IS NULL") if part.upper is None else sql.SQL("")
+    joined = "({lines}) AS i LEFT JOIN transactions t ON t.transaction_id = i.transaction_id"
+    return _Reading(ids, sql.SQL("{}{}").format(ids, orphans), joined)
+
+
+def _days(plan: Plan) -> _Reading:
+    """The touched business days; each transaction's lines are looked up, since the days are few."""
+    same = sql.SQL("fact_transaction_items.transaction_id = t.transaction_id")
+    return _Reading(on_days(plan, plan["days"]), same, "transactions t CROSS JOIN LATERAL ({lines} OFFSET 0) AS i")
+
+
 def tally_query(plan: Plan, part: Part) -> sql.Composed:
-    """One reading of a chunk: rows of (business_date, daytime_id, item_id, a, b, c, d).
+    """One reading of a chunk, or of the touched days: rows of (business_date, daytime_id, item_id, a, b, c, d).
 
     With a daypart: an item's orders, quantity and cents in that day and daypart, and the transactions whose
     first counted line it is, which over all items are the transactions with a counted line. Without one, to be
@@ -66,6 +91,12 @@ def tally_query(plan: Plan, part: Part) -> sql.Composed:
     amount = source.exact(sql.Identifier("total_amount"), amount_type)
     if not source.has_cents_only(amount_type):
         amount = sql.SQL("round({}, 2)").format(amount)
+    reading = _days(plan) if "since" in plan else _chunk(part)
+    lines = sql.SQL(
+        "SELECT transaction_id, item_id, quantity, cents, cents < 'Infinity' AND cents > '-Infinity' AS usable"
+        " FROM (SELECT transaction_id, item_id, quantity, {cents} AS cents FROM fact_transaction_items"
+        " WHERE {which}) AS priced"
+    ).format(cents=_line_cents(plan), which=reading.lines)
     return sql.SQL(
         "WITH transactions AS MATERIALIZED ("
         " SELECT transaction_id, skipped, {business_date} AS business_date, {daypart} AS daytime_id,"
@@ -76,14 +107,12 @@ def tally_query(plan: Plan, part: Part) -> sql.Composed:
         "    amount < 'Infinity' AND amount > '-Infinity' AND isfinite(created_at) AS usable,"
         "    {window} IS NOT FALSE OR NOT isfinite(created_at) AS wanted"
         "   FROM (SELECT transaction_id, created_at, {amount} AS amount"
-        "    FROM fact_transactions WHERE {ids} OFFSET 0) AS rows) AS told OFFSET 0) AS timed"
+        "    FROM fact_transactions WHERE {which} OFFSET 0) AS rows) AS told OFFSET 0) AS timed"
         "), lines AS ("
         " SELECT i.transaction_id, item_id, quantity, cents, business_date, daytime_id,"
         "  t.transaction_id IS NULL AS orphan, counted AND (usable AND item_id IS NOT NULL) IS NOT TRUE AS skipped,"
         "  (usable AND quantity > 0 AND daytime_id IS NOT NULL AND item_id IS NOT NULL) IS TRUE AS counts"
-        " FROM (SELECT transaction_id, item_id, quantity, cents, cents < 'Infinity' AND cents > '-Infinity' AS usable"
-        "  FROM (SELECT transaction_id, item_id, quantity, {cents} AS cents FROM fact_transaction_items"
-        "   WHERE {ids}{orphans}) AS priced) AS i LEFT JOIN transactions t ON t.transaction_id = i.transaction_id"
+        " FROM {joined}"
         "), flagged AS ("
         " SELECT *, lag(transaction_id) OVER inside IS DISTINCT FROM transaction_id AS opens,"
         "  (lag(transaction_id) OVER inside, lag(item_id) OVER inside)"
@@ -103,11 +132,10 @@ def tally_query(plan: Plan, part: Part) -> sql.Composed:
         window=in_window(plan),
         local=local_time(sql.Identifier("created_at"), plan),
         amount=amount,
-        ids=key_range(sql.Identifier("transaction_id"), part, "bigint"),
+        which=reading.transactions,
         business_date=business_date(sql.Identifier("local"), plan),
         daypart=_daypart(plan),
-        cents=_line_cents(plan),
-        orphans=sql.SQL(" OR transaction_id IS NULL") if part.upper is None else sql.SQL(""),
+        joined=sql.SQL(reading.joined).format(lines=lines),
     )
 
 
@@ -155,6 +183,24 @@ def daypart_tallies(session: Session, run: Run, daytime_id: int) -> tuple[pd.Dat
     return frame, counted[0]
 
 
+def save_totals(session: Session, generation: int, daytime_id: int, items: pd.DataFrame, transactions: int) -> None:
+    """Keep what a daypart's ranks follow from, for the incremental runs to come; without orders there is nothing."""
+    session.execute(delete(MenuTotal).where(MenuTotal.generation == generation, MenuTotal.daytime_id == daytime_id))
+    if transactions:
+        session.add(
+            MenuTotal(
+                generation=generation,
+                daytime_id=daytime_id,
+                transactions=transactions,
+                items=items["menu_item_id"].tolist(),
+                orders=items["orders"].tolist(),
+                quantities=items["quantity"].tolist(),
+                cents=items["cents"].tolist(),
+            )
+        )
+    session.flush()
+
+
 def save_ranks(
     session: Session,
     run: Run,
@@ -163,29 +209,35 @@ def save_ranks(
     names: Mapping[int, tuple[str | None, str | None]],
 ) -> None:
     """Write a daypart's ranked items, unseen until the run is published."""
-    for row in ranked.to_dict("records"):
-        name, category = names.get(int(row["menu_item_id"]), (None, None))
-        session.add(
-            MenuResult(
-                generation=run.generation,
-                daytime_id=daytime_id,
-                rank=int(row["rank"]),
-                menu_item_id=int(row["menu_item_id"]),
-                menu_item_name=name,
-                category=category,
-                orders=int(row["orders"]),
-                quantity=int(row["quantity"]),
-                share=float(row["share"]),
-                run_id=run.run_id,
-                created_at=run.started_at,
-            )
-        )
+    session.add_all(results(run, run.generation, daytime_id, ranked, names))
     session.flush()
 
 
+def results(
+    run: Run, generation: int, daytime_id: int, ranked: pd.DataFrame, names: Mapping[int, tuple[str | None, str | None]]
+) -> list[MenuResult]:
+    """Ranked items as rows of a generation, best first."""
+    return [
+        MenuResult(
+            generation=generation,
+            daytime_id=daytime_id,
+            rank=int(row["rank"]),
+            menu_item_id=int(row["menu_item_id"]),
+            menu_item_name=names.get(int(row["menu_item_id"]), (None, None))[0],
+            category=names.get(int(row["menu_item_id"]), (None, None))[1],
+            orders=int(row["orders"]),
+            quantity=int(row["quantity"]),
+            share=float(row["share"]),
+            run_id=run.run_id,
+            created_at=run.started_at,
+        )
+        for row in ranked.to_dict("records")
+    ]
+
+
 def discard(session: Session, generations: Sequence[int]) -> None:
-    """Delete these generations' tallies and ranks; snapshots that still read them keep seeing them."""
-    for table in ("menu_tallies", "menu_results"):
+    """Delete these generations' tallies, totals and ranks; snapshots that still read them keep seeing them."""
+    for table in ("menu_tallies", "menu_totals", "menu_results"):
         driver(session).execute(
             sql.SQL("DELETE FROM {} WHERE generation = ANY(%s)").format(sql.Identifier(table)), [list(generations)]
         )

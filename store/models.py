@@ -56,6 +56,7 @@ class Run(Base):
     generation: Mapped[int] = mapped_column(BigInteger, Identity(always=True), unique=True)
     plan: Mapped[dict[str, Any] | None]
     counts: Mapped[dict[str, Any] | None]
+    named_ids: Mapped[list[list[int]]] = mapped_column(JSONB, default=list)
 
     __table_args__ = (
         # A run that waits takes in every later request of its kind; one that works is alone.
@@ -100,7 +101,11 @@ class Delivery(Base):
 
 
 class Published(Base):
-    """The one row per kind that names the generation which readers see."""
+    """The one row per kind that names the generation which readers see, and the run that last wrote to it.
+
+    `baseline` is the generation that `segment_changes` leads up to. It is another one than `generation` only
+    while a run with an `as_of` of its own is published, which tells no changes.
+    """
 
     __tablename__ = "analytics_published"
 
@@ -109,6 +114,62 @@ class Published(Base):
     run_id: Mapped[uuid.UUID]
     as_of: Mapped[datetime]
     published_at: Mapped[datetime]
+    baseline: Mapped[int | None] = mapped_column(BigInteger)
+    baseline_run_id: Mapped[uuid.UUID | None]
+    changes_dropped_to: Mapped[int] = mapped_column(BigInteger, default=0)
+
+
+class Change(Base):
+    """A customer who moved: into a segment, from one to another, or out of them all.
+
+    Written in the transaction that publishes, one publish after another, so `change_id` rises in commit order.
+    """
+
+    __tablename__ = "segment_changes"
+
+    change_id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    run_id: Mapped[uuid.UUID]
+    mobile_id: Mapped[str]
+    from_segment: Mapped[str | None]
+    to_segment: Mapped[str | None]
+    changed_at: Mapped[datetime]
+    reason: Mapped[str]
+
+    __table_args__ = (Index("ix_segment_changes_mobile_id_change_id", "mobile_id", "change_id"),)
+
+
+class PendingChange(Base):
+    """A move that a shard of a full run found; it is told when the run is published."""
+
+    __tablename__ = "segment_changes_pending"
+
+    generation: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    mobile_id: Mapped[str] = mapped_column(primary_key=True)
+    shard: Mapped[int]
+    from_segment: Mapped[str | None]
+    to_segment: Mapped[str | None]
+    reason: Mapped[str]
+
+
+class Event(Base):
+    """One message for one receiver about one finished run, and how far its delivery is."""
+
+    __tablename__ = "analytics_events"
+
+    event_id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=uuid.uuid4)
+    run_id: Mapped[uuid.UUID]
+    url: Mapped[str]
+    body: Mapped[str]
+    state: Mapped[str] = mapped_column(default="waiting")
+    created_at: Mapped[datetime]
+    attempts: Mapped[int] = mapped_column(default=0)
+    next_attempt_at: Mapped[datetime]
+    last_answer: Mapped[str | None]
+
+    __table_args__ = (
+        Index("ix_analytics_events_due", "next_attempt_at", postgresql_where=text("state = 'waiting'")),
+        Index("ix_analytics_events_created_at", "created_at"),
+    )
 
 
 class MenuTally(Base):
@@ -123,6 +184,20 @@ class MenuTally(Base):
     daytime_id: Mapped[int] = mapped_column(primary_key=True)
     business_date: Mapped[date] = mapped_column(primary_key=True)
     chunk: Mapped[int] = mapped_column(primary_key=True)
+    transactions: Mapped[int] = mapped_column(BigInteger)
+    items: Mapped[list[int]] = mapped_column(ARRAY(BigInteger))
+    orders: Mapped[list[int]] = mapped_column(ARRAY(BigInteger))
+    quantities: Mapped[list[int]] = mapped_column(ARRAY(BigInteger))
+    cents: Mapped[list[int]] = mapped_column(ARRAY(BigInteger))
+
+
+class MenuTotal(Base):
+    """A daypart's tallies over all days and chunks of a generation; the arrays run in step."""
+
+    __tablename__ = "menu_totals"
+
+    generation: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    daytime_id: Mapped[int] = mapped_column(primary_key=True)
     transactions: Mapped[int] = mapped_column(BigInteger)
     items: Mapped[list[int]] = mapped_column(ARRAY(BigInteger))
     orders: Mapped[list[int]] = mapped_column(ARRAY(BigInteger))

@@ -14,20 +14,19 @@ from functools import partial
 
 import psycopg
 from psycopg import sql
-from sqlalchemy import text
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import delete, text
 from sqlalchemy.orm import Session
 
-from store import menu, rfm, runs
+from store import changes, menu, rfm, runs
 from store.database import driver, transaction
-from store.models import Published, Run
+from store.models import PendingChange, Published, Run
 
 LOCK_WAIT = "100ms"
 OLDER_STATEMENTS_WAIT = 2.0
 
 
 def publish_rfm(session: Session, run: Run) -> None:
-    """Make the run's segments current and the run succeeded, in the caller's transaction.
+    """Make a full run's segments current, and tell who moved, in the caller's transaction.
 
     First lets every statement end that may have been planned before the run's generation was attached; one
     that runs longer than planning can take has its snapshot, and with it the old generation, already.
@@ -36,33 +35,36 @@ def publish_rfm(session: Session, run: Run) -> None:
     deadline = time.monotonic() + OLDER_STATEMENTS_WAIT
     while rfm.older_statements(session, attached) and time.monotonic() < deadline:
         time.sleep(0.01)
-    _name_current(session, run)
+    moved = changes.tell(session, run)
+    run.counts = (run.counts or {}) | {"moved_customers": moved}
+    name_current(session, run, run.generation)
 
 
-def publish_menu(session: Session, run: Run) -> None:
-    """Make the run's rankings current and the run succeeded, in the caller's transaction."""
-    _name_current(session, run)
-
-
-def _name_current(session: Session, run: Run) -> None:
+def name_current(session: Session, run: Run, generation: int) -> None:
+    """Name the generation that the run has made, or written into, and retire what is named no more."""
     before = session.get(Published, run.kind)
-    if before is not None:
+    told = run.kind == "rfm" and not run.as_of_given
+    named = {
+        "kind": run.kind,
+        "generation": generation,
+        "run_id": run.run_id,
+        "as_of": run.as_of,
+        "published_at": runs.now(session),
+        "baseline": generation if told else before and before.baseline,
+        "baseline_run_id": run.run_id if told else before and before.baseline_run_id,
+        "changes_dropped_to": before.changes_dropped_to if before else 0,
+    }
+    gone = {before.generation, before.baseline} - {None, generation, named["baseline"]} if before else set()
+    for retired in gone:
         session.execute(
             text(
                 "INSERT INTO analytics_retired (generation, kind, retired_by)"
                 " VALUES (:generation, :kind, pg_current_xact_id()::text::bigint)"
             ),
-            {"generation": before.generation, "kind": run.kind},
+            {"generation": retired, "kind": run.kind},
         )
-    named = {
-        "kind": run.kind,
-        "generation": run.generation,
-        "run_id": run.run_id,
-        "as_of": run.as_of,
-        "published_at": runs.now(session),
-    }
-    session.execute(insert(Published).values(named).on_conflict_do_update(index_elements=["kind"], set_=named))
-    runs.finish(session, run, "succeeded")
+    session.merge(Published(**named))
+    session.flush()
 
 
 # A snapshot whose xmin is not newer than the retiring transaction may not see it, and so may still name the
@@ -90,8 +92,10 @@ WHERE pg_table_is_visible(pg_class.oid)
 """
 
 _UNPUBLISHED = """
-SELECT DISTINCT generation FROM menu_tallies JOIN analytics_runs USING (generation)
+SELECT generation FROM analytics_runs
 WHERE status IN ('failed', 'cancelled')
+  AND (EXISTS (SELECT FROM menu_tallies AS t WHERE t.generation = analytics_runs.generation)
+    OR EXISTS (SELECT FROM segment_changes_pending AS c WHERE c.generation = analytics_runs.generation))
 """
 
 
@@ -109,7 +113,7 @@ def clear(url: str) -> None:
     for name in left_over:
         _briefly_locked(url, partial(_drop, name=name))
     if unpublished:
-        _briefly_locked(url, partial(menu.discard, generations=unpublished))
+        _briefly_locked(url, partial(_discard, generations=unpublished))
     for generation, kind in retired:
         _briefly_locked(url, partial(_drop_retired, generation=generation, kind=kind))
 
@@ -118,6 +122,11 @@ def _briefly_locked(url: str, step: Callable[[Session], None]) -> None:
     with suppress(psycopg.errors.LockNotAvailable), transaction(url) as session:
         driver(session).execute(sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(LOCK_WAIT)))
         step(session)
+
+
+def _discard(session: Session, generations: list[int]) -> None:
+    menu.discard(session, generations)
+    session.execute(delete(PendingChange).where(PendingChange.generation.in_(generations)))
 
 
 def _drop(session: Session, name: str) -> None:

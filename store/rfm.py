@@ -4,18 +4,21 @@ The rows stay in PostgreSQL: a shard is aggregated where the orders are (or pipe
 database is another server) into a staging table of its own, and scored from there into its own piece of the
 results. The SQL is raw since it is built from the source's column types and runs over millions of rows.
 
-    fact_transactions ─► rfm_staging_g<run>_s<shard> ─► rfm_results_g<run>_s<shard>   (attached by publishing)
+    fact_transactions ─► rfm_staging_g<run>_s<shard> ─► rfm_results_g<run>_s<shard>
+
+An incremental run has one shard, the customers that were touched, and store/rfm_merge.py for the rest.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from psycopg import sql
 from sqlalchemy.orm import Session
 
-from store import source
+from store import source, touched
 from store.bulk import insert_from_source, tune
 from store.database import driver
 from store.models import Part, Run
@@ -32,10 +35,11 @@ def piece(run: Run, shard: int) -> sql.Identifier:
     return sql.Identifier(f"rfm_results_g{run.generation}_s{shard}")
 
 
-def aggregate_query(plan: Plan, part: Part) -> sql.Composed:
-    """Each customer's recency, frequency and cents in one shard, with the rows used and skipped.
+def aggregate_query(plan: Plan, whose: sql.Composable) -> sql.Composed:
+    """Each customer's recency, frequency and cents, with the rows used and skipped; `whose` picks the customers.
 
-    One pass over the shard's rows. A customer without a purchase has frequency 0 and no recency.
+    One pass over their rows. A customer without a purchase has frequency 0 and no recency. More cents than
+    `monetary` can show are out of range.
     """
     amount_type = plan["columns"]["fact_transactions"]["total_amount"]
     amount = source.exact(sql.Identifier("total_amount"), amount_type)
@@ -45,19 +49,19 @@ def aggregate_query(plan: Plan, part: Part) -> sql.Composed:
     return sql.SQL(
         "SELECT mobile_id, {as_of_date}::date - {last_date} AS recency_days,"
         " count(*) FILTER (WHERE usable AND amount >= 0.01)::int AS frequency,"
-        " (100 * sum(amount) FILTER (WHERE usable))::bigint AS cents,"
+        " (100 * sum(amount) FILTER (WHERE usable))::numeric(14, 0)::bigint AS cents,"
         " count(*) FILTER (WHERE usable) AS used, count(*) FILTER (WHERE usable IS NOT TRUE) AS skipped"
         " FROM (SELECT mobile_id, created_at, amount,"
         " amount < 'Infinity' AND amount > '-Infinity' AND isfinite(created_at) AS usable"
         " FROM (SELECT mobile_id, created_at, {amount} AS amount FROM fact_transactions"
-        " WHERE {range} AND mobile_id <> ''"
+        " WHERE {whose} AND mobile_id <> ''"
         " AND ({window} IS NOT FALSE OR NOT isfinite(created_at))) AS read_rows) AS told_rows"
         " GROUP BY mobile_id"
     ).format(
         as_of_date=sql.Literal(plan["business_date"]),
         last_date=business_date(local_time(last_purchase, plan), plan),
         amount=amount,
-        range=key_range(sql.Identifier("mobile_id"), part, "text"),
+        whose=whose,
         window=in_window(plan),
     )
 
@@ -65,27 +69,54 @@ def aggregate_query(plan: Plan, part: Part) -> sql.Composed:
 def aggregate(session: Session, source_url: str, run: Run, part: Part) -> dict[str, int]:
     """Fill the shard's staging table and return its counts: customers, transactions, skipped."""
     assert run.plan is not None
+    _stage(session, source_url, run, part.part, key_range(sql.Identifier("mobile_id"), part, "text"), "UNLOGGED")
+    return _counted(session, run, part.part)
+
+
+def aggregate_touched(session: Session, source_url: str, run: Run) -> dict[str, int]:
+    """Fill the staging table with every touched customer, those without a purchase too; returns its counts."""
+    assert run.plan is not None
+    with source.connect(source_url) as crm:
+        customers = touched.customers(crm, run.plan)
+    whose = sql.SQL("mobile_id = ANY({}::text[])").format(sql.Literal(customers))
+    _stage(session, source_url, run, 0, whose, "")
+    driver(session).execute(
+        sql.SQL(
+            "INSERT INTO {table} SELECT mobile_id, NULL, 0, 0, 0, 0 FROM unnest(%s::text[]) AS all_touched (mobile_id)"
+            " WHERE mobile_id NOT IN (SELECT mobile_id FROM {table})"
+        ).format(table=staging(run, 0)),
+        [customers],
+    )
+    driver(session).execute(sql.SQL("ANALYZE {}").format(staging(run, 0)))
+    return _counted(session, run, 0) | {"touched_customers": len(customers)}
+
+
+def _stage(session: Session, source_url: str, run: Run, shard: int, whose: sql.Composable, persistence: str) -> None:
+    assert run.plan is not None
     connection = driver(session)
-    table = staging(run, part.part)
+    table = staging(run, shard)
     connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(table))
     connection.execute(
         sql.SQL(
-            "CREATE UNLOGGED TABLE {} (mobile_id text, recency_days int, frequency int, cents bigint,"
+            "CREATE {} TABLE {} (mobile_id text, recency_days int, frequency int, cents bigint,"
             " used bigint, skipped bigint)"
-        ).format(table)
+        ).format(sql.SQL(persistence), table)
     )
-    insert_from_source(session, source_url, run.plan, aggregate_query(run.plan, part), table)
-    row = connection.execute(
-        sql.SQL(
-            "SELECT count(*) FILTER (WHERE frequency > 0), coalesce(sum(used), 0)::bigint,"
-            " coalesce(sum(skipped), 0)::bigint FROM {}"
-        ).format(table)
-    ).fetchone()
+    insert_from_source(session, source_url, run.plan, aggregate_query(run.plan, whose), table)
+
+
+def _counted(session: Session, run: Run, shard: int) -> dict[str, int]:
+    query = sql.SQL(
+        "SELECT count(*) FILTER (WHERE frequency > 0), coalesce(sum(used), 0)::bigint,"
+        " coalesce(sum(skipped), 0)::bigint FROM {}"
+    ).format(staging(run, shard))
+    row = driver(session).execute(query).fetchone()
     assert row is not None
     return {"customers": row[0], "transactions": row[1], "skipped_transactions": row[2]}
 
 
-def _customers(run: Run, shards: Sequence[int]) -> sql.Composed:
+def staged(run: Run, shards: Sequence[int]) -> sql.Composed:
+    """The customers of these shards' staging tables, as a query."""
     return sql.SQL(" UNION ALL ").join(
         sql.SQL("SELECT {shard} AS shard, recency_days, frequency, cents FROM {table} WHERE frequency > 0").format(
             shard=sql.Literal(shard), table=staging(run, shard)
@@ -100,15 +131,15 @@ def lost_shards(session: Session, run: Run, customers: Mapping[int, int]) -> lis
     Staging is unlogged, for its speed; a crash of PostgreSQL empties it, and this is how we know.
     """
     found = dict.fromkeys(customers, 0)
-    query = sql.SQL("SELECT shard, count(*) FROM ({}) AS c GROUP BY shard").format(_customers(run, list(customers)))
+    query = sql.SQL("SELECT shard, count(*) FROM ({}) AS c GROUP BY shard").format(staged(run, list(customers)))
     found.update(driver(session).execute(query).fetchall())
     return [shard for shard, count in customers.items() if found[shard] != count]
 
 
 def order_statistics(
-    session: Session, run: Run, shards: Sequence[int], count: int, ranks: Sequence[int], measures: Sequence[str]
+    session: Session, customers: sql.Composable, count: int, ranks: Sequence[int], measures: Sequence[str]
 ) -> dict[str, list[int]]:
-    """The values at these ranks (0-based) of each measure, over all shards' customers.
+    """The values at these ranks (0-based) of each measure, over the `count` customers of a query.
 
     `percentile_disc` at (rank + 1/2)/count picks exactly the value of that rank.
     """
@@ -118,39 +149,49 @@ def order_statistics(
         for measure in measures
     )
     tune(driver(session))
-    query = sql.SQL("SELECT {} FROM ({}) AS customers").format(picks, _customers(run, shards))
-    row = driver(session).execute(query).fetchone()
+    row = driver(session).execute(sql.SQL("SELECT {} FROM ({}) AS customers").format(picks, customers)).fetchone()
     assert row is not None
     return dict(zip(measures, row, strict=True))
 
 
-def score(session: Session, run: Run, part: Part, expressions: Mapping[str, str], segments: Sequence[str]) -> int:
-    """Build the shard's piece of the results: rows first, then their key. Returns the number of customers.
+@dataclass(frozen=True)
+class Rules:
+    """How values become segments: the SQL scores of recency, frequency and cents, and the 125 codes' names."""
 
-    `expressions` are the SQL scores of recency, frequency and cents; `segments` the names of the 125 codes
-    in order.
-    """
+    scores: Mapping[str, str]
+    segments: Sequence[str]
+
+    def columns(self) -> sql.Composed:
+        """`r`, `f` and `m` of a row with the three measures."""
+        measures = ("recency_days", "frequency", "cents")
+        return sql.SQL("{} AS r, {} AS f, {} AS m").format(*(sql.SQL(self.scores[measure]) for measure in measures))
+
+    def segment(self) -> sql.Composed:
+        """The segment of a row with `r`, `f` and `m`."""
+        return sql.SQL("({}::text[])[25 * r + 5 * f + m - 30]").format(sql.Literal(list(self.segments)))
+
+
+def score(session: Session, run: Run, part: Part, rules: Rules) -> int:
+    """Build the shard's piece of the results: rows first, then their key. Returns the number of customers."""
     connection = driver(session)
     table = piece(run, part.part)
     tune(connection)
     connection.execute(sql.SQL("DELETE FROM {}").format(table))  # of an earlier reading that a crash undid
     inserted = connection.execute(
         sql.SQL(
-            "INSERT INTO {table} (generation, shard, mobile_id, recency_days, frequency, monetary,"
+            "INSERT INTO {table} (generation, shard, mobile_id, recency_days, frequency, cents,"
             " r_score, f_score, m_score, rfm_score, segment, run_id, computed_at)"
-            " SELECT {generation}, {shard}, mobile_id, recency_days, frequency, cents / 100.0, r, f, m,"
-            " (100 * r + 10 * f + m)::text, ({segments}::text[])[25 * r + 5 * f + m - 30], {run_id}, {now}"
-            " FROM (SELECT *, {r} AS r, {f} AS f, {m} AS m FROM {staging} WHERE frequency > 0 OFFSET 0) AS scored"
+            " SELECT {generation}, {shard}, mobile_id, recency_days, frequency, cents, r, f, m,"
+            " (100 * r + 10 * f + m)::text, {segment}, {run_id}, {now}"
+            " FROM (SELECT *, {scores} FROM {staging} WHERE frequency > 0 OFFSET 0) AS scored"
         ).format(
             table=table,
             generation=sql.Literal(run.generation),
             shard=sql.Literal(part.part),
-            segments=sql.Literal(list(segments)),
+            segment=rules.segment(),
+            scores=rules.columns(),
             run_id=sql.Literal(run.run_id),
             now=sql.Literal(run.started_at),
-            r=sql.SQL(expressions["recency_days"]),
-            f=sql.SQL(expressions["frequency"]),
-            m=sql.SQL(expressions["cents"]),
             staging=staging(run, part.part),
         )
     ).rowcount

@@ -11,7 +11,7 @@ share the one that waits (a partial unique index holds both).
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -21,7 +21,7 @@ from sqlalchemy.dialects.postgresql import TIMESTAMP
 from sqlalchemy.orm import Session
 
 from errors import RequestError
-from store.models import ACTIVE, KINDS, Delivery, Part, Run
+from store.models import ACTIVE, KINDS, Delivery, Part, Published, Run
 
 FINISHED = ("succeeded", "failed", "cancelled")
 
@@ -42,15 +42,26 @@ class RunState:
         return round(0.99 * self.parts_done / self.parts, 4) if self.parts else 0.0
 
 
-def request(session: Session, kinds: Sequence[str], *, mode: str = "full", as_of: datetime | None = None) -> list[Run]:
-    """Ask for one run of each kind, or join the one that already waits and has read nothing yet."""
+def request(
+    session: Session,
+    kinds: Sequence[str],
+    *,
+    mode: str = "full",
+    as_of: datetime | None = None,
+    named_ids: tuple[int, int] | None = None,
+) -> list[Run]:
+    """Ask for one run of each kind, or join the one that already waits and has read nothing yet.
+
+    `named_ids` is a closed range of transaction ids that an incremental run has to look at, whatever else.
+    """
     unknown = [kind for kind in kinds if kind not in KINDS]
     if unknown or not kinds:
         raise RequestError(f"Unknown kind {', '.join(unknown) or '(none)'}; there are rfm and menu.")
-    return [_request(session, kind, mode, as_of) for kind in dict.fromkeys(kinds)]
+    return [_request(session, kind, mode, as_of, named_ids) for kind in dict.fromkeys(kinds)]
 
 
-def _request(session: Session, kind: str, mode: str, as_of: datetime | None) -> Run:
+def _request(session: Session, kind: str, mode: str, as_of: datetime | None, named_ids: tuple[int, int] | None) -> Run:
+    named = [list(named_ids)] if named_ids else []
     session.execute(text("SELECT pg_advisory_xact_lock(hashtext('smartcrm.request.' || :kind))"), {"kind": kind})
     if as_of is None:
         waiting = session.scalars(
@@ -58,19 +69,40 @@ def _request(session: Session, kind: str, mode: str, as_of: datetime | None) -> 
         ).first()
         if waiting is not None:
             waiting.mode = "full" if mode == "full" else waiting.mode
+            waiting.named_ids = merged([*waiting.named_ids, *named])
             return waiting
-    run = Run(kind=kind, mode=mode, as_of=as_of, as_of_given=as_of is not None)
+    run = Run(kind=kind, mode=mode, as_of=as_of, as_of_given=as_of is not None, named_ids=named)
     session.add(run)
     session.flush()
     return run
 
 
-def deliver(session: Session, delivery_id: str, body: dict[str, Any], kinds: Sequence[str], mode: str) -> list[Run]:
+def merged(ranges: Iterable[Sequence[int]]) -> list[list[int]]:
+    """The closed ranges' union, as the fewest closed ranges in order."""
+    found: list[list[int]] = []
+    for first, last in sorted((first, last) for first, last in ranges if first <= last):
+        if found and first <= found[-1][1] + 1:
+            found[-1][1] = max(found[-1][1], last)
+        else:
+            found.append([first, last])
+    return found
+
+
+def deliver(
+    session: Session,
+    delivery_id: str,
+    body: dict[str, Any],
+    kinds: Sequence[str],
+    mode: str,
+    *,
+    as_of: datetime | None = None,
+    named_ids: tuple[int, int] | None = None,
+) -> list[Run]:
     """Ask for runs under a name: the first call asks, every later one with that name answers the same runs."""
     session.execute(text("SELECT pg_advisory_xact_lock(hashtext('smartcrm.delivery.' || :id))"), {"id": delivery_id})
     delivery = session.get(Delivery, delivery_id)
     if delivery is None:
-        runs = request(session, kinds, mode=mode)
+        runs = request(session, kinds, mode=mode, as_of=as_of, named_ids=named_ids)
         session.add(Delivery(delivery_id=delivery_id, body=body, run_ids=[run.run_id for run in runs]))
         return runs
     found = {run.run_id: run for run in session.scalars(select(Run).where(Run.run_id.in_(delivery.run_ids)))}
@@ -121,6 +153,15 @@ def _states(session: Session, wanted: Sequence[ColumnElement[bool]], limit: int)
 def unfinished(session: Session) -> list[uuid.UUID]:
     """Every run that waits or works, oldest first."""
     return list(session.scalars(select(Run.run_id).where(Run.status.in_(ACTIVE)).order_by(Run.generation)))
+
+
+def named_since(session: Session, run: Run, published: Published) -> list[list[int]]:
+    """The ids that were named to this run, and to those of its kind that ended without a result since the last one."""
+    last = select(Run.generation).where(Run.run_id == published.run_id).scalar_subquery()
+    ended = select(Run.named_ids).where(
+        Run.kind == run.kind, Run.generation > last, Run.generation < run.generation, Run.status != "succeeded"
+    )
+    return merged([*run.named_ids, *(each for named in session.scalars(ended) for each in named)])
 
 
 def lock(session: Session, run_id: uuid.UUID) -> Run | None:
@@ -230,3 +271,10 @@ def first_done(session: Session, run: Run) -> datetime:
 def part_counts(session: Session, run: Run, stage: str, number: int) -> dict[str, int]:
     """What a done part counted."""
     return session.get_one(Part, (run.run_id, stage, number)).counts or {}
+
+
+def published_run(session: Session, kind: str) -> Run:
+    """The run that the published state of this kind is of; there has to be one."""
+    return session.scalars(
+        select(Run).join(Published, Published.run_id == Run.run_id).where(Published.kind == kind)
+    ).one()

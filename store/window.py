@@ -6,7 +6,7 @@ Everything comes from the run's plan, so that every part of a run, on whatever h
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -17,6 +17,8 @@ from errors import RequestError
 from store.models import Part
 
 Plan = Mapping[str, Any]
+
+FIRST_DAY = "1900-01-01"  # whatever is dated before is one stretch: nobody's orders, somebody's zero
 
 
 def business_date_of(instant: datetime, timezone: str, day_start: time) -> date:
@@ -73,6 +75,48 @@ def in_window(plan: Plan) -> sql.Composable:
         business_date(local_time(created_at, plan), plan),
         sql.Literal(first.isoformat()),
     )
+
+
+def on_days(plan: Plan, days: Sequence[str]) -> sql.Composable:
+    """Whether a row's business date is one of these, in a form that an index on `created_at` serves.
+
+    Each stretch of days becomes a range of instants that surely covers it, then the date is held against it.
+    """
+    day_start = time.fromisoformat(plan["business_day_start"])
+    told = [date.fromisoformat(day) for day in days if day >= FIRST_DAY and len(day) == len(FIRST_DAY)]
+    spans = [
+        sql.SQL("(created_at >= {} AND created_at < {})").format(
+            sql.Literal(_instants(first, day_start, plan["timezone"])[0]),
+            sql.Literal(_instants(last + timedelta(days=1), day_start, plan["timezone"])[1]),
+        )
+        for first, last in _stretches(told)
+    ]
+    if len(told) < len(days):
+        spans.append(sql.SQL("(created_at < {}::date + 3)").format(sql.Literal(FIRST_DAY)))
+    return sql.SQL("(({}) AND {} = ANY({}::date[]))").format(
+        sql.SQL(" OR ").join(spans) if spans else sql.SQL("false"),
+        business_date(local_time(sql.Identifier("created_at"), plan), plan),
+        sql.Literal(list(days)),
+    )
+
+
+def _stretches(days: Sequence[date]) -> list[tuple[date, date]]:
+    """First and last of each run of days without a hole; the days come in order."""
+    found: list[tuple[date, date]] = []
+    for day in days:
+        if found and day == found[-1][1] + timedelta(days=1):
+            found[-1] = (found[-1][0], day)
+        else:
+            found.append((day, day))
+    return found
+
+
+def _instants(day: date, clock: time, timezone: str) -> tuple[datetime, datetime]:
+    """The earliest and the latest instant that a wall clock may have meant by this time of this day."""
+    wall = datetime.combine(day, clock, UTC)
+    nearby = (wall + timedelta(hours=hours) for hours in range(-26, 27))
+    offsets = [instant.astimezone(ZoneInfo(timezone)).utcoffset() or timedelta() for instant in nearby]
+    return wall - max(offsets), wall - min(offsets)
 
 
 def key_range(column: sql.Composable, part: Part, type_name: str) -> sql.Composable:

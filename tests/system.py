@@ -60,10 +60,27 @@ def _copy(connection: psycopg.Connection[Any], table: str, frame: pd.DataFrame) 
             copy.write_row([None if value is None or value is pd.NaT or value is pd.NA else value for value in row])
 
 
-def run_inline(settings: Settings, kind: str, *, as_of: datetime | None = None, mode: str = "full") -> RunState:
-    """Take one run from request to its end in this process, with the workers' own code."""
+def run_inline(
+    settings: Settings,
+    kind: str,
+    *,
+    as_of: datetime | None = None,
+    at: datetime | None = None,
+    mode: str = "full",
+    named_ids: tuple[int, int] | None = None,
+) -> RunState:
+    """Take one run from request to its end in this process, with the workers' own code.
+
+    `at` is a default run's own moment, in place of the database's clock.
+    """
     with transaction(settings.database_url) as session:
-        run_id = runs.request(session, [kind], as_of=as_of, mode=mode)[0].run_id
+        run = runs.request(session, [kind], as_of=as_of, mode=mode, named_ids=named_ids)[0]
+        run.as_of, run_id = as_of or at, run.run_id
+    return finish_inline(settings, run_id)
+
+
+def finish_inline(settings: Settings, run_id: UUID) -> RunState:
+    """Take a run that was asked for to its end."""
     while parts := steering.advance(settings, run_id):
         for stage, number in parts:
             do_part(settings, run_id, stage, number)

@@ -7,6 +7,7 @@ compute one run alike.
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -17,9 +18,12 @@ from analytics import dayparts
 from analytics.dayparts import Daypart
 from analytics.segments import load_segments
 from settings import Settings
-from store import rfm, runs, source
-from store.models import Part, Run
+from store import rfm, runs, source, touched
+from store.models import Part, Published, Run
 from store.window import business_date_of
+
+# What of a plan tells one run of a kind from the next, where nothing that a result follows from has changed.
+OF_THE_MOMENT = ("as_of", "covered_id", "since", "days", "baseline")
 
 
 def start(session: Session, settings: Settings, run: Run) -> None:
@@ -32,18 +36,22 @@ def start(session: Session, settings: Settings, run: Run) -> None:
     """
     as_of = run.as_of or runs.now(session)
     with source.connect(settings.source_database_url) as crm:
-        plan = _common(settings, as_of) | {
-            "rfm": _rfm,
-            "menu": _menu,
-        }[run.kind](settings, crm)
-        parts = {"rfm": _shards, "menu": _chunks}[run.kind](settings, crm, run, plan)
-    run.mode = "full"
+        plan = {"rfm": _rfm, "menu": _menu}[run.kind](settings, crm) | _common(settings, crm, as_of)
+        since = _since(session, run, plan)
+        if since is not None:
+            run.mode, plan["since"] = "incremental", since
+            parts = {"rfm": _touched_customers, "menu": _touched_days}[run.kind](crm, run, plan)
+        else:
+            run.mode = "full"
+            parts = {"rfm": _shards, "menu": _chunks}[run.kind](settings, crm, run, plan)
+            if run.kind == "rfm":
+                plan["baseline"] = _baseline(session, run, plan)
     runs.start(session, run, plan, parts, as_of)
-    if run.kind == "rfm":
+    if run.kind == "rfm" and run.mode == "full":
         rfm.create_generation(session, run, sorted({part.part for part in parts}))
 
 
-def _common(settings: Settings, as_of: datetime) -> dict[str, Any]:
+def _common(settings: Settings, crm: source.Connection, as_of: datetime) -> dict[str, Any]:
     day_start = settings.business_day_start
     return {
         "as_of": as_of.isoformat(),
@@ -51,12 +59,56 @@ def _common(settings: Settings, as_of: datetime) -> dict[str, Any]:
         "business_day_start": day_start.isoformat("minutes"),
         "business_date": business_date_of(as_of, settings.timezone, day_start).isoformat(),
         "source_is_ours": settings.source_database_url == settings.database_url,
+        "source": source.identity(crm),
+        "covered_id": touched.covered_id(crm),
     }
+
+
+def _since(session: Session, run: Run, plan: dict[str, Any]) -> dict[str, Any] | None:
+    """The published state that an incremental run can build on; None where the run has to be full."""
+    published = session.get(Published, run.kind)
+    last = session.get(Run, published.run_id) if published else None
+    if run.mode == "full" or run.as_of_given or published is None or last is None or last.as_of_given:
+        return None
+    if published.as_of > touched.as_of(plan) or _steady(last.plan) != _steady(plan):
+        return None
+    return touched.since(published, last, runs.named_since(session, run, published))
+
+
+def _steady(plan: dict[str, Any] | None) -> dict[str, Any]:
+    """What results follow from, as it comes back from the database."""
+    kept = {name: value for name, value in (plan or {}).items() if name not in OF_THE_MOMENT}
+    return dict(json.loads(json.dumps(kept)))
+
+
+def _baseline(session: Session, run: Run, plan: dict[str, Any]) -> dict[str, Any] | None:
+    """What the moves of a full run are told against: the generation, and the rules that it was scored by."""
+    published = session.get(Published, "rfm")
+    last = session.get(Run, published.baseline_run_id) if published and published.baseline_run_id else None
+    if run.as_of_given or published is None or last is None or last.plan is None or last.counts is None:
+        return None
+    before, now = _steady(last.plan), _steady(plan)
+    return {
+        "generation": published.baseline,
+        "cut_points": last.counts["cut_points"],
+        "segments": last.plan["segments"],
+        "same_settings": before | {"business_date": None} == now | {"business_date": None},
+    }
+
+
+def _touched_customers(crm: source.Connection, run: Run, plan: dict[str, Any]) -> list[Part]:
+    return [Part(run_id=run.run_id, stage="aggregate", part=0)]
+
+
+def _touched_days(crm: source.Connection, run: Run, plan: dict[str, Any]) -> list[Part]:
+    plan["days"] = touched.business_days(crm, plan)
+    return [Part(run_id=run.run_id, stage="tally", part=0)] if plan["days"] else []
 
 
 def _rfm(settings: Settings, crm: source.Connection) -> dict[str, Any]:
     return {
         "lookback_days": settings.rfm_lookback_days,
+        "shards": settings.rfm_shards,
         "columns": {"fact_transactions": source.column_types(crm, "fact_transactions")},
         "segments": load_segments(settings.segment_map),
     }

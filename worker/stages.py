@@ -4,19 +4,24 @@ aggregate   one customer shard's orders to one row per customer         (RFM, fi
 score       one customer shard's scores and segments                    (RFM, second)
 tally       one chunk of transactions to counts per day, daypart, item  (menu, first)
 rank        one daypart's items, ranked                                 (menu, second)
+
+An incremental run has the first stage alone, as one part over what was touched; publishing merges it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 from analytics.menu import rank_items
-from analytics.scores import MEASURES, score_expression
+from analytics.scores import MEASURES, CutPoints, score_expression
 from errors import SmartCRMError
 from settings import Settings
-from store import menu, rfm, runs, source
+from store import changes, menu, rfm, runs, source
 from store.parts import Claim
+from store.rfm import Rules
 
 KIND_OF = {"aggregate": "rfm", "score": "rfm", "tally": "menu", "rank": "menu"}
-STAGES = {"rfm": ("aggregate", "score"), "menu": ("tally", "rank")}
+STAGES = {"rfm": ("aggregate", "score"), "menu": ("tally", "rank")}  # of a full run
 
 
 class StagingLostError(SmartCRMError):
@@ -26,12 +31,15 @@ class StagingLostError(SmartCRMError):
 
 
 def aggregate(settings: Settings, claimed: Claim) -> dict[str, int]:
-    """Fill the shard's staging table."""
-    return rfm.aggregate(claimed.session, settings.source_database_url, claimed.run, claimed.part)
+    """Fill the shard's staging table, or that of the touched customers."""
+    run, url = claimed.run, settings.source_database_url
+    if run.mode == "incremental":
+        return rfm.aggregate_touched(claimed.session, url, run)
+    return rfm.aggregate(claimed.session, url, run, claimed.part)
 
 
 def score(settings: Settings, claimed: Claim) -> dict[str, int]:
-    """Build the shard's piece of the results from its staging table and the run's cut points.
+    """Build the shard's piece of the results from its staging table and the run's cut points; note who moved.
 
     Raises
     ------
@@ -40,14 +48,22 @@ def score(settings: Settings, claimed: Claim) -> dict[str, int]:
     """
     run, part = claimed.run, claimed.part
     assert run.plan is not None and run.counts is not None
-    nobody = [0, 0, 0, 0]
-    points = run.counts["cut_points"]
-    expressions = {measure: score_expression(measure, points.get(measure, nobody)) for measure in MEASURES}
-    scored = rfm.score(claimed.session, run, part, expressions, run.plan["segments"])
+    scored = rfm.score(claimed.session, run, part, rules(run.counts["cut_points"], run.plan["segments"]))
     expected = runs.part_counts(claimed.session, run, "aggregate", part.part)["customers"]
     if scored != expected:
         raise StagingLostError(f"Shard {part.part} has {scored} of {expected} customers staged.")
+    baseline = run.plan.get("baseline")
+    if baseline:
+        before = rules(baseline["cut_points"], baseline["segments"])
+        same = baseline["same_settings"]
+        changes.find(claimed.session, run, part, baseline["generation"], before, same_settings=same)
     return {"scored": scored}
+
+
+def rules(points: CutPoints, segments: Sequence[str]) -> Rules:
+    """Cut points (in fifths, none where there was no customer) and a segment map as SQL."""
+    nobody = [0, 0, 0, 0]
+    return Rules({measure: score_expression(measure, points.get(measure, nobody)) for measure in MEASURES}, segments)
 
 
 def tally(settings: Settings, claimed: Claim) -> dict[str, int]:
@@ -59,11 +75,17 @@ def rank(settings: Settings, claimed: Claim) -> dict[str, int]:
     """Rank the daypart's items and store the best, with their names."""
     assert claimed.run.plan is not None
     items, transactions = menu.daypart_tallies(claimed.session, claimed.run, claimed.part.part)
+    menu.save_totals(claimed.session, claimed.run.generation, claimed.part.part, items, transactions)
     ranked = rank_items(items, transactions, claimed.run.plan["top_n"])
-    with source.connect(settings.source_database_url) as crm:
-        names = source.item_names(crm, [int(item) for item in ranked["menu_item_id"]])
+    names = item_names(settings, ranked["menu_item_id"])
     menu.save_ranks(claimed.session, claimed.run, claimed.part.part, ranked, names)
     return {"transactions": transactions}
+
+
+def item_names(settings: Settings, items: Iterable[int]) -> dict[int, tuple[str | None, str | None]]:
+    """The items' names and categories, as the CRM has them now."""
+    with source.connect(settings.source_database_url) as crm:
+        return source.item_names(crm, [int(item) for item in items])
 
 
 WORK = {"aggregate": aggregate, "score": score, "tally": tally, "rank": rank}

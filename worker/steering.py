@@ -13,14 +13,14 @@ from datetime import timedelta
 import structlog
 from sqlalchemy.orm import Session
 
-from analytics.scores import MEASURES, cut_points, quantile_ranks
 from settings import Settings
-from store import publishing, rfm, runs
+from store import events, publishing, rfm, runs
 from store.database import TRANSIENT, transaction
 from store.models import Part, Run
 from store.parts import Claim
-from worker import planning, stages
+from worker import merging, planning, stages
 from worker.faults import told
+from worker.merging import exact_cut_points
 from worker.stages import STAGES
 
 log = structlog.get_logger("steering")
@@ -55,8 +55,17 @@ def fail(settings: Settings, run_id: uuid.UUID, code: str, message: str) -> None
     with transaction(settings.database_url) as session:
         run = runs.lock(session, run_id)
         if run is not None and run.status not in runs.FINISHED:
-            runs.finish(session, run, "failed", error_code=code, error=message)
-            log.warning("run failed", run_id=str(run_id), error_code=code, error=message)
+            _finish(session, settings, run, "failed", code, message)
+
+
+def _finish(
+    session: Session, settings: Settings, run: Run, status: str, code: str | None = None, message: str | None = None
+) -> None:
+    """End the run, and write down the events that tell of it."""
+    runs.finish(session, run, status, error_code=code, error=message)
+    if not run.as_of_given:
+        events.record(session, run, settings.event_urls)
+    log.info(f"run {status}", run_id=str(run.run_id), kind=run.kind, mode=run.mode, error_code=code, error=message)
 
 
 def next_of_kind(settings: Settings, run_id: uuid.UUID) -> uuid.UUID | None:
@@ -76,7 +85,7 @@ def _step(session: Session, settings: Settings, run: Run) -> list[tuple[str, int
         log.info("run started", run_id=str(run.run_id), kind=run.kind, mode=run.mode)
     fault = runs.first_fault(session, run)
     if fault is not None:
-        runs.finish(session, run, "failed", error_code=fault.error_code, error=fault.error)
+        _finish(session, settings, run, "failed", fault.error_code, fault.error)
         return []
     return _next_stage(session, settings, run)
 
@@ -86,6 +95,10 @@ def _next_stage(session: Session, settings: Settings, run: Run) -> list[tuple[st
     missing = runs.missing(session, run, first)
     if missing:
         return _to_send(session, run, first)
+    if run.mode == "incremental":
+        {"rfm": merging.rfm, "menu": merging.menu}[run.kind](session, settings, run)
+        _finish(session, settings, run, "succeeded")
+        return []
     missing = runs.missing(session, run, second)
     if missing and run.kind == "rfm":
         if not _reduce(session, run):
@@ -98,6 +111,7 @@ def _next_stage(session: Session, settings: Settings, run: Run) -> list[tuple[st
     if missing:
         return _to_send(session, run, second)
     _publish(session, run)
+    _finish(session, settings, run, "succeeded")
     return []
 
 
@@ -132,10 +146,7 @@ def _reduce(session: Session, run: Run) -> bool:
     if run.counts:
         return True
     total = sum(counted.values())
-    points: dict[str, list[int]] = {}
-    if total:
-        found = rfm.order_statistics(session, run, list(counted), total, quantile_ranks(total), MEASURES)
-        points = {measure: cut_points(total, found[measure]) for measure in MEASURES}
+    points = exact_cut_points(session, rfm.staged(run, list(counted)), total)
     run.counts = _summed(shards) | {"cut_points": points}
     session.flush()
     return True
@@ -146,8 +157,7 @@ def _publish(session: Session, run: Run) -> None:
         publishing.publish_rfm(session, run)
     else:
         run.counts = _summed(runs.parts(session, run, "tally")) | _summed(runs.parts(session, run, "rank"))
-        publishing.publish_menu(session, run)
-    log.info("run published", run_id=str(run.run_id), kind=run.kind)
+        publishing.name_current(session, run, run.generation)
 
 
 def _summed(parts: list[Part]) -> dict[str, int]:

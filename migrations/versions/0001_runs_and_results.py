@@ -19,6 +19,9 @@ CREATE TABLE analytics_published (
     run_id UUID NOT NULL,
     as_of TIMESTAMP WITH TIME ZONE NOT NULL,
     published_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    baseline BIGINT,
+    baseline_run_id UUID,
+    changes_dropped_to BIGINT NOT NULL,
     CONSTRAINT pk_analytics_published PRIMARY KEY (kind)
 );
 CREATE TABLE analytics_retired (
@@ -42,12 +45,23 @@ CREATE TABLE analytics_runs (
     generation BIGINT GENERATED ALWAYS AS IDENTITY,
     plan JSONB,
     counts JSONB,
+    named_ids JSONB NOT NULL,
     CONSTRAINT pk_analytics_runs PRIMARY KEY (run_id),
     CONSTRAINT uq_analytics_runs_generation UNIQUE (generation)
 );
 CREATE INDEX ix_analytics_runs_requested_at ON analytics_runs (requested_at);
 CREATE UNIQUE INDEX uq_analytics_runs_waiting ON analytics_runs (kind) WHERE status = 'pending' AND NOT as_of_given;
 CREATE UNIQUE INDEX uq_analytics_runs_working ON analytics_runs (kind) WHERE status = 'running';
+CREATE TABLE menu_totals (
+    generation BIGINT NOT NULL,
+    daytime_id INTEGER NOT NULL,
+    transactions BIGINT NOT NULL,
+    items BIGINT[] NOT NULL,
+    orders BIGINT[] NOT NULL,
+    quantities BIGINT[] NOT NULL,
+    cents BIGINT[] NOT NULL,
+    CONSTRAINT pk_menu_totals PRIMARY KEY (generation, daytime_id)
+);
 CREATE TABLE menu_results (
     generation BIGINT NOT NULL,
     daytime_id INTEGER NOT NULL,
@@ -89,13 +103,47 @@ CREATE TABLE analytics_parts (
     CONSTRAINT pk_analytics_parts PRIMARY KEY (run_id, stage, part),
     CONSTRAINT fk_analytics_parts_run_id FOREIGN KEY(run_id) REFERENCES analytics_runs (run_id) ON DELETE CASCADE
 );
+CREATE TABLE analytics_events (
+    event_id UUID NOT NULL,
+    run_id UUID NOT NULL,
+    url TEXT NOT NULL,
+    body TEXT NOT NULL,
+    state TEXT NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    attempts INTEGER NOT NULL,
+    next_attempt_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    last_answer TEXT,
+    CONSTRAINT pk_analytics_events PRIMARY KEY (event_id)
+);
+CREATE INDEX ix_analytics_events_created_at ON analytics_events (created_at);
+CREATE INDEX ix_analytics_events_due ON analytics_events (next_attempt_at) WHERE state = 'waiting';
+CREATE TABLE segment_changes (
+    change_id BIGINT GENERATED ALWAYS AS IDENTITY,
+    run_id UUID NOT NULL,
+    mobile_id TEXT NOT NULL,
+    from_segment TEXT,
+    to_segment TEXT,
+    changed_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    reason TEXT NOT NULL,
+    CONSTRAINT pk_segment_changes PRIMARY KEY (change_id)
+);
+CREATE INDEX ix_segment_changes_mobile_id_change_id ON segment_changes (mobile_id, change_id);
+CREATE TABLE segment_changes_pending (
+    generation BIGINT NOT NULL,
+    mobile_id TEXT NOT NULL,
+    shard INTEGER NOT NULL,
+    from_segment TEXT,
+    to_segment TEXT,
+    reason TEXT NOT NULL,
+    CONSTRAINT pk_segment_changes_pending PRIMARY KEY (generation, mobile_id)
+);
 CREATE TABLE rfm_results (
     generation BIGINT NOT NULL,
     shard SMALLINT NOT NULL,
     mobile_id TEXT NOT NULL,
     recency_days INTEGER NOT NULL,
     frequency INTEGER NOT NULL,
-    monetary NUMERIC(14, 2) NOT NULL,
+    cents BIGINT NOT NULL,
     r_score SMALLINT NOT NULL,
     f_score SMALLINT NOT NULL,
     m_score SMALLINT NOT NULL,
@@ -109,8 +157,8 @@ CREATE TABLE rfm_results (
 # The contract's relations. A scalar subquery, so that the other generations are never executed.
 VIEWS = """
 CREATE VIEW rfm_segments AS
-SELECT mobile_id, recency_days, frequency, monetary, r_score, f_score, m_score, rfm_score, segment,
-       run_id, computed_at
+SELECT mobile_id, recency_days, frequency, (cents / 100.0)::numeric(14, 2) AS monetary,
+       r_score, f_score, m_score, rfm_score, segment, run_id, computed_at
 FROM rfm_results
 WHERE generation = (SELECT generation FROM analytics_published WHERE kind = 'rfm');
 
@@ -131,6 +179,7 @@ def downgrade() -> None:
     """Remove everything, results included."""
     op.execute(
         "DROP VIEW rfm_segments, menu_recommendation;"
-        "DROP TABLE rfm_results, menu_results, menu_tallies, analytics_retired, analytics_published,"
-        " analytics_deliveries, analytics_parts, analytics_runs"
+        "DROP TABLE rfm_results, menu_results, menu_tallies, menu_totals, analytics_retired, analytics_published,"
+        " segment_changes, segment_changes_pending, analytics_events, analytics_deliveries, analytics_parts,"
+        " analytics_runs"
     )

@@ -9,7 +9,7 @@ from typing import Any
 from celery import Task, chord
 
 from errors import UnavailableError
-from store import publishing, runs
+from store import events, publishing, runs
 from store.database import transaction
 from store.models import KINDS
 from store.window import business_date_of
@@ -17,6 +17,7 @@ from worker import steering
 from worker.app import app, settings
 from worker.faults import told
 from worker.stages import KIND_OF
+from worker.tasks.events import deliver
 from worker.tasks.parts import RETRY
 
 
@@ -39,6 +40,8 @@ def _advance(run_id: uuid.UUID) -> None:
     waiting = steering.next_of_kind(settings, run_id)
     if waiting is not None:
         advance.delay(str(waiting))
+    if settings.event_urls:
+        deliver.delay()
 
 
 def send_parts(run_id: uuid.UUID, parts: list[tuple[str, int]]) -> None:
@@ -55,10 +58,12 @@ def send_parts(run_id: uuid.UUID, parts: list[tuple[str, int]]) -> None:
 def sweep() -> None:
     """Call `advance` for every run that is not finished, and clear what nobody needs."""
     with transaction(settings.database_url) as session:
-        unfinished = runs.unfinished(session)
+        unfinished, events_due = runs.unfinished(session), events.due(session)
     for run_id in unfinished:
         with suppress(UnavailableError):  # its own task says so once it has tried long enough
             _advance(run_id)
+    if events_due:
+        deliver.delay()
     publishing.clear(settings.database_url)
 
 

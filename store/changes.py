@@ -1,0 +1,101 @@
+"""Who moved segment: found shard by shard in a full run, told when it is published, read in order.
+
+A full run's moves are those against the baseline, the generation that the changes told so far lead up to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from psycopg import sql
+from sqlalchemy import delete, func, select, text
+from sqlalchemy.orm import Session
+
+from store.database import driver
+from store.models import Change, Part, Published, Run
+from store.rfm import Rules, piece
+from store.window import key_range
+
+KEPT = timedelta(days=90)
+
+
+def find(session: Session, run: Run, part: Part, baseline: int, before: Rules, *, same_settings: bool) -> None:
+    """Note who moved in a scored shard: into it, out of it, or from another segment.
+
+    The reason is `settings` where those differ from the baseline's; `cut_points` where the new values, held
+    against the cut points of before, give the segment of before; otherwise the customer's own `behaviour`.
+    """
+    connection = driver(session)
+    connection.execute(
+        "DELETE FROM segment_changes_pending WHERE generation = %s AND shard = %s", [run.generation, part.part]
+    )
+    connection.execute(
+        sql.SQL(
+            "INSERT INTO segment_changes_pending (generation, shard, mobile_id, from_segment, to_segment, reason)"
+            " SELECT {generation}, {shard}, mobile_id, was, becomes,"
+            "  CASE WHEN NOT {same_settings} THEN 'settings'"
+            "   WHEN becomes IS NOT NULL AND {segment_before} = was THEN 'cut_points' ELSE 'behaviour' END"
+            " FROM (SELECT mobile_id, was, becomes, {scores_before}"
+            "  FROM (SELECT mobile_id, segment AS becomes, recency_days, frequency, cents FROM {piece}) AS new"
+            "  FULL JOIN (SELECT mobile_id, segment AS was FROM rfm_results WHERE generation = {baseline} AND {range})"
+            "   AS old USING (mobile_id)"
+            "  WHERE was IS DISTINCT FROM becomes) AS moved"
+        ).format(
+            generation=sql.Literal(run.generation),
+            shard=sql.Literal(part.part),
+            same_settings=sql.Literal(same_settings),
+            segment_before=before.segment(),
+            scores_before=before.columns(),
+            piece=piece(run, part.part),
+            baseline=sql.Literal(baseline),
+            range=key_range(sql.Identifier("mobile_id"), part, "text"),
+        )
+    )
+
+
+def tell(session: Session, run: Run) -> int:
+    """Make what the shards found known, in the transaction that publishes; returns how many moved."""
+    connection = driver(session)
+    told = connection.execute(
+        "INSERT INTO segment_changes (run_id, mobile_id, from_segment, to_segment, changed_at, reason)"
+        " SELECT %s, mobile_id, from_segment, to_segment, now(), reason"
+        ' FROM segment_changes_pending WHERE generation = %s ORDER BY mobile_id COLLATE "C"',
+        [run.run_id, run.generation],
+    ).rowcount
+    connection.execute("DELETE FROM segment_changes_pending WHERE generation = %s", [run.generation])
+    return told
+
+
+def last_id(session: Session) -> int:
+    """The newest change's id; 0 before the first."""
+    return session.scalars(select(func.coalesce(func.max(Change.change_id), 0))).one()
+
+
+def after(session: Session, change_id: int | None, limit: int) -> Sequence[Change] | None:
+    """The changes that follow a known one, or all that are kept; None where some that follow are dropped."""
+    dropped_to = session.scalars(select(Published.changes_dropped_to).where(Published.kind == "rfm")).first() or 0
+    if change_id is not None and change_id < dropped_to:
+        return None
+    query = select(Change).where(Change.change_id > (change_id or 0)).order_by(Change.change_id).limit(limit)
+    return session.scalars(query).all()
+
+
+def last_of(session: Session, mobile_id: str) -> Change | None:
+    """The customer's newest change that is kept."""
+    query = select(Change).where(Change.mobile_id == mobile_id).order_by(Change.change_id.desc()).limit(1)
+    return session.scalars(query).first()
+
+
+def drop_old(session: Session) -> None:
+    """Drop the changes that are older than is kept, and remember how far."""
+    session.execute(
+        text(
+            "UPDATE analytics_published SET changes_dropped_to = oldest.to_id FROM (SELECT max(change_id) AS to_id"
+            " FROM segment_changes WHERE changed_at < now() - CAST(:kept AS interval)) AS oldest"
+            " WHERE kind = 'rfm' AND oldest.to_id > changes_dropped_to"
+        ),
+        {"kept": KEPT},
+    )
+    dropped_to = select(Published.changes_dropped_to).where(Published.kind == "rfm").scalar_subquery()
+    session.execute(delete(Change).where(Change.change_id <= dropped_to))

@@ -1,0 +1,102 @@
+"""The menu's incremental run: the touched days' new tallies replace their old ones, and the totals follow.
+
+All of it happens in the transaction that publishes. A daypart's new totals are those of the published
+generation less what its touched days had, plus what they have now: whole numbers, so nothing drifts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import pandas as pd
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from store import menu
+from store.database import driver
+from store.models import MenuResult, Run
+
+_PARTS = """
+SELECT daytime_id, transactions, items, orders, quantities, cents, 1 AS sign
+FROM menu_totals WHERE generation = %(published)s
+UNION ALL SELECT daytime_id, transactions, items, orders, quantities, cents, -1
+FROM menu_tallies WHERE generation = %(published)s AND business_date = ANY(%(days)s::date[])
+UNION ALL SELECT daytime_id, transactions, items, orders, quantities, cents, 1
+FROM menu_tallies WHERE generation = %(mine)s
+"""
+
+_TOUCHED = """
+SELECT DISTINCT daytime_id FROM menu_tallies
+WHERE generation = %(mine)s OR generation = %(published)s AND business_date = ANY(%(days)s::date[])
+ORDER BY 1
+"""
+
+_ITEMS = f"""
+SELECT daytime_id, item, sum(sign * o)::bigint, sum(sign * q)::bigint, sum(sign * c)::bigint
+FROM ({_PARTS}) AS parts, unnest(items, orders, quantities, cents) AS t (item, o, q, c)
+WHERE daytime_id = ANY(%(touched)s)
+GROUP BY daytime_id, item HAVING sum(sign * o) > 0
+"""  # noqa: S608  # put together from what stands above
+
+_TRANSACTIONS = f"""
+SELECT daytime_id, sum(sign * transactions)::bigint FROM ({_PARTS}) AS parts GROUP BY daytime_id
+"""  # noqa: S608  # put together from what stands above
+
+
+def merge(session: Session, run: Run) -> Iterator[tuple[int, pd.DataFrame, int]]:
+    """Put the run's tallies in their days' place; yields each touched daypart's new items and transactions."""
+    assert run.plan is not None
+    connection = driver(session)
+    names = {"published": run.plan["since"]["generation"], "mine": run.generation, "days": run.plan["days"]}
+    touched = [daypart for (daypart,) in connection.execute(_TOUCHED, names).fetchall()]
+    rows = connection.execute(_ITEMS, names | {"touched": touched}).fetchall()
+    transactions: dict[int, int] = dict(connection.execute(_TRANSACTIONS, names).fetchall())
+    columns = ["daytime_id", "menu_item_id", "orders", "quantity", "cents"]
+    items = pd.DataFrame(rows, columns=columns).astype("int64")
+    connection.execute(
+        "DELETE FROM menu_tallies WHERE generation = %(published)s AND business_date = ANY(%(days)s::date[])", names
+    )
+    connection.execute("UPDATE menu_tallies SET generation = %(published)s WHERE generation = %(mine)s", names)
+    for daypart in touched:
+        found = items[items["daytime_id"] == daypart].drop(columns="daytime_id")
+        menu.save_totals(session, names["published"], daypart, found, transactions[daypart])
+        yield daypart, found, transactions[daypart]
+
+
+def put_ranks(
+    session: Session,
+    run: Run,
+    daytime_id: int,
+    ranked: pd.DataFrame,
+    names: Mapping[int, tuple[str | None, str | None]],
+) -> int:
+    """Write a daypart's ranks into the published generation where they differ; returns how many rows that were."""
+    assert run.plan is not None
+    generation = run.plan["since"]["generation"]
+    wanted = menu.results(run, generation, daytime_id, ranked, names)
+    old = {
+        row.rank: row
+        for row in session.scalars(
+            select(MenuResult).where(MenuResult.generation == generation, MenuResult.daytime_id == daytime_id)
+        )
+    }
+    written = 0
+    for row in wanted:
+        before = old.get(row.rank)
+        if before is not None and _values(before) == _values(row):
+            before.menu_item_name, before.category = row.menu_item_name, row.category
+        else:
+            session.merge(row)
+            written += 1
+    gone = [rank for rank in old if rank > len(wanted)]
+    session.execute(
+        delete(MenuResult).where(
+            MenuResult.generation == generation, MenuResult.daytime_id == daytime_id, MenuResult.rank.in_(gone)
+        )
+    )
+    session.flush()
+    return written + len(gone)
+
+
+def _values(row: MenuResult) -> tuple[int, int, int, float]:
+    return row.menu_item_id, row.orders, row.quantity, row.share

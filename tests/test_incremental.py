@@ -1,0 +1,334 @@
+"""Incremental runs: whatever an import brings, what is published equals what the oracle says of all orders."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, time, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pandas as pd
+import psycopg
+import pytest
+from hypothesis import HealthCheck, Phase, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from settings import Settings
+from store import changes, runs, touched
+from store.database import transaction
+from store.models import Change
+from tests import oracle
+from tests.builders import items, transactions
+from tests.oracle import Rules
+from tests.system import (
+    fill,
+    make_settings,
+    menu_recommendation,
+    read,
+    rfm_segments,
+    run_inline,
+)
+from worker import steering
+
+EVENING = datetime(2025, 10, 25, 18, tzinfo=UTC)  # the night in which London's clocks go back
+MENU_PARTS = ((1, time(4, 0), time(11, 59)), (2, time(12, 0), time(17, 59)), (3, time(18, 0), time(2, 0)))
+
+
+@dataclass
+class Restaurant:
+    """A source database that imports go into, and the same rows for the oracle."""
+
+    url: str
+    home: Path
+    now: datetime = EVENING
+    rules: Rules = field(default_factory=lambda: Rules(as_of=EVENING, timezone="Europe/London"))
+    sold: dict[int, tuple[Any, ...]] = field(default_factory=dict)
+    lines: list[tuple[Any, ...]] = field(default_factory=list)
+
+    def open(self) -> None:
+        fill(self.url, {})
+        with psycopg.connect(self.url) as connection:
+            connection.execute("ALTER TABLE fact_transactions ADD PRIMARY KEY (transaction_id)")
+
+    def sell(self, number: int, customer: str | None, amount: str, at: datetime | None, *dishes: int) -> None:
+        """One transaction, new or in place of the one with its number, with a line per dish."""
+        self.sold[number] = (number, customer, amount, at)
+        with psycopg.connect(self.url) as connection:
+            connection.execute(
+                "INSERT INTO fact_transactions VALUES (%s, %s, %s, %s) ON CONFLICT (transaction_id) DO UPDATE"
+                " SET total_amount = excluded.total_amount",
+                self.sold[number],
+            )
+            for dish in dishes:
+                self.lines.append((number, dish, 1 + dish % 2, "2.505"))
+                connection.execute(
+                    "INSERT INTO fact_transaction_items (id, transaction_id, item_id, quantity, price)"
+                    " VALUES (%s, %s, %s, %s, %s)",
+                    (len(self.lines), *self.lines[-1]),
+                )
+
+    def set_dayparts(self, parts: tuple[Any, ...]) -> None:
+        self.rules = replace(self.rules, dayparts=parts)
+        with psycopg.connect(self.url) as connection:
+            connection.execute("DELETE FROM dim_menu_daytimes")
+            for number, start, end in parts:
+                connection.execute("INSERT INTO dim_menu_daytimes VALUES (%s, 'part', %s, %s)", (number, start, end))
+
+    @property
+    def settings(self) -> Settings:
+        return make_settings(self.url, self.home, TIMEZONE="Europe/London", TOP_N=str(self.rules.top_n), RFM_SHARDS="3")
+
+    def refresh(self, mode: str = "incremental", named: tuple[int, int] | None = None) -> set[str]:
+        """Run both kinds now; returns the modes that they took."""
+        modes = set()
+        for kind in ("rfm", "menu"):
+            run = run_inline(self.settings, kind, at=self.now, mode=mode, named_ids=named).run
+            assert run.status == "succeeded", run.error
+            modes.add(run.mode)
+        return modes
+
+    def check(self) -> None:
+        """Hold what is published against the oracle's view of every row."""
+        rules = replace(self.rules, as_of=self.now)
+        sold = transactions(list(self.sold.values()))
+        segments = rfm_segments(self.url)
+        segments["monetary"] = [Decimal(value) for value in segments["monetary"]]
+        oracle.compare_rfm(segments, oracle.rfm(sold, rules))
+        oracle.compare_menu(menu_recommendation(self.url), oracle.menu(sold, items(self.lines), rules))
+
+
+class Reader:
+    """A CRM that began with the first published segments and follows the changes."""
+
+    def __init__(self, url: str) -> None:
+        self.url, self.seen = url, 0
+        self.segments = self.published()
+
+    def published(self) -> dict[str, str]:
+        return dict(rfm_segments(self.url)[["mobile_id", "segment"]].itertuples(index=False))
+
+    def follow(self) -> list[tuple[str, str | None, str | None, str]]:
+        told = read(
+            self.url,
+            "SELECT change_id, mobile_id, from_segment, to_segment, reason FROM segment_changes"
+            f" WHERE change_id > {self.seen} ORDER BY change_id",
+        )
+        for change in told.itertuples():
+            assert self.segments.get(change.mobile_id) == change.from_segment
+            self.segments[change.mobile_id] = change.to_segment
+            if change.to_segment is None:
+                del self.segments[change.mobile_id]
+            self.seen = change.change_id
+        return [tuple(row) for row in told.drop(columns="change_id").itertuples(index=False)]
+
+
+CUSTOMERS = st.sampled_from([f"c{number}" for number in range(12)] + [None, ""])
+AMOUNTS = st.sampled_from(["10.00", "25.50", "0.005", "3", "80", "-4.00", "-10.00", "0", "NaN"])
+DISHES = st.lists(st.integers(1, 5), max_size=3)
+
+
+@st.composite
+def imports(draw: st.DrawFn) -> list[dict[str, Any]]:
+    """Several steps: minutes that pass, rows that come, rows that are mended, now and then a setting."""
+    return draw(
+        st.lists(
+            st.fixed_dictionaries(
+                {
+                    "minutes": st.sampled_from([0, 1, 20, 20, 90, 1500]),
+                    "new": st.lists(st.tuples(CUSTOMERS, AMOUNTS, ages(), DISHES), max_size=5),
+                    "late": st.lists(st.tuples(CUSTOMERS, AMOUNTS, ages(), DISHES), max_size=2),
+                    "named": st.lists(st.tuples(CUSTOMERS, AMOUNTS, ages(), DISHES), max_size=2),
+                    "mended": st.lists(st.tuples(st.integers(0, 50), AMOUNTS), max_size=2),
+                    "top_n": st.sampled_from([None, None, None, None, 2, 3]),
+                    "dayparts": st.sampled_from([None, None, None, None, MENU_PARTS, MENU_PARTS[:2]]),
+                }
+            ),
+            min_size=2,
+            max_size=5,
+        )
+    )
+
+
+def ages() -> st.SearchStrategy[int | None]:
+    """Minutes before now; below zero is ahead of it, None is no time at all."""
+    return st.sampled_from([0, 0, 1, 5, 30, 300, 1440, 3 * 1440, 9 * 1440, -1, -10, -60, -2000, None])
+
+
+def put(restaurant: Restaurant, number: int, row: tuple[Any, ...]) -> None:
+    customer, amount, age, dishes = row
+    at = None if age is None else restaurant.now - timedelta(minutes=age)
+    restaurant.sell(number, customer, amount, at, *dishes)
+
+
+def test_after_any_imports_the_results_are_those_of_all_orders(
+    migrated_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(touched, "OVERLAP_ROWS", 2)
+    modes: set[str] = set()
+
+    @hypothesis_settings(
+        max_examples=12,
+        deadline=None,
+        phases=(Phase.explicit, Phase.reuse, Phase.generate),
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(start=st.lists(st.tuples(CUSTOMERS, AMOUNTS, ages(), DISHES), min_size=3, max_size=25), steps=imports())
+    def check(start: list[tuple[Any, ...]], steps: list[dict[str, Any]]) -> None:
+        with psycopg.connect(migrated_url) as connection:
+            connection.execute("TRUNCATE analytics_published, segment_changes, menu_results, menu_tallies, menu_totals")
+        restaurant = Restaurant(migrated_url, tmp_path)
+        restaurant.open()
+        for place, row in enumerate(start):
+            put(restaurant, 1000 + 100 * place, row)
+        assert restaurant.refresh() == {"full"}
+        restaurant.check()
+        reader = Reader(migrated_url)
+        low, late = 0, 0
+        for step in steps:
+            newest = max(restaurant.sold)
+            restaurant.now += timedelta(minutes=step["minutes"])
+            for row in step["late"]:
+                late += 1  # below the newest id, above all that were covered
+                put(restaurant, newest - 50 + late, row)
+            for place, row in enumerate(step["new"]):
+                put(restaurant, newest + 100 + 100 * place, row)
+            known, named = sorted(restaurant.sold), []
+            for row in step["named"]:
+                low += 1
+                put(restaurant, low, row)
+                named.append(low)
+            for place, amount in step["mended"]:
+                number = known[place % len(known)]
+                restaurant.sell(number, restaurant.sold[number][1], amount, restaurant.sold[number][3])
+                named.append(number)
+            restaurant.rules = replace(restaurant.rules, top_n=step["top_n"] or restaurant.rules.top_n)
+            if step["dayparts"]:
+                restaurant.set_dayparts(step["dayparts"])
+            modes.update(restaurant.refresh(named=(min(named), max(named)) if named else None))
+            restaurant.check()
+            reader.follow()
+            assert reader.segments == reader.published()
+
+    check()
+    assert modes == {"incremental", "full"}
+
+
+@pytest.fixture
+def restaurant(migrated_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Restaurant:
+    """Ten customers with one to ten orders, published."""
+    monkeypatch.setattr(touched, "OVERLAP_ROWS", 2)
+    opened = Restaurant(migrated_url, tmp_path)
+    opened.open()
+    for customer in range(1, 11):
+        for visit in range(customer):
+            put(
+                opened,
+                100 * customer + visit,
+                (f"c{customer}", f"{customer}.00", 1440 * (11 - customer), [customer % 3]),
+            )
+    assert opened.refresh() == {"full"}
+    return opened
+
+
+def run_ids(url: str) -> set[UUID]:
+    return set(read(url, "SELECT DISTINCT run_id FROM rfm_segments").run_id)
+
+
+def test_only_rows_whose_values_change_are_written(restaurant: Restaurant) -> None:
+    before = read(restaurant.url, "SELECT mobile_id, run_id FROM rfm_segments ORDER BY 1")
+    menu_before = read(restaurant.url, "SELECT DISTINCT run_id FROM menu_recommendation").run_id.tolist()
+    assert restaurant.refresh() == {"incremental"}
+    assert read(restaurant.url, "SELECT mobile_id, run_id FROM rfm_segments ORDER BY 1").equals(before)
+    assert read(restaurant.url, "SELECT DISTINCT run_id FROM menu_recommendation").run_id.tolist() == menu_before
+    put(restaurant, 2000, ("c10", "0.01", 1, []))
+    restaurant.refresh()
+    restaurant.check()
+    assert len(run_ids(restaurant.url)) == 2
+
+
+def test_named_ids_of_a_run_that_failed_are_looked_at_by_the_next_one(restaurant: Restaurant) -> None:
+    put(restaurant, 1, ("c1", "500.00", 2 * 1440, [4]))
+    for kind in ("rfm", "menu"):
+        with transaction(restaurant.url) as session:
+            named = runs.request(session, [kind], mode="incremental", named_ids=(1, 1))[0]
+            named.as_of = restaurant.now
+        steering.fail(restaurant.settings, named.run_id, "test", "It failed.")
+    assert restaurant.refresh() == {"incremental"}
+    restaurant.check()
+
+
+def test_low_ids_that_nobody_named_wait_for_the_full_run(restaurant: Restaurant) -> None:
+    put(restaurant, 1, ("c1", "500.00", 2 * 1440, [4]))
+    restaurant.refresh()
+    with pytest.raises(AssertionError):
+        restaurant.check()
+    assert restaurant.refresh("full") == {"full"}
+    restaurant.check()
+
+
+def test_a_run_with_its_own_as_of_tells_no_changes_and_the_next_one_is_full(restaurant: Restaurant) -> None:
+    reader = Reader(restaurant.url)
+    run_inline(restaurant.settings, "rfm", as_of=restaurant.now - timedelta(days=5))
+    assert reader.follow() == [] and reader.published() != reader.segments
+    put(restaurant, 2000, ("new", "5.00", 1, []))
+    assert run_inline(restaurant.settings, "rfm", at=restaurant.now, mode="incremental").run.mode == "full"
+    assert {change[0]: change[1:3] for change in reader.follow()}["new"][0] is None
+    assert reader.segments == reader.published()
+    kept = read(restaurant.url, "SELECT DISTINCT generation FROM rfm_results").generation.tolist()
+    assert len(kept) == 1
+
+
+def test_the_first_run_tells_no_changes(restaurant: Restaurant) -> None:
+    assert read(restaurant.url, "SELECT * FROM segment_changes").empty
+
+
+def test_a_move_is_told_with_its_reason(restaurant: Restaurant) -> None:
+    reader = Reader(restaurant.url)
+    for visit in range(12):
+        put(restaurant, 2000 + visit, ("c1", "90.00", 1, []))
+    restaurant.refresh()
+    told = {customer: reason for customer, _, _, reason in reader.follow()}
+    assert told["c1"] == "behaviour" and "cut_points" in told.values()
+    for mode in ("incremental", "full"):
+        put(restaurant, 3000 + len(mode), (f"new {mode}", "90.00", 1, []))
+        restaurant.refresh(mode)
+        assert (f"new {mode}", None, "behaviour") in {(row[0], row[1], row[3]) for row in reader.follow()}
+        assert reader.segments == reader.published()
+    restaurant.rules = replace(restaurant.rules, top_n=10)
+    settings = make_settings(restaurant.url, restaurant.home, TIMEZONE="Europe/London", RFM_LOOKBACK_DAYS="4")
+    run_inline(settings, "rfm", at=restaurant.now, mode="incremental")
+    assert {reason for *_, reason in reader.follow()} == {"settings"}
+    assert reader.segments == reader.published()
+
+
+def test_old_changes_are_dropped_and_a_cursor_before_them_is_known_to_be_too_old(restaurant: Restaurant) -> None:
+    put(restaurant, 2000, ("new", "5.00", 1, []))
+    restaurant.refresh()
+    with transaction(restaurant.url) as session:
+        told = changes.after(session, None, 1000)
+        assert told
+        session.execute(Change.__table__.update().values(changed_at=Change.changed_at - timedelta(days=91)))  # type: ignore[attr-defined]
+        changes.drop_old(session)
+    put(restaurant, 2010, ("newer", "5.00", 1, []))
+    restaurant.refresh()
+    with transaction(restaurant.url) as session:
+        assert changes.after(session, told[0].change_id - 1, 10) is None
+        later = changes.after(session, told[-1].change_id, 1000)
+        assert later and later == changes.after(session, None, 1000)
+
+
+def test_an_incremental_run_that_fails_in_the_middle_leaves_everything_as_it_was(restaurant: Restaurant) -> None:
+    before = rfm_segments(restaurant.url)
+    put(restaurant, 2000, ("c1", "90.00", 1, []))
+    with psycopg.connect(restaurant.url) as connection:
+        connection.execute("ALTER TABLE segment_changes ADD CONSTRAINT never CHECK (false)")
+    failed = run_inline(restaurant.settings, "rfm", at=restaurant.now, mode="incremental").run
+    assert failed.status == "failed" and failed.error_code == "internal_error"
+    pd.testing.assert_frame_equal(rfm_segments(restaurant.url), before)
+    with psycopg.connect(restaurant.url) as connection:
+        connection.execute("ALTER TABLE segment_changes DROP CONSTRAINT never")
+    assert restaurant.refresh() == {"incremental"}
+    restaurant.check()

@@ -1,0 +1,53 @@
+"""An incremental run's last step: what was touched is merged into the published state, and becomes current.
+
+In the transaction that publishes, after the run's one part has stored what it read.
+"""
+
+from __future__ import annotations
+
+from psycopg import sql
+from sqlalchemy.orm import Session
+
+import store.rfm
+from analytics.menu import rank_items
+from analytics.scores import MEASURES, cut_points, quantile_ranks
+from settings import Settings
+from store import menu_merge, publishing, rfm_merge, runs
+from store.models import Run
+from worker.stages import item_names, rules
+
+
+def exact_cut_points(session: Session, customers: sql.Composable, total: int) -> dict[str, list[int]]:
+    """The cut points (in fifths) over all `total` customers of a query; none where there is nobody."""
+    if not total:
+        return {}
+    found = store.rfm.order_statistics(session, customers, total, quantile_ranks(total), MEASURES)
+    return {measure: cut_points(total, found[measure]) for measure in MEASURES}
+
+
+def rfm(session: Session, settings: Settings, run: Run) -> None:
+    """Put the touched customers' values in place, take the cut points anew, and write what differs."""
+    assert run.plan is not None
+    last = runs.published_run(session, "rfm")
+    assert last.counts is not None
+    total = rfm_merge.put_values(session, run)
+    points = exact_cut_points(session, rfm_merge.customers(run), total)
+    segments = run.plan["segments"]
+    wrote = rfm_merge.rescore(session, run, rules(points, segments), rules(last.counts["cut_points"], segments))
+    counted = runs.part_counts(session, run, "aggregate", 0) | {"customers": total}
+    run.counts = counted | wrote | {"cut_points": points}
+    publishing.name_current(session, run, run.plan["since"]["generation"])
+
+
+def menu(session: Session, settings: Settings, run: Run) -> None:
+    """Put the touched days' tallies in place, rank their dayparts anew, and write what differs."""
+    assert run.plan is not None
+    ranked = {
+        daypart: rank_items(items, transactions, run.plan["top_n"])
+        for daypart, items, transactions in menu_merge.merge(session, run)
+    }
+    names = item_names(settings, {item for best in ranked.values() for item in best["menu_item_id"]})
+    changed = sum(menu_merge.put_ranks(session, run, daypart, best, names) for daypart, best in ranked.items())
+    counted = runs.part_counts(session, run, "tally", 0) if run.plan["days"] else {}
+    run.counts = counted | {"business_days": len(run.plan["days"]), "changed_ranks": changed}
+    publishing.name_current(session, run, run.plan["since"]["generation"])
