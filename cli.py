@@ -5,17 +5,20 @@ What only some commands need is imported there: pandas, Arrow and Celery take lo
 
 from __future__ import annotations
 
+import json
 import os
+import shlex
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from datetime import time as clock
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import click
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
@@ -28,7 +31,8 @@ from embedded.group import ProcessGroup
 from embedded.keeper import open_servers
 from errors import RequestError, SmartCRMError, UnavailableError
 from settings import Settings, home_from
-from store import results, runs, schema
+from signatures import signed_headers
+from store import events, results, runs, schema
 from store.database import transaction
 from store.models import KINDS
 from store.runs import RunState
@@ -280,6 +284,40 @@ def show_runs(run_id: UUID | None, cancel: bool) -> None:
         console.show_runs([state])
 
 
+@cli.command(name="events")
+def show_events() -> None:
+    """Outgoing events and how far their delivery is, newest first."""
+    with environment(redis=False) as settings, transaction(settings.database_url) as session:
+        console.show_events(events.newest(session))
+
+
+@cli.command()
+@click.option("--import-id", help="The CRM's own name of the import.")
+@click.option("--kind", "kinds", multiple=True, type=click.Choice(KINDS), help="Only this kind.")
+@click.option("--full", is_flag=True, help="Ask for full runs.")
+@click.option("--transaction-ids", nargs=2, type=int, metavar="FROM TO", help="Ids that were imported late.")
+@click.option("--url", help="The webhook; by default on this machine, at PORT.")
+def sign(
+    import_id: str | None, kinds: tuple[str, ...], full: bool, transaction_ids: tuple[int, int] | None, url: str | None
+) -> None:
+    """Print a curl command that posts a signed import; it is good for five minutes."""
+    # No database is needed to sign, and none is asked for.
+    anywhere = {"DATABASE_URL": "postgresql://unused/", "REDIS_URL": "redis://unused:6379/0"}
+    settings = Settings.from_env({**anywhere, **{name: value for name, value in os.environ.items() if value.strip()}})
+    data: dict[str, Any] = {"import_id": import_id, "kinds": list(kinds), "mode": "full" if full else None}
+    if transaction_ids:
+        data["transaction_ids"] = {"from": transaction_ids[0], "to": transaction_ids[1]}
+    now = datetime.now(UTC)
+    given = {name: value for name, value in data.items() if value}
+    body = json.dumps({"type": "import.completed", "timestamp": now.isoformat(), "data": given})
+    headers = {"Content-Type": "application/json"}
+    headers |= signed_headers(settings.webhook_secrets[:1], f"import_{uuid4().hex}", now, body)
+    words = ["curl", "-i", "-X", "POST", url or f"http://127.0.0.1:{settings.port}/webhooks/imports"]
+    for name, value in headers.items():
+        words += ["-H", f"{name}: {value}"]
+    click.echo(shlex.join([*words, "--data-raw", body]))
+
+
 @cli.command()
 @click.option("--segment", help="Only this segment, customer by customer.")
 @click.option("--export", type=click.Path(path_type=Path, dir_okay=False), help="Write to a .csv or .parquet file.")
@@ -301,7 +339,7 @@ def segments(segment: str | None, export: Path | None) -> None:
         elif segment is None:
             console.show_summary(summary)
         else:
-            rows = results.segments(session, segment, SHOWN_CUSTOMERS + 1)
+            rows = results.segments(session, segment, limit=SHOWN_CUSTOMERS + 1)
             console.show_customers(rows[:SHOWN_CUSTOMERS], more=len(rows) > SHOWN_CUSTOMERS)
 
 

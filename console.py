@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 
+from store.models import Event
 from store.results import RankedDaypart
 from store.runs import FINISHED, RunState
 
-MINUTE = 60_000_000
 WIDTH_WITHOUT_TERMINAL = 118
 
 out = Console(highlight=False)
@@ -89,13 +91,7 @@ def show_daypart(daypart: RankedDaypart) -> None:
 
 
 def _hours(daypart: RankedDaypart) -> str:
-    start, until = daypart.windows[0][0], daypart.windows[-1][1] - MINUTE
-    return f"{_clock(start)}-{_clock(until)}"
-
-
-def _clock(microseconds: int) -> str:
-    minutes = microseconds // MINUTE
-    return f"{minutes // 60:02}:{minutes % 60:02}"
+    return f"{daypart.start_time}-{daypart.end_time}"
 
 
 def show_runs(states: Sequence[RunState]) -> None:
@@ -122,6 +118,26 @@ def show_runs(states: Sequence[RunState]) -> None:
             f"{run.requested_at.astimezone(UTC):%Y-%m-%d %H:%M:%S}",
             "" if took is None else f"{took:.1f} s",
             run.error or "",
+        )
+    out.print(table)
+
+
+def show_events(rows: Sequence[Event]) -> None:
+    """Outgoing events, newest first; a receiver's URL without what may be secret in it."""
+    table = Table(
+        Column("Event", no_wrap=True, min_width=36), "About", "To", "State", "Attempts", "Next (UTC)", "Answer"
+    )
+    for event in rows:
+        parts = urlsplit(event.url)
+        waits = event.state == "waiting"
+        table.add_row(
+            str(event.event_id),
+            f"{json.loads(event.body)['type']} {event.run_id}",
+            f"{parts.scheme}://{parts.hostname}{f':{parts.port}' if parts.port else ''}{parts.path}",
+            event.state,
+            str(event.attempts),
+            f"{event.next_attempt_at.astimezone(UTC):%Y-%m-%d %H:%M:%S}" if waits else "",
+            event.last_answer or "",
         )
     out.print(table)
 

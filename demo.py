@@ -10,11 +10,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from standardwebhooks import Webhook
-
 from console import out
 from embedded import restaurant
 from settings import Settings
+from signatures import signed_headers
 from store.load import load
 from store.source import has_orders
 
@@ -42,12 +41,8 @@ def post_import(settings: Settings) -> list[dict[str, Any]]:
     """Post a signed import as the CRM's backend would; returns the runs that the 202 names."""
     webhook_id, now = f"demo_{uuid.uuid4().hex}", datetime.now(UTC)
     body = json.dumps({"type": "import.completed", "timestamp": now.isoformat(), "data": {"import_id": webhook_id}})
-    headers = {
-        "Content-Type": "application/json",
-        "webhook-id": webhook_id,
-        "webhook-timestamp": str(int(now.timestamp())),
-        "webhook-signature": Webhook(settings.webhook_secrets[0]).sign(webhook_id, now, body),
-    }
+    headers = {"Content-Type": "application/json"}
+    headers |= signed_headers(settings.webhook_secrets[:1], webhook_id, now, body)
     url = f"http://127.0.0.1:{settings.port}/webhooks/imports"
     request = urllib.request.Request(url, body.encode(), headers)  # our own server
     with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310

@@ -41,7 +41,7 @@ def start(group: ProcessGroup, settings: Settings, env: Mapping[str, str], log: 
     """Start the four programs; `settings` and `env` name the ports chosen."""
     celery = [sys.executable, "-m", "celery", "-A", "worker.app"]
     gunicorn = [sys.executable, "-m", "gunicorn", "--bind", f"{HOST}:{settings.port}", "--worker-class", "gthread"]
-    gunicorn += ["--workers", "2", "--threads", "8", "--no-control-socket", "webhook.app:create_app()"]
+    gunicorn += ["--workers", "2", "--threads", "8", "--no-control-socket", "webhook.app:serve()"]
     worker = [*celery, "worker", "--queues", "control,compute", "--hostname", "worker@%h", "--loglevel", "INFO"]
     flower = [*celery, "flower", f"--address={HOST}", f"--port={settings.flower_port}"]
     flower += ["--read_only=True", "--max_tasks=5000"]

@@ -43,6 +43,14 @@ def transaction(url: str) -> Iterator[Session]:
         yield session
 
 
+@contextmanager
+def snapshot(url: str) -> Iterator[Session]:
+    """A session that only reads, and sees one state of everything from its first query on."""
+    reading = engine(url).execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+    with Session(reading, expire_on_commit=False) as session, session.begin():
+        yield session
+
+
 def driver(session: Session) -> psycopg.Connection[tuple[Any, ...]]:
     """The session's psycopg connection, in the session's transaction: for COPY and composed SQL."""
     return session.connection().connection.driver_connection  # type: ignore[return-value]

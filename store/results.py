@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import time
+from datetime import datetime, time
 from typing import Any
 
 from sqlalchemy import Row, select, text
@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from store.models import MenuResult, Published, Run
 
+MINUTE = 60_000_000
 SEGMENT_COLUMNS = (
     "mobile_id",
     "recency_days",
@@ -28,27 +29,79 @@ SEGMENT_COLUMNS = (
 
 
 @dataclass(frozen=True)
+class PublishedState:
+    """What readers see now of a kind: the run that last wrote to it, and what its numbers were held against."""
+
+    run: Run
+    as_of: datetime
+    generation: int
+    changes_dropped_to: int
+
+    @property
+    def segments(self) -> list[str]:
+        """The names that the segment map knows."""
+        return sorted(set((self.run.plan or {})["segments"]))
+
+    @property
+    def cut_points(self) -> dict[str, list[int]]:
+        """Five times the cut points of each measure; empty where there are no customers."""
+        return dict((self.run.counts or {})["cut_points"])
+
+
+@dataclass(frozen=True)
 class RankedDaypart:
-    """A daypart with its ranked items, best first."""
+    """A daypart with its ranked items, best first; `windows` as stretches of a day in microseconds."""
 
     daytime_id: int
     label: str
     windows: list[tuple[int, int]]
     items: list[MenuResult]
 
+    @property
+    def start_time(self) -> str:
+        """Its first minute, HH:MM."""
+        return _minute(self.windows[0][0])
 
-def published(session: Session, kind: str) -> Published | None:
+    @property
+    def end_time(self) -> str:
+        """Its last minute, HH:MM."""
+        return _minute(self.windows[-1][1] - MINUTE)
+
+
+def _minute(microseconds: int) -> str:
+    return f"{microseconds // MINUTE // 60:02}:{microseconds // MINUTE % 60:02}"
+
+
+def published(session: Session, kind: str) -> PublishedState | None:
     """What is published of this kind, or None before the first time."""
-    return session.get(Published, kind)
+    found = session.execute(
+        select(Published, Run).join(Run, Run.run_id == Published.run_id).where(Published.kind == kind)
+    ).first()
+    if found is None:
+        return None
+    state: Published = found.Published
+    return PublishedState(found.Run, state.as_of, state.generation, state.changes_dropped_to)
 
 
-def segments(session: Session, segment: str | None = None, limit: int | None = None) -> Sequence[Row[Any]]:
-    """Published customers in order of their ids, of one segment or all."""
+def segments(
+    session: Session, segment: str | None = None, *, after: str | None = None, limit: int | None = None
+) -> Sequence[Row[Any]]:
+    """Published customers in order of their ids, of one segment or all, from the one that follows `after`."""
+    wanted = [
+        *(["segment = :segment"] if segment is not None else []),
+        *(["mobile_id > :after"] if after is not None else []),
+    ]
     query = (
         f"SELECT {', '.join(SEGMENT_COLUMNS)} FROM rfm_segments"  # noqa: S608  # our own names
-        " WHERE CAST(:segment AS text) IS NULL OR segment = :segment ORDER BY mobile_id LIMIT :limit"
+        f" {'WHERE' if wanted else ''} {' AND '.join(wanted)} ORDER BY mobile_id LIMIT :limit"
     )
-    return session.execute(text(query), {"segment": segment, "limit": limit}).all()
+    return session.execute(text(query), {"segment": segment, "after": after, "limit": limit}).all()
+
+
+def customer(session: Session, mobile_id: str) -> Row[Any] | None:
+    """One published customer."""
+    query = f"SELECT {', '.join(SEGMENT_COLUMNS)} FROM rfm_segments WHERE mobile_id = :id"  # noqa: S608  # our own names
+    return session.execute(text(query), {"id": mobile_id}).first()
 
 
 def summary(session: Session) -> Sequence[Row[Any]]:
@@ -72,25 +125,30 @@ def summary(session: Session) -> Sequence[Row[Any]]:
 
 def menu(session: Session, at: time | None = None) -> list[RankedDaypart]:
     """The published dayparts in order of their ids, or the one that covers a time of day (none in a gap)."""
-    found = session.execute(
-        select(Published, Run).join(Run, Run.run_id == Published.run_id).where(Published.kind == "menu")
-    ).first()
-    if found is None or found.Run.plan is None:
+    state = published(session, "menu")
+    if state is None or state.run.plan is None:
         return []
-    ranked = session.scalars(
+    wanted = [
+        daypart
+        for daypart in state.run.plan["dayparts"]
+        if at is None or any(start <= _microseconds(at) < until for start, until in daypart["windows"])
+    ]
+    ids = [daypart["daytime_id"] for daypart in wanted]
+    ranked: dict[int, list[MenuResult]] = {daytime_id: [] for daytime_id in ids}
+    for row in session.scalars(
         select(MenuResult)
-        .where(MenuResult.generation == found.Published.generation)
+        .where(MenuResult.generation == state.generation, MenuResult.daytime_id.in_(ids))
         .order_by(MenuResult.daytime_id, MenuResult.rank)
-    ).all()
+    ):
+        ranked[row.daytime_id].append(row)
     return [
         RankedDaypart(
             daypart["daytime_id"],
             daypart["label"],
             [(start, until) for start, until in daypart["windows"]],
-            [row for row in ranked if row.daytime_id == daypart["daytime_id"]],
+            ranked[daypart["daytime_id"]],
         )
-        for daypart in found.Run.plan["dayparts"]
-        if at is None or any(start <= _microseconds(at) < until for start, until in daypart["windows"])
+        for daypart in wanted
     ]
 
 

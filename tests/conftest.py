@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+import redis
 from psycopg import sql
 
 from embedded import locks
@@ -51,8 +52,11 @@ def migrated_url(database_url: str) -> str:
 
 @pytest.fixture
 def redis_url(servers: dict[str, str]) -> str:
-    """A Redis database of this test's own, with its neighbour for results."""
-    return servers["REDIS_URL"].rsplit("/", 1)[0] + f"/{2 * (next(_numbers) % 8)}"
+    """An empty Redis database of this test's own, with its neighbour for results."""
+    server, number = servers["REDIS_URL"].rsplit("/", 1)[0], 2 * (next(_numbers) % 8)
+    for database in (number, number + 1):
+        redis.Redis.from_url(f"{server}/{database}").flushdb()
+    return f"{server}/{number}"
 
 
 @pytest.fixture

@@ -15,7 +15,6 @@ from uuid import UUID
 
 import pandas as pd
 import psycopg
-import redis
 from celery import Celery
 from psycopg import sql
 
@@ -169,8 +168,6 @@ class Workers:
         return Celery("tests", broker=self.settings.redis_url, backend=self.settings.result_url)
 
     def __enter__(self) -> Self:
-        for url in (self.settings.redis_url, self.settings.result_url):
-            redis.Redis.from_url(url).flushdb()
         return self
 
     def start(self, *, processes: int = 2, beat: bool = False, **env: str) -> None:

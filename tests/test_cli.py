@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import pandas as pd
 import psutil
 import psycopg
 import pytest
+import requests
 
 from tests.system import fill, wait_for
 from tests.test_runs import orders
@@ -109,11 +111,24 @@ def test_up_serves_and_the_other_commands_use_what_it_runs(tmp_path: Path) -> No
         assert "succeeded" in smartcrm(home, "runs", run_id).stdout
         again = smartcrm(home, "runs", run_id, "--cancel")
         assert again.returncode == 1 and "succeeded already" in again.stderr
+        assert smartcrm(home, "recompute", "--wait").stdout.count(" full run") == 2
+        assert smartcrm(home, "recompute", "--incremental", "--wait").stdout.count(" incremental run") == 2
+        post_signed(home, f"{url}/webhooks/imports")
+        assert "Attempts" in smartcrm(home, "events").stdout
         process.send_signal(signal.SIGINT)
         assert process.wait(40) == 0
     wait_for(lambda: not left_of(home))
     alone = smartcrm(home, "recompute", "rfm", "--wait")
     assert alone.returncode == 1 and "No worker is listening" in alone.stderr
+
+
+def post_signed(home: Path, url: str) -> None:
+    """Send what `smartcrm sign` prints, word for word, with another client than curl."""
+    words = shlex.split(smartcrm(home, "sign", "--import-id", "7", "--kind", "rfm", "--url", url).stdout)
+    headers = dict(words[place + 1].split(": ", 1) for place, word in enumerate(words) if word == "-H")
+    answer = requests.post(words[4], words[-1], headers=headers, timeout=10)
+    assert words[:4] == ["curl", "-i", "-X", "POST"] and words[-2] == "--data-raw"
+    assert answer.status_code == 202 and [run["kind"] for run in answer.json()["runs"]] == ["rfm"]
 
 
 def test_up_that_is_killed_leaves_nothing_and_starts_again_on_the_same_files(tmp_path: Path) -> None:
@@ -190,7 +205,20 @@ def test_tables_of_another_version_are_told_with_what_mends_them(
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["demo"], ["up"], ["migrate"], ["load"], ["recompute"], ["runs"], ["segments"], ["menu"]]
+    "command",
+    [
+        [],
+        ["demo"],
+        ["up"],
+        ["migrate"],
+        ["load"],
+        ["recompute"],
+        ["runs"],
+        ["segments"],
+        ["menu"],
+        ["events"],
+        ["sign"],
+    ],
 )
 def test_every_command_explains_itself(tmp_path: Path, command: list[str]) -> None:
     done = smartcrm(tmp_path, *command, "--help")

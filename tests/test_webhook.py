@@ -13,8 +13,11 @@ from flask.testing import FlaskClient
 from standardwebhooks import Webhook
 from werkzeug.test import TestResponse
 
+from embedded import locks
+from embedded.keeper import open_servers
 from settings import Settings
-from tests.system import make_settings, read, run_inline
+from store.schema import migrate
+from tests.system import make_settings, read, run_inline, wait_for
 from webhook.app import create_app
 
 OLD, NEW = ("whsec_" + base64.b64encode(bytes([number]) * 32).decode() for number in (1, 2))
@@ -130,13 +133,15 @@ def test_another_secret_and_another_body_are_refused(client: FlaskClient) -> Non
         ({"type": "import.completed", "data": {"kinds": ["rfm", "x"]}}, "data.kinds.1"),
         ({"type": "import.completed", "data": {"mode": "fast"}}, "data.mode"),
         ({"type": "import.completed", "data": {"transaction_ids": {"from": 1}}}, "data.transaction_ids.to"),
+        ({"type": "import.completed", "data": {"transaction_ids": {"from": 2, "to": 1}}}, "from is greater than to"),
+        ({"type": "import.completed", "data": {"transaction_ids": {"from": 1, "to": 2**63}}}, "transaction_ids.to"),
         ({"type": "import.completed", "data": {"import_id": "a\x00b"}}, "data.import_id"),
     ],
 )
 def test_a_signed_body_that_makes_no_sense_is_told_where(client: FlaskClient, body: Any, named: str) -> None:
     answer = signed(client, body)
     told = answer.get_json(force=True)
-    assert answer.status_code == 422 and told["error_code"] == "invalid_body" and named in told["detail"]
+    assert answer.status_code == 422 and told["error_code"] == "invalid_request" and named in told["detail"]
 
 
 def test_a_body_over_64_kilobytes_is_refused(client: FlaskClient) -> None:
@@ -189,3 +194,63 @@ def test_an_import_is_accepted_while_redis_is_away(
         monkeypatch.delitem(__import__("sys").modules, "celeryconfig", raising=False)
     assert answer.status_code == 202
     assert read(settings.database_url, "SELECT count(*) AS n FROM analytics_runs").n[0] == 2
+
+
+def test_null_members_are_as_good_as_absent(client: FlaskClient, settings: Settings) -> None:
+    body = {"type": "import.completed", "timestamp": None, "data": {"kinds": None, "mode": None, "import_id": 7}}
+    assert [run["kind"] for run in signed(client, body).get_json()["runs"]] == ["rfm", "menu"]
+    assert set(read(settings.database_url, "SELECT mode FROM analytics_runs")["mode"]) == {"incremental"}
+
+
+def test_another_content_type_is_refused_once_the_signature_holds(client: FlaskClient) -> None:
+    body, now = '{"type":"import.completed"}', datetime.now(UTC)
+    headers = {
+        "webhook-id": "m",
+        "webhook-timestamp": str(int(now.timestamp())),
+        "webhook-signature": Webhook(NEW).sign("m", now, body),
+    }
+    refused = client.post("/webhooks/imports", data=body, headers=headers, content_type="text/xml")
+    assert (refused.status_code, refused.get_json(force=True)["error_code"]) == (415, "unsupported_media_type")
+    assert client.post("/webhooks/imports", data=body, headers=headers).status_code == 202
+
+
+def test_named_transaction_ids_reach_the_run_also_when_deliveries_share_it(
+    client: FlaskClient, settings: Settings
+) -> None:
+    for number, (first, last) in enumerate([(10, 20), (5, 12), (100, 100)]):
+        body = {"type": "import.completed", "data": {"transaction_ids": {"from": first, "to": last}}}
+        assert signed(client, body, webhook_id=f"msg_{number}").status_code == 202
+    named = read(settings.database_url, "SELECT named_ids FROM analytics_runs").named_ids.tolist()
+    assert named == [[[5, 20], [100, 100]]] * 2
+
+
+def test_an_address_that_fails_often_has_to_wait_and_a_signed_message_never(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = [client.get("/runs", headers=token("wrong-token")) for _ in range(70)]
+    assert [answer.status_code for answer in answers[:60]] == [401] * 60
+    assert answers[-1].status_code == 429 and answers[-1].headers["Retry-After"] == "60"
+    assert client.post("/webhooks/imports", data=b"{}").status_code == 429
+    assert client.get("/runs", headers=token()).status_code == 200
+    assert signed(client, {"type": "import.completed"}).status_code == 202
+
+
+def test_failures_are_not_held_against_anybody_while_redis_is_away(migrated_url: str, tmp_path: Path) -> None:
+    settings = make_settings(migrated_url, tmp_path, "redis://127.0.0.1:1/0", API_TOKENS="first-token")
+    client = create_app(settings).test_client()
+    assert {client.get("/runs", headers=token("wrong-token")).status_code for _ in range(70)} == {401}
+
+
+def test_while_postgres_is_away_nothing_is_accepted_and_the_sender_is_told_when_to_come_back(
+    tmp_path: Path, redis_url: str
+) -> None:
+    with open_servers(tmp_path / "own", database=True, redis=False) as urls:
+        migrate(urls["DATABASE_URL"])
+        settings = make_settings(urls["DATABASE_URL"], tmp_path, redis_url, WEBHOOK_SECRETS=NEW, API_TOKENS="a-token-1")
+        client = create_app(settings).test_client()
+        assert client.get("/runs", headers=token("a-token-1")).status_code == 200
+    wait_for(lambda: not locks.held(tmp_path / "own" / "keeper.lock"))
+    for answer in (signed(client, {"type": "import.completed"}), client.get("/runs", headers=token("a-token-1"))):
+        assert answer.status_code == 503 and answer.headers["Retry-After"] == "5"
+        assert answer.get_json(force=True)["error_code"] == "database_unavailable"
+    assert client.get("/healthz").status_code == 200

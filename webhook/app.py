@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
-from flask import Flask, Response, jsonify
+import time
 
+import structlog
+from flask import Blueprint, Flask, Response, g, request
+
+import logs
 from settings import Settings
 from store.schema import require_current
-from webhook import imports, problems, runs
+from webhook import imports, menu, openapi, problems, runs, segments
+from webhook.described import answered, described
+from webhook.models import Alive
 
 MAX_BODY = 64 * 1024
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+
+log = structlog.get_logger("access")
+health = Blueprint("health", __name__)
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -19,17 +35,41 @@ def create_app(settings: Settings | None = None) -> Flask:
     SmartCRMError
         When the settings are wrong, or the tables are not at this program's version.
     """
-    app = Flask(__name__)
+    app = Flask(__name__, static_folder=None)
     app.config["SETTINGS"] = settings or Settings.from_env()
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     require_current(app.config["SETTINGS"].database_url)
     problems.register(app)
-    app.register_blueprint(imports.blueprint)
-    app.register_blueprint(runs.blueprint)
-    app.add_url_rule("/healthz", view_func=healthz)
+    for part in (imports, runs, segments, menu, openapi):
+        app.register_blueprint(part.blueprint)
+    app.register_blueprint(health)
+    app.before_request(_begin)
+    app.after_request(_end)
     return app
 
 
+def serve() -> Flask:
+    """The application as a server runs it: with the logs of a program of ours."""
+    logs.configure()
+    return create_app()
+
+
+@health.get("/healthz")
+@described(answer=Alive, caller=None)
 def healthz() -> Response:
     """Alive: this process answers."""
-    return jsonify(status="ok")
+    return answered(Alive(status="ok"))
+
+
+def _begin() -> None:
+    g.began = time.perf_counter()
+
+
+def _end(response: Response) -> Response:
+    """Headers that every answer has, and its line in the log: the route and never the path, which names customers."""
+    for name, value in HEADERS.items():
+        response.headers.setdefault(name, value)
+    took = round(1000 * (time.perf_counter() - g.began), 1) if "began" in g else None
+    route = request.url_rule.rule if request.url_rule else None
+    log.info("answered", method=request.method, route=route, status=response.status_code, ms=took)
+    return response

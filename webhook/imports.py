@@ -2,39 +2,33 @@
 
 from __future__ import annotations
 
-from urllib.parse import quote
-
-from flask import Blueprint, Response, current_app, jsonify, request
-from pydantic import ValidationError
+from flask import Blueprint, Response, current_app, request
 
 from settings import Settings
+from signatures import verified_id
 from store import runs
 from store.database import transaction
-from store.runs import RunState
-from webhook import sending
-from webhook.models import ImportEvent, asked
-from webhook.problems import Problem, first_fault
-from webhook.signatures import verified_id
+from webhook.access import refuse
+from webhook.described import body, described
+from webhook.models import AskedRuns, ImportEvent
+from webhook.problems import Problem
+from webhook.runs import accepted
 
 blueprint = Blueprint("imports", __name__)
 
 
 @blueprint.post("/webhooks/imports")
+@described(answer=AskedRuns, status=202, body=ImportEvent, problems=(413, 415), caller="signature")
 def imports() -> Response:
     """Accept an import: its delivery and its runs are committed before the 202."""
     settings: Settings = current_app.config["SETTINGS"]
     webhook_id = verified_id(settings.webhook_secrets, request.get_data(), dict(request.headers))
     if webhook_id is None:
-        raise Problem(401, "invalid_signature", "No configured secret signed this message in the last five minutes.")
-    try:
-        event = ImportEvent.model_validate_json(request.get_data())
-    except ValidationError as fault:
-        raise Problem(422, "invalid_body", first_fault(fault)) from None
+        refuse(Problem(401, "invalid_signature", "No configured secret signed this message in the last five minutes."))
+    event = body(ImportEvent)
+    data, ids = event.data, event.data.transaction_ids
+    named = (ids.first, ids.last) if ids else None
     with transaction(settings.database_url) as session:
-        body = event.model_dump(mode="json", by_alias=True)
-        wanted = runs.deliver(session, webhook_id, body, event.data.kinds, event.data.mode)
-    sending.advance(run.run_id for run in wanted if run.status == "pending")
-    answer = jsonify(runs=[asked(RunState(run, 0, 0)) for run in wanted])
-    answer.status_code = 202
-    answer.headers["Location"] = f"/runs?webhook_id={quote(webhook_id, safe='')}"
-    return answer
+        kept = event.model_dump(mode="json", by_alias=True)
+        wanted = runs.deliver(session, webhook_id, kept, data.kinds, data.mode, named_ids=named)
+    return accepted(webhook_id, wanted)

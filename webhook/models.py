@@ -1,72 +1,339 @@
-"""What callers may send, and what a run looks like to them."""
+"""What callers may send and what they get: one pydantic model each, which validates and documents alike."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from decimal import Decimal
+from typing import Annotated, Any, Literal, Self
+from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from store.runs import FINISHED, RunState
+from store.models import Change, Run
+from store.runs import RunState
 
 Kind = Literal["rfm", "menu"]
 Mode = Literal["full", "incremental"]
+Status = Literal["pending", "running", "succeeded", "failed", "cancelled"]
+PLAIN = r"^[^\x00]*$"  # PostgreSQL's text holds no NUL
 BIGINT = 2**63
+BigInt = Annotated[int, Field(strict=True, ge=-BIGINT, lt=BIGINT)]
+Limit = Annotated[int, Field(ge=1, le=1000)]
 
 
-class TransactionIds(BaseModel):
-    """A closed range of transaction ids that an import wrote."""
+class Body(BaseModel):
+    """A JSON body; a member that is null is one that is not given."""
 
     model_config = ConfigDict(populate_by_name=True)
 
-    first: int = Field(alias="from", ge=-BIGINT, lt=BIGINT)
-    last: int = Field(alias="to", ge=-BIGINT, lt=BIGINT)
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, value: Any) -> Any:
+        return {name: each for name, each in value.items() if each is not None} if isinstance(value, dict) else value
 
 
-class ImportData(BaseModel):
+class TransactionIds(Body):
+    """A closed range of transaction ids that an import wrote, for orders that are dated back."""
+
+    first: BigInt = Field(alias="from")
+    last: BigInt = Field(alias="to")
+
+    @model_validator(mode="after")
+    def _rising(self) -> Self:
+        if self.first > self.last:
+            raise ValueError("from is greater than to")
+        return self
+
+
+class ImportData(Body):
     """What an import was, as far as the sender says."""
 
-    import_id: Annotated[str, Field(max_length=256, pattern=r"^[^\x00]*$")] | int | None = None
-    kinds: list[Kind] = Field(default=["rfm", "menu"], min_length=1)
+    import_id: Annotated[str, Field(max_length=256, pattern=PLAIN)] | BigInt | None = None
+    kinds: list[Kind] = Field(default=["rfm", "menu"], min_length=1, max_length=10)
     mode: Mode = "incremental"
     transaction_ids: TransactionIds | None = None
 
 
-class ImportEvent(BaseModel):
+class ImportEvent(Body):
     """The body of `POST /webhooks/imports`."""
 
     type: Literal["import.completed"]
-    timestamp: datetime | None = None
+    timestamp: Annotated[str, Field(max_length=64, pattern=PLAIN)] | None = Field(
+        default=None, description="When it happened; kept as it is, and not relied upon."
+    )
     data: ImportData = ImportData()
 
 
-def asked(state: RunState) -> dict[str, Any]:
+class RunRequest(Body):
+    """The body of `POST /runs`; it may be empty."""
+
+    kinds: list[Kind] = Field(default=["rfm", "menu"], min_length=1, max_length=10)
+    mode: Mode = "full"
+    as_of: str | None = Field(
+        default=None,
+        max_length=64,
+        description="Count only what is at most this time. Without an offset it is in TIMEZONE; a date alone is its"
+        " last instant. Such a run is always full.",
+        examples=["2026-01-31", "2026-01-31T18:00:00+00:00"],
+    )
+
+
+class RunsQuery(BaseModel):
+    """Which runs to list."""
+
+    webhook_id: Annotated[str, Field(max_length=256, pattern=PLAIN)] | None = None
+    kind: Kind | None = None
+    status: Status | None = None
+    limit: Limit = 50
+
+
+class SegmentsQuery(BaseModel):
+    """Which customers to list, and from where on."""
+
+    segment: Annotated[str, Field(max_length=256, pattern=PLAIN)] | None = None
+    limit: Limit = 100
+    cursor: Annotated[str, Field(max_length=4096)] | None = Field(
+        default=None, description="`next_cursor` of the page before."
+    )
+
+
+class MenuQuery(BaseModel):
+    """Which daypart: by its id, by a time of day in the restaurant's time zone, or all."""
+
+    daytime_id: Annotated[int, Field(ge=-(2**31), lt=2**31)] | None = None
+    at: Annotated[str, Field(pattern=r"^(now|([01][0-9]|2[0-3]):[0-5][0-9])$")] | None = Field(
+        default=None, examples=["12:30", "now"]
+    )
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> Self:
+        if self.daytime_id is not None and self.at is not None:
+            raise ValueError("daytime_id and at can't both be given")
+        return self
+
+
+class ChangesQuery(BaseModel):
+    """From where on to tell changes."""
+
+    after: Annotated[int, Field(ge=0, lt=BIGINT)] | None = Field(
+        default=None, description="`next_after` of the answer before; without it, the oldest change that is kept."
+    )
+    limit: Limit = 100
+
+
+class AskedRun(BaseModel):
     """A run as the answer to a request for it."""
-    run = state.run
-    return {"run_id": str(run.run_id), "kind": run.kind, "status": run.status, "url": f"/runs/{run.run_id}"}
+
+    run_id: UUID
+    kind: Kind
+    status: Status
+    url: str
+
+    @classmethod
+    def of(cls, run: Run) -> AskedRun:
+        """From its row."""
+        return cls.model_validate(_asked(run))
 
 
-def shown(state: RunState) -> dict[str, Any]:
-    """A run as `GET /runs` shows it."""
-    run = state.run
-    return {
-        **asked(state),
-        "mode": run.mode,
-        "progress": state.progress,
-        "requested_at": _iso(run.requested_at),
-        "started_at": _iso(run.started_at),
-        "finished_at": _iso(run.finished_at),
-        "as_of": _iso(run.as_of),
-        "error_code": run.error_code,
-        "error": run.error,
-        "counts": {name: number for name, number in (run.counts or {}).items() if isinstance(number, int)},
-    }
+class AskedRuns(BaseModel):
+    """The runs that will cover a request; several requests may share one."""
+
+    runs: list[AskedRun]
 
 
-def is_finished(state: RunState) -> bool:
-    """Whether the run will not change any more."""
-    return state.run.status in FINISHED
+class ShownRun(AskedRun):
+    """A run and how far it is."""
+
+    mode: Mode
+    progress: float = Field(ge=0, le=1)
+    requested_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    as_of: datetime | None
+    error_code: str | None
+    error: str | None
+    counts: dict[str, int]
+
+    @classmethod
+    def state(cls, state: RunState) -> ShownRun:
+        """From its row and its parts."""
+        run = state.run
+        counts = {name: number for name, number in (run.counts or {}).items() if isinstance(number, int)}
+        times = {name: getattr(run, name) for name in ("requested_at", "started_at", "finished_at", "as_of")}
+        faults = {"error_code": run.error_code, "error": run.error}
+        return cls.model_validate(
+            _asked(run) | times | faults | {"mode": run.mode, "progress": state.progress, "counts": counts}
+        )
 
 
-def _iso(instant: datetime | None) -> str | None:
-    return None if instant is None else instant.isoformat()
+def _asked(run: Run) -> dict[str, Any]:
+    return {"run_id": run.run_id, "kind": run.kind, "status": run.status, "url": f"/runs/{run.run_id}"}
+
+
+class ShownRuns(BaseModel):
+    """Runs, newest first."""
+
+    runs: list[ShownRun]
+
+
+class Customer(BaseModel):
+    """A row of `rfm_segments`."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    mobile_id: str
+    recency_days: int
+    frequency: int
+    monetary: Decimal = Field(description="With two decimals, as text, so that nothing is lost.")
+    r_score: int
+    f_score: int
+    m_score: int
+    rfm_score: str
+    segment: str
+    run_id: UUID = Field(description="The run that last wrote the row.")
+    computed_at: datetime
+
+
+class CustomerPage(BaseModel):
+    """Customers in order of their ids."""
+
+    run_id: UUID = Field(description="The run that this page was read from.")
+    as_of: datetime
+    segments: list[Customer]
+    next_cursor: str | None
+
+
+class CutPoints(BaseModel):
+    """The 20, 40, 60 and 80 % quantiles over all customers; empty where there are none."""
+
+    recency_days: list[Decimal]
+    frequency: list[Decimal]
+    monetary: list[Decimal]
+
+    @classmethod
+    def of(cls, fifths: dict[str, list[int]]) -> CutPoints:
+        """From five times their values, money in cents."""
+        return cls(
+            recency_days=[Decimal(point) / 5 for point in fifths.get("recency_days", [])],
+            frequency=[Decimal(point) / 5 for point in fifths.get("frequency", [])],
+            monetary=[Decimal(point) / 500 for point in fifths.get("cents", [])],
+        )
+
+
+class SegmentChange(BaseModel):
+    """A customer who moved."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    change_id: int
+    run_id: UUID
+    mobile_id: str
+    from_segment: str | None = Field(description="null: a new customer.")
+    to_segment: str | None = Field(description="null: no customer any more.")
+    changed_at: datetime
+    reason: Literal["behaviour", "cut_points", "settings"] = Field(
+        description="`behaviour`: the customer's own orders, or their absence; `cut_points`: the others moved;"
+        " `settings`: they were changed."
+    )
+
+    @classmethod
+    def of(cls, change: Change) -> SegmentChange:
+        """From its row."""
+        return cls.model_validate(change)
+
+
+class ExplainedCustomer(Customer):
+    """A customer with the reason for the segment: what the values were held against, and the last move."""
+
+    published_run_id: UUID
+    as_of: datetime
+    cut_points: CutPoints
+    last_change: SegmentChange | None = Field(description="null: never since the first published run, or long ago.")
+
+
+class SegmentSummary(BaseModel):
+    """A segment in numbers."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    segment: str
+    customers: int
+    share: float
+    revenue_share: float | None = Field(description="null where there is no revenue above zero.")
+    median_recency_days: float
+    median_frequency: float
+    median_monetary: float
+
+
+class Summary(BaseModel):
+    """All segments, largest first."""
+
+    run_id: UUID
+    as_of: datetime
+    customers: int
+    cut_points: CutPoints
+    segments: list[SegmentSummary]
+
+
+class Daypart(BaseModel):
+    """A window of local time; `end_time` is inclusive of its whole minute."""
+
+    daytime_id: int
+    daytime_label: str
+    start_time: str
+    end_time: str
+
+
+class Recommendation(BaseModel):
+    """A row of `menu_recommendation` with its names."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    rank: int
+    menu_item_id: int
+    menu_item_name: str | None
+    category: str | None
+    orders: int
+    quantity: int
+    share: float
+    run_id: UUID
+    created_at: datetime
+
+
+class DaypartMenu(BaseModel):
+    """A daypart's items, best first; no daypart and no items in a gap between dayparts."""
+
+    daypart: Daypart | None
+    items: list[Recommendation]
+
+
+class WholeMenu(BaseModel):
+    """All dayparts."""
+
+    run_id: UUID
+    as_of: datetime
+    dayparts: list[DaypartMenu]
+
+
+class Changes(BaseModel):
+    """Who moved, oldest first."""
+
+    changes: list[SegmentChange]
+    next_after: int = Field(description="Ask with it as `after` for what follows; nothing is skipped.")
+    has_more: bool
+
+
+class Alive(BaseModel):
+    """The process answers."""
+
+    status: Literal["ok"]
+
+
+class ProblemDocument(BaseModel):
+    """RFC 9457, with a stable `error_code`."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    error_code: str

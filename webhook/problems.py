@@ -24,6 +24,23 @@ class Problem(Exception):
         self.status, self.code, self.detail, self.headers = status, code, detail, headers or {}
 
 
+# What each status may mean, by `error_code`; the OpenAPI document says the same.
+MEANINGS = {
+    400: "`bad_request`: not an HTTP request that can be read.",
+    401: "`unauthorized`: no known token. `invalid_signature`: not signed with one of our secrets, or too long ago.",
+    404: "`run_not_found`, `customer_not_found`, `daypart_not_found`; `no_results`: nothing is published yet;"
+    " `not_found`: no such address.",
+    405: "`method_not_allowed`: see the `Allow` header.",
+    410: "`cursor_too_old`: changes after it are no longer kept; read all customers, and begin anew.",
+    413: "`body_too_large`: more than 64 kB.",
+    415: "`unsupported_media_type`: send JSON.",
+    422: "`invalid_request`: the body or the query is not as described. `invalid_cursor`. `unknown_segment`.",
+    429: "`too_many_failures`: too many calls without a right to; wait as long as `Retry-After` says.",
+    500: "`internal_error`: a fault of ours.",
+    503: "`database_unavailable`: nothing was done; send it again after `Retry-After` seconds.",
+}
+
+
 def answer(status: int, code: str, detail: str, headers: dict[str, str] | None = None) -> Response:
     """A problem document."""
     body = {
@@ -57,7 +74,8 @@ def register(app: Flask) -> None:
 
 
 def _http(fault: HTTPException) -> Response:
-    code = (fault.name or "error").lower().replace(" ", "_")
+    names = {413: "body_too_large", 422: "invalid_request"}
+    code = names.get(fault.code or 500, (fault.name or "error").lower().replace(" ", "_"))
     headers = {name: value for name, value in fault.get_headers() if name.lower() in ("allow", "retry-after")}
     return answer(fault.code or 500, code, (fault.description or code).split("\n")[0], headers)
 

@@ -1,57 +1,71 @@
-"""`GET /runs` and `GET /runs/{run_id}`: what was asked for and how far it is."""
+"""`/runs`: asking for runs with an API token, and what was asked for and how far it is."""
 
 from __future__ import annotations
 
-import hmac
+import uuid
+from datetime import datetime
+from urllib.parse import quote
 from uuid import UUID
 
-from flask import Blueprint, Response, current_app, jsonify, request
+from flask import Blueprint, Response, current_app
 
 from settings import Settings
 from store import runs
 from store.database import transaction
-from webhook.models import is_finished, shown
+from store.models import Run
+from store.runs import FINISHED
+from store.window import parse_as_of
+from webhook import sending
+from webhook.access import authorize
+from webhook.described import answered, body, described, query
+from webhook.models import AskedRun, AskedRuns, RunRequest, RunsQuery, ShownRun, ShownRuns
 from webhook.problems import Problem
 
 blueprint = Blueprint("runs", __name__)
+blueprint.before_request(authorize)
 
 
-@blueprint.before_request
-def authorize() -> None:
-    """Let in who brings one of the API tokens; compared in constant time, all of them each time."""
+@blueprint.post("/runs")
+@described(answer=AskedRuns, status=202, body=RunRequest, problems=(413, 415))
+def ask() -> Response:
+    """Ask for runs."""
     settings: Settings = current_app.config["SETTINGS"]
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    offered = token.strip().encode()
-    matches = [hmac.compare_digest(offered, known.encode()) for known in settings.api_tokens]
-    if scheme.lower() != "bearer" or not any(matches):
-        raise Problem(
-            401, "unauthorized", "Send Authorization: Bearer and one of API_TOKENS.", {"WWW-Authenticate": "Bearer"}
-        )
+    asked = body(RunRequest, optional=True)
+    as_of: datetime | None = parse_as_of(asked.as_of, settings.timezone) if asked.as_of is not None else None
+    name = f"api_{uuid.uuid4().hex}"
+    with transaction(settings.database_url) as session:
+        wanted = runs.deliver(session, name, asked.model_dump(mode="json"), asked.kinds, asked.mode, as_of=as_of)
+    return accepted(name, wanted)
+
+
+def accepted(delivery_id: str, wanted: list[Run]) -> Response:
+    """The 202 for runs whose request is committed, with a hint to the workers on the way."""
+    sending.advance(run.run_id for run in wanted if run.status == "pending")
+    asked = AskedRuns(runs=[AskedRun.of(run) for run in wanted])
+    return answered(asked, 202, {"Location": f"/runs?webhook_id={quote(delivery_id, safe='')}"})
 
 
 @blueprint.get("/runs")
+@described(answer=ShownRuns, query=RunsQuery)
 def list_runs() -> Response:
     """The newest runs, newest first; by delivery, kind and status."""
     settings: Settings = current_app.config["SETTINGS"]
+    asked = query(RunsQuery)
     with transaction(settings.database_url) as session:
         found = runs.newest(
-            session,
-            kind=request.args.get("kind"),
-            status=request.args.get("status"),
-            delivery_id=request.args.get("webhook_id"),
+            session, kind=asked.kind, status=asked.status, delivery_id=asked.webhook_id, limit=asked.limit
         )
-    return jsonify(runs=[shown(state) for state in found])
+    return answered(ShownRuns(runs=[ShownRun.state(state) for state in found]))
 
 
 @blueprint.get("/runs/<uuid:run_id>")
+@described(answer=ShownRun, problems=(404,))
 def one_run(run_id: UUID) -> Response:
-    """One run's state, with when to ask again while it is not finished."""
+    """One run's state, with `Retry-After` while it is not finished."""
     settings: Settings = current_app.config["SETTINGS"]
     with transaction(settings.database_url) as session:
         state = runs.get(session, run_id)
     if state is None:
         raise Problem(404, "run_not_found", f"There is no run {run_id}.")
-    answer = jsonify(shown(state))
-    if not is_finished(state):
-        answer.headers["Retry-After"] = "1"
-    return answer
+    headers = {} if state.run.status in FINISHED else {"Retry-After": "1"}
+    return answered(ShownRun.state(state), headers=headers)

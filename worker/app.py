@@ -8,8 +8,8 @@ from typing import Any
 import structlog
 from celery import Celery, signals
 
+from logs import configure
 from settings import Settings
-from worker.logs import configure
 
 app = Celery("smartcrm")
 app.config_from_object("celeryconfig")

@@ -8,8 +8,8 @@ from functools import lru_cache
 
 import requests
 import structlog
-from standardwebhooks import Webhook
 
+from signatures import signed_headers
 from store import events
 from store.database import TRANSIENT, transaction
 from store.events import Message
@@ -53,14 +53,8 @@ def _claimed() -> list[Message]:
 def _post(message: Message) -> tuple[int | None, str]:
     """The answer's status and what it was, in a few words; no status where there was no answer."""
     webhook_id, now = f"evt_{message.event_id.hex}", datetime.now(UTC)
-    signatures = [Webhook(secret).sign(webhook_id, now, message.body) for secret in settings.webhook_secrets]
-    headers = {
-        "Content-Type": "application/json",
-        "User-Agent": "SmartCRM-Analytics",
-        "webhook-id": webhook_id,
-        "webhook-timestamp": str(int(now.timestamp())),
-        "webhook-signature": " ".join(signatures),
-    }
+    headers = {"Content-Type": "application/json", "User-Agent": "SmartCRM-Analytics"}
+    headers |= signed_headers(settings.webhook_secrets, webhook_id, now, message.body)
     try:
         # The answer's body is never read, so a receiver can't feed us for ever.
         with requests.post(

@@ -1,12 +1,22 @@
-"""Standard Webhooks signatures: whether one of our secrets signed these bytes a moment ago."""
+"""Standard Webhooks signatures: whether one of our secrets signed these bytes a moment ago, and signing with them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 from standardwebhooks import Webhook, WebhookVerificationError
 
 MAX_ID = 256
+
+
+def signed_headers(secrets: Sequence[str], webhook_id: str, now: datetime, body: str) -> dict[str, str]:
+    """The headers that sign a message with each of the secrets, so that its receiver may know any one of them."""
+    return {
+        "webhook-id": webhook_id,
+        "webhook-timestamp": str(int(now.timestamp())),
+        "webhook-signature": " ".join(Webhook(secret).sign(webhook_id, now, body) for secret in secrets),
+    }
 
 
 def verified_id(secrets: Sequence[str], body: bytes, headers: Mapping[str, str]) -> str | None:

@@ -1,0 +1,164 @@
+"""Outgoing events: signed, one per finished run and receiver, tried again, and never in a run's way."""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, Self
+
+import psycopg
+import pytest
+from standardwebhooks import Webhook
+
+from settings import Settings
+from store import events
+from store.database import transaction
+from tests.system import Workers, fill, make_settings, read, run_inline, wait_for
+from tests.test_runs import orders
+
+SECRETS = ["whsec_" + base64.b64encode(bytes([number]) * 32).decode() for number in (1, 2)]
+
+
+class Receiver:
+    """A CRM's own webhook: verifies with the public library, and answers as it is told to."""
+
+    def __init__(self) -> None:
+        self.received: list[dict[str, Any]] = []
+        self.ids: list[str] = []
+        self.answers: list[int] = []
+        self.holds = threading.Event()
+        self.holds.set()
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                for secret in SECRETS:
+                    Webhook(secret).verify(body, {name.lower(): value for name, value in self.headers.items()})
+                receiver.holds.wait(20)
+                receiver.ids.append(self.headers["webhook-id"])
+                receiver.received.append(json.loads(body))
+                self.send_response(receiver.answers.pop(0) if receiver.answers else 204)
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}/hooks"
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.holds.set()
+        self.server.shutdown()
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with Receiver() as opened:
+        yield opened
+
+
+def state(url: str) -> list[tuple[Any, ...]]:
+    return [tuple(row) for row in read(url, "SELECT state, attempts FROM analytics_events ORDER BY 1, 2").to_numpy()]
+
+
+def test_every_finished_run_is_told_to_the_receiver_signed(workers: Workers, receiver: Receiver) -> None:
+    fill(workers.settings.database_url, orders())
+    receiver.answers = [500, 301]  # the first two are tried again; a redirect is no delivery
+    workers.start(beat=True, EVENT_URLS=receiver.url, WEBHOOK_SECRETS=" ".join(SECRETS))
+    states = workers.finished(workers.request("rfm", "menu"))
+    url = workers.settings.database_url
+    wait_for(lambda: [row[0] for row in state(url)] == ["delivered", "delivered"], 40)
+    assert len(receiver.received) == 4 and len(set(receiver.ids)) == 2
+    told = {event["data"]["run_id"]: event for event in receiver.received}
+    assert set(told) == {str(each.run.run_id) for each in states}
+    for event in told.values():
+        assert event["type"] == "run.succeeded" and event["data"]["mode"] == "full"
+        assert set(event["data"]) >= {"kind", "counts", "last_change_id"}
+    assert receiver.ids[0].startswith("evt_")
+
+
+def test_a_receiver_that_never_answers_is_in_no_runs_way(workers: Workers, receiver: Receiver) -> None:
+    fill(workers.settings.database_url, orders())
+    receiver.holds.clear()
+    workers.start(processes=1, EVENT_URLS=receiver.url, WEBHOOK_SECRETS=" ".join(SECRETS))
+    for _ in range(3):
+        (found,) = workers.finished(workers.request("rfm"), 15)
+        assert found.run.status == "succeeded"
+    assert receiver.received == []
+    receiver.holds.set()
+    wait_for(lambda: len(receiver.received) >= 1)
+
+
+@pytest.fixture
+def settings(migrated_url: str, tmp_path: Path) -> Settings:
+    fill(migrated_url, orders())
+    return make_settings(migrated_url, tmp_path, EVENT_URLS="http://one.test/a http://two.test/b")
+
+
+def make_due(url: str) -> None:
+    with psycopg.connect(url) as connection:
+        connection.execute("UPDATE analytics_events SET next_attempt_at = now() - interval '1 second'")
+
+
+def test_waits_grow_over_a_day_and_then_it_has_failed(settings: Settings) -> None:
+    run_inline(settings, "menu")
+    url = settings.database_url
+    waits = []
+    for _ in range(len(events.WAITS) + 1):
+        make_due(url)
+        with transaction(url) as session:
+            claimed = events.claim(session, 10)
+        assert len(claimed) == 2
+        told = read(url, "SELECT extract(epoch FROM min(next_attempt_at) - now())::float AS wait FROM analytics_events")
+        waits.append(float(told["wait"][0]))
+        with transaction(url) as session:
+            for message in claimed:
+                events.answered(session, message.event_id, None, "ConnectionError")
+    assert all(0.79 * wait < told < 1.21 * wait for wait, told in zip(events.WAITS, waits, strict=False))
+    assert list(events.WAITS) == sorted(events.WAITS) and 20 * 3600 < sum(events.WAITS) < 28 * 3600
+    assert state(url) == [("failed", 11), ("failed", 11)]
+
+
+def test_a_receiver_that_is_gone_gets_nothing_more(settings: Settings) -> None:
+    run_inline(settings, "menu")
+    run_inline(settings, "menu")
+    with transaction(settings.database_url) as session:
+        one = next(message for message in events.claim(session, 10) if message.url.endswith("/a"))
+        events.answered(session, one.event_id, 410, "410 Gone")
+    told = read(settings.database_url, "SELECT url, state FROM analytics_events")
+    assert set(told.itertuples(index=False, name=None)) == {
+        ("http://one.test/a", "gone"),
+        ("http://two.test/b", "waiting"),
+    }
+
+
+def test_a_claimed_event_is_not_claimed_again_until_its_wait_is_over(settings: Settings) -> None:
+    run_inline(settings, "menu")
+    with transaction(settings.database_url) as first, transaction(settings.database_url) as second:
+        taken = {message.event_id for message in events.claim(first, 1)}
+        other = {message.event_id for message in events.claim(second, 10)}
+        assert len(taken) == len(other) == 1 and taken != other
+    with transaction(settings.database_url) as session:
+        assert events.claim(session, 10) == [] and events.due(session) == 0
+
+
+def test_a_run_with_its_own_as_of_and_a_cancelled_one_tell_nothing_and_a_failed_one_does(settings: Settings) -> None:
+    url = settings.database_url
+    run_inline(settings, "menu", as_of=read(url, "SELECT now() AS n").n[0] - timedelta(days=1))
+    assert state(url) == []
+    with psycopg.connect(url) as connection:
+        connection.execute("DROP TABLE dim_menu_items")
+    run_inline(settings, "menu")
+    bodies = [json.loads(body) for body in read(url, "SELECT body FROM analytics_events").body]
+    assert [body["type"] for body in bodies] == ["run.failed"] * 2
+    assert bodies[0]["data"]["error_code"] == "source_table_missing"

@@ -1,0 +1,53 @@
+"""Who may call: one of the API tokens; and how often an address may fail to show one."""
+
+from __future__ import annotations
+
+import hmac
+from functools import lru_cache
+from typing import NoReturn
+
+import structlog
+from flask import current_app, request
+from limits import RateLimitItemPerMinute
+from limits.storage import storage_from_string
+from limits.strategies import FixedWindowRateLimiter
+from redis.exceptions import RedisError
+
+from settings import Settings
+from webhook.problems import Problem
+
+FAILURES = RateLimitItemPerMinute(60, namespace="failures")
+
+log = structlog.get_logger("webhook")
+
+
+def authorize() -> None:
+    """Let in who brings one of the API tokens; compared in constant time, all of them each time."""
+    settings: Settings = current_app.config["SETTINGS"]
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    offered = token.strip().encode()
+    matches = [hmac.compare_digest(offered, known.encode()) for known in settings.api_tokens]
+    if scheme.lower() != "bearer" or not any(matches):
+        challenge = {"WWW-Authenticate": "Bearer"}
+        refuse(Problem(401, "unauthorized", "Send Authorization: Bearer and one of API_TOKENS.", challenge))
+
+
+def refuse(problem: Problem) -> NoReturn:
+    """Answer a caller who could not show who they are; those who fail often are told to wait.
+
+    Counted by address in Redis, for all processes together. Where Redis is away nobody is told to wait.
+    """
+    settings: Settings = current_app.config["SETTINGS"]
+    try:
+        within = _limiter(settings.result_url).hit(FAILURES, request.remote_addr or "unknown")
+    except RedisError as fault:
+        log.warning("failures not counted", reason=type(fault).__name__)
+        within = True
+    if within:
+        raise problem
+    raise Problem(429, "too_many_failures", "Too many calls from this address failed; wait.", {"Retry-After": "60"})
+
+
+@lru_cache(maxsize=4)
+def _limiter(url: str) -> FixedWindowRateLimiter:
+    return FixedWindowRateLimiter(storage_from_string(url, socket_connect_timeout=0.3, socket_timeout=0.3))

@@ -1,0 +1,78 @@
+"""What a view takes and answers, said once: the views validate by it and the OpenAPI document is made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from flask import Response, request
+from pydantic import BaseModel
+
+from webhook.problems import Problem
+
+View = TypeVar("View", bound=Callable[..., Response])
+Model = TypeVar("Model", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class Description:
+    """One operation: its models, the problems it may answer, and who may call it (`bearer`, `signature`)."""
+
+    status: int
+    answer: type[BaseModel] | tuple[type[BaseModel], ...] | None
+    query: type[BaseModel] | None
+    body: type[BaseModel] | None
+    problems: Sequence[int]
+    caller: str | None
+    cached: bool
+
+
+_DESCRIPTIONS: dict[Callable[..., Any], Description] = {}
+
+
+def described(
+    *,
+    answer: type[BaseModel] | tuple[type[BaseModel], ...] | None,
+    status: int = 200,
+    query: type[BaseModel] | None = None,
+    body: type[BaseModel] | None = None,
+    problems: Sequence[int] = (),
+    caller: str | None = "bearer",
+    cached: bool = False,
+) -> Callable[[View], View]:
+    """Describe a view."""
+
+    def attach(view: View) -> View:
+        _DESCRIPTIONS[view] = Description(status, answer, query, body, problems, caller, cached)
+        return view
+
+    return attach
+
+
+def description(view: Callable[..., Any]) -> Description | None:
+    """What is said of a view, if anything."""
+    return _DESCRIPTIONS.get(view)
+
+
+def query(model: type[Model]) -> Model:
+    """The request's query, validated."""
+    return model.model_validate(request.args.to_dict())
+
+
+def body(model: type[Model], *, optional: bool = False) -> Model:
+    """The request's JSON body, validated.
+
+    Raises
+    ------
+    Problem
+        415 where its declared type is another; a sender that declares none is believed.
+    """
+    if request.mimetype and request.mimetype != "application/json":
+        raise Problem(415, "unsupported_media_type", "Send JSON, with Content-Type: application/json.")
+    return model.model_validate_json(request.get_data() or (b"{}" if optional else b""))
+
+
+def answered(model: BaseModel, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """The answer as JSON."""
+    return Response(model.model_dump_json(), status, headers, mimetype="application/json")

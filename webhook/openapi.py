@@ -1,0 +1,178 @@
+"""The OpenAPI 3.1 document, made of the models that validate, and its page with all its files from here."""
+
+from __future__ import annotations
+
+import re
+from importlib import resources
+from typing import Any
+
+from flask import Blueprint, Flask, Response, current_app, jsonify
+from pydantic import BaseModel
+from pydantic.json_schema import JsonSchemaMode, models_json_schema
+
+from webhook.described import Description, described, description
+from webhook.models import ProblemDocument
+from webhook.problems import MEANINGS, Problem
+
+blueprint = Blueprint("openapi", __name__)
+REF = "#/components/schemas/{model}"
+PAGE_FILES = {"swagger_bundle.js": "text/javascript", "swagger_style.css": "text/css"}
+PAGE_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:;"
+    " connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+PAGE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>SmartCRM Analytics API</title>
+<link rel="icon" href="data:,">
+<link rel="stylesheet" href="/docs/swagger_style.css">
+<div id="page"></div>
+<script src="/docs/swagger_bundle.js"></script>
+<script src="/docs/start.js"></script>
+</html>
+"""
+START = 'SwaggerUIBundle({url: "/openapi.json", dom_id: "#page", deepLinking: true, validatorUrl: null});\n'
+INTRODUCTION = """\
+Send each import to `POST /webhooks/imports`, follow its runs, and read the results.
+
+Every answer that is not as hoped for is a problem document (RFC 9457) with a stable `error_code`. Reads of
+results carry an `ETag` of the published state: send it back in `If-None-Match` and get 304 while nothing has
+changed.
+"""
+SECURITY = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "One of `API_TOKENS`."},
+    "signature": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "webhook-signature",
+        "description": "As Standard Webhooks say, beside `webhook-id` and `webhook-timestamp`.",
+    },
+}
+SIGNED_HEADERS = ("webhook-id", "webhook-timestamp")
+
+
+@blueprint.get("/openapi.json")
+@described(answer=None, caller=None)
+def openapi() -> Response:
+    """This document."""
+    return jsonify(document(current_app))
+
+
+@blueprint.get("/docs")
+@described(answer=None, caller=None)
+def page() -> Response:
+    """This document as a page."""
+    return _page_file(PAGE, "text/html")
+
+
+@blueprint.get("/docs/<name>")
+def page_file(name: str) -> Response:
+    """The page's files."""
+    if name == "start.js":
+        return _page_file(START, "text/javascript")
+    if name not in PAGE_FILES:
+        raise Problem(404, "not_found", "There is no such file.")
+    return _page_file((resources.files("offapi") / name).read_text("utf-8"), PAGE_FILES[name])
+
+
+def _page_file(text: str, mimetype: str) -> Response:
+    headers = {"Content-Security-Policy": PAGE_POLICY, "Cache-Control": "public, max-age=3600"}
+    return Response(text, headers=headers, mimetype=mimetype)
+
+
+def document(app: Flask) -> dict[str, Any]:
+    """The application's operations as an OpenAPI document."""
+    operations = [
+        (rule, method.lower(), told)
+        for rule in app.url_map.iter_rules()
+        for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"})
+        if (told := description(app.view_functions[rule.endpoint]))
+    ]
+    schemas = _Schemas([told for _, _, told in operations])
+    paths: dict[str, Any] = {}
+    for rule, method, told in operations:
+        path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)
+        in_path = [_path_parameter(name, rule.rule) for name in sorted(rule.arguments)]
+        summary = (app.view_functions[rule.endpoint].__doc__ or "").strip()
+        paths.setdefault(path, {})[method] = _operation(rule.endpoint, summary, told, in_path, schemas)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "SmartCRM Analytics", "version": "0.1.0", "description": INTRODUCTION},
+        "paths": dict(sorted(paths.items())),
+        "components": {"schemas": schemas.definitions, "securitySchemes": SECURITY},
+    }
+
+
+class _Schemas:
+    """The schemas of all models, bodies as they are validated and answers as they are written."""
+
+    def __init__(self, operations: list[Description]) -> None:
+        wanted: dict[tuple[type[BaseModel], JsonSchemaMode], None] = {(ProblemDocument, "serialization"): None}
+        for told in operations:
+            wanted |= {(model, "validation"): None for model in (told.body, told.query) if model}
+            wanted |= {(model, "serialization"): None for model in _models(told)}
+        self.refs, definitions = models_json_schema(list(wanted), ref_template=REF)
+        self.definitions = definitions["$defs"]
+
+    def answer(self, told: Description) -> dict[str, Any]:
+        refs = [dict(self.refs[model, "serialization"]) for model in _models(told)]
+        return refs[0] if len(refs) == 1 else {"anyOf": refs}
+
+    def problem(self) -> dict[str, Any]:
+        return {"application/problem+json": {"schema": dict(self.refs[ProblemDocument, "serialization"])}}
+
+    def query(self, model: type[BaseModel]) -> list[dict[str, Any]]:
+        schema = self.definitions[str(self.refs[model, "validation"]["$ref"]).rsplit("/", 1)[1]]
+        return [
+            {"name": name, "in": "query", "required": False, "schema": _without_null(each)}
+            for name, each in schema["properties"].items()
+        ]
+
+
+def _models(told: Description) -> tuple[type[BaseModel], ...]:
+    return told.answer if isinstance(told.answer, tuple) else (told.answer,) if told.answer else ()
+
+
+def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """A query has no null: what may be absent is said by `required`."""
+    some = [each for each in schema.get("anyOf", []) if each != {"type": "null"}]
+    kept = {name: each for name, each in schema.items() if name not in ("anyOf", "title") and each is not None}
+    return kept | some[0] if len(some) == 1 else kept
+
+
+def _path_parameter(name: str, rule: str) -> dict[str, Any]:
+    form = {"type": "string", "format": "uuid"} if f"<uuid:{name}>" in rule else {"type": "string", "minLength": 1}
+    return {"name": name, "in": "path", "required": True, "schema": form}
+
+
+def _operation(
+    name: str, summary: str, told: Description, in_path: list[dict[str, Any]], schemas: _Schemas
+) -> dict[str, Any]:
+    answers: dict[str, Any] = {str(told.status): {"description": "As asked."}}
+    if told.answer:
+        answers[str(told.status)]["content"] = {"application/json": {"schema": schemas.answer(told)}}
+    if told.cached:
+        answers["304"] = {"description": "Nothing has changed since the `ETag` that was sent."}
+    guarded = (401, 429) if told.caller else ()
+    checked = (422,) if told.query or told.body else ()
+    for status in sorted({*told.problems, *guarded, *checked, 400, 500, 503}):
+        answers[str(status)] = {"description": MEANINGS[status], "content": schemas.problem()}
+    signed = [
+        {"name": header, "in": "header", "required": True, "schema": {"type": "string"}}
+        for header in SIGNED_HEADERS
+        if told.caller == "signature"
+    ]
+    operation: dict[str, Any] = {
+        "operationId": name.replace(".", "_"),
+        "summary": summary.splitlines()[0],
+        "parameters": [*in_path, *(schemas.query(told.query) if told.query else []), *signed],
+        "responses": answers,
+        "security": [{told.caller: []}] if told.caller else [],
+    }
+    if told.body:
+        required = told.caller == "signature"
+        reference = dict(schemas.refs[told.body, "validation"])
+        operation["requestBody"] = {"required": required, "content": {"application/json": {"schema": reference}}}
+    return operation

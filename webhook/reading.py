@@ -1,0 +1,39 @@
+"""Reading what is published: one snapshot per answer, and an ETag of the published state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from flask import Response, current_app, request
+from pydantic import BaseModel
+from sqlalchemy.orm import Session
+
+from settings import Settings
+from store import results
+from store.database import snapshot
+from store.results import PublishedState
+from webhook.described import answered
+from webhook.problems import Problem
+
+
+def read(kind: str, answer: Callable[[Session, PublishedState], BaseModel], *, also: str = "") -> Response:
+    """The published state's answer, or 304 to a caller who has it already.
+
+    `also` names what an answer depends on besides the state and the URL.
+
+    Raises
+    ------
+    Problem
+        404 before anything is published.
+    """
+    settings: Settings = current_app.config["SETTINGS"]
+    with snapshot(settings.database_url) as session:
+        state = results.published(session, kind)
+        if state is None:
+            raise Problem(404, "no_results", f"No {kind} run has been published yet.")
+        etag = f"{kind}-{state.run.run_id}{also and f'-{also}'}"
+        known = request.if_none_match.contains(etag)
+        response = Response(status=304) if known else answered(answer(session, state))
+    response.set_etag(etag)
+    response.headers["Cache-Control"] = "private, no-cache"
+    return response
