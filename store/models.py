@@ -58,6 +58,8 @@ class Run(Base):
     counts: Mapped[dict[str, Any] | None]
     named_ids: Mapped[list[list[int]]] = mapped_column(JSONB, default=list)
 
+    joined = False  # whether the request that got this object joined a run that was asked for before
+
     __table_args__ = (
         # A run that waits takes in every later request of its kind; one that works is alone.
         Index(

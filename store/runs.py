@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, select, text, update
-from sqlalchemy.dialects.postgresql import TIMESTAMP
+from sqlalchemy import ColumnElement, Select, func, select, text, update
+from sqlalchemy.dialects.postgresql import TIMESTAMP, insert
 from sqlalchemy.orm import Session
 
 from errors import RequestError
+from store.database import transaction
 from store.models import ACTIVE, KINDS, Delivery, Part, Published, Run
 
 FINISHED = ("succeeded", "failed", "cancelled")
@@ -57,20 +58,50 @@ def request(
     unknown = [kind for kind in kinds if kind not in KINDS]
     if unknown or not kinds:
         raise RequestError(f"Unknown kind {', '.join(unknown) or '(none)'}; there are rfm and menu.")
-    return [_request(session, kind, mode, as_of, named_ids) for kind in dict.fromkeys(kinds)]
+    wanted = [kind for kind in KINDS if kind in kinds]
+    found = _joined(session, wanted, mode) if as_of is None and named_ids is None else {}
+    for kind in wanted:  # always in the same order, so that two requests never wait for each other
+        found[kind] = found.get(kind) or _request(session, kind, mode, as_of, named_ids)
+    return [found[kind] for kind in dict.fromkeys(kinds)]
+
+
+# Held until the transaction ends: shared by those who join a waiting run as it is, alone by those who ask for a
+# new one, change it or start it. PostgreSQL serves these locks in turn, so a stream of joiners can't keep a run
+# from its start, as it could with a lock on its row.
+_SHARED = text(
+    "SELECT pg_advisory_xact_lock_shared(hashtext('smartcrm.' || kind)) FROM unnest(CAST(:kinds AS text[])) AS kind"
+)
+_ALONE = text("SELECT pg_advisory_xact_lock(hashtext('smartcrm.' || :kind))")
+
+
+def _waiting(kinds: Sequence[str]) -> Select[Run]:
+    return select(Run).where(Run.kind.in_(kinds), Run.status == "pending", ~Run.as_of_given)
+
+
+def _joined(session: Session, kinds: Sequence[str], mode: str) -> dict[str, Run]:
+    """The waiting runs of these kinds, where all of them wait and serve as they are: the way of a busy time."""
+    savepoint = session.begin_nested()
+    session.execute(_SHARED, {"kinds": list(kinds)})
+    found = {run.kind: run for run in session.scalars(_waiting(kinds))}
+    if len(found) < len(kinds) or (mode == "full" and any(run.mode != "full" for run in found.values())):
+        savepoint.rollback()  # and with it the locks, which can't be made exclusive while others share them
+        return {}
+    savepoint.commit()
+    for run in found.values():
+        run.joined = True
+    return found
 
 
 def _request(session: Session, kind: str, mode: str, as_of: datetime | None, named_ids: tuple[int, int] | None) -> Run:
     named = [list(named_ids)] if named_ids else []
-    session.execute(text("SELECT pg_advisory_xact_lock(hashtext('smartcrm.request.' || :kind))"), {"kind": kind})
+    session.execute(_ALONE, {"kind": kind})
     if as_of is None:
-        waiting = session.scalars(
-            select(Run).where(Run.kind == kind, Run.status == "pending", ~Run.as_of_given).with_for_update()
-        ).first()
-        if waiting is not None:
-            waiting.mode = "full" if mode == "full" else waiting.mode
-            waiting.named_ids = merged([*waiting.named_ids, *named])
-            return waiting
+        found = session.scalars(_waiting([kind]).with_for_update().execution_options(populate_existing=True)).first()
+        if found is not None:
+            found.mode = "full" if mode == "full" else found.mode
+            found.named_ids = merged([*found.named_ids, *named])
+            found.joined = True
+            return found
     run = Run(kind=kind, mode=mode, as_of=as_of, as_of_given=as_of is not None, named_ids=named)
     session.add(run)
     session.flush()
@@ -89,7 +120,7 @@ def merged(ranges: Iterable[Sequence[int]]) -> list[list[int]]:
 
 
 def deliver(
-    session: Session,
+    url: str,
     delivery_id: str,
     body: dict[str, Any],
     kinds: Sequence[str],
@@ -98,15 +129,35 @@ def deliver(
     as_of: datetime | None = None,
     named_ids: tuple[int, int] | None = None,
 ) -> list[Run]:
-    """Ask for runs under a name: the first call asks, every later one with that name answers the same runs."""
-    session.execute(text("SELECT pg_advisory_xact_lock(hashtext('smartcrm.delivery.' || :id))"), {"id": delivery_id})
-    delivery = session.get(Delivery, delivery_id)
-    if delivery is None:
-        runs = request(session, kinds, mode=mode, as_of=as_of, named_ids=named_ids)
-        session.add(Delivery(delivery_id=delivery_id, body=body, run_ids=[run.run_id for run in runs]))
-        return runs
-    found = {run.run_id: run for run in session.scalars(select(Run).where(Run.run_id.in_(delivery.run_ids)))}
-    return [found[run_id] for run_id in delivery.run_ids if run_id in found]
+    """Ask for runs under a name, committed; the first call asks, every later one with that name answers the same runs.
+
+    Of two calls at once the one whose delivery is there first has asked; the other one's request is undone.
+    """
+    while True:
+        with transaction(url) as session:
+            found = _delivered(session, delivery_id)
+            if found is not None:
+                return found
+            asked = request(session, kinds, mode=mode, as_of=as_of, named_ids=named_ids)
+            stored = session.execute(
+                insert(Delivery)
+                .values(delivery_id=delivery_id, body=body, run_ids=[run.run_id for run in asked])
+                .on_conflict_do_nothing()
+                .returning(Delivery.delivery_id)
+            ).first()
+            if stored is not None:
+                return asked
+            session.rollback()
+
+
+def _delivered(session: Session, delivery_id: str) -> list[Run] | None:
+    run_ids = session.scalars(select(Delivery.run_ids).where(Delivery.delivery_id == delivery_id)).first()
+    if run_ids is None:
+        return None
+    found = {run.run_id: run for run in session.scalars(select(Run).where(Run.run_id.in_(run_ids)))}
+    for run in found.values():
+        run.joined = True
+    return [found[run_id] for run_id in run_ids if run_id in found]
 
 
 def get(session: Session, run_id: uuid.UUID) -> RunState | None:
@@ -169,24 +220,32 @@ def lock(session: Session, run_id: uuid.UUID) -> Run | None:
     return session.scalars(select(Run).where(Run.run_id == run_id).with_for_update()).first()
 
 
-def is_next(session: Session, run: Run) -> bool:
-    """Whether a waiting run may start: none of its kind works, and none has waited longer.
+def begin(session: Session, run_id: uuid.UUID) -> bool:
+    """Set a waiting run running, if none of its kind works and none has waited longer; no request joins it then.
 
-    Takes the kind's start lock, so that two waiting runs can't both see an empty road.
+    A step of its own, committed before the run is planned, so that requests never wait for planning. Returns
+    whether the run is past waiting.
     """
-    session.execute(text("SELECT pg_advisory_xact_lock(hashtext('smartcrm.start.' || :kind))"), {"kind": run.kind})
+    kind = session.scalars(select(Run.kind).where(Run.run_id == run_id)).first()
+    session.execute(_ALONE, {"kind": kind or ""})
+    run = lock(session, run_id)
+    if run is None or run.status != "pending":
+        return run is not None
     ahead = select(Run.run_id).where(
         Run.kind == run.kind,
         Run.run_id != run.run_id,
         (Run.status == "running") | ((Run.status == "pending") & (Run.generation < run.generation)),
     )
-    return session.scalars(ahead.limit(1)).first() is None
+    if session.scalars(ahead.limit(1)).first() is not None:
+        return False
+    run.status, run.started_at = "running", now(session)
+    session.flush()
+    return True
 
 
 def start(session: Session, run: Run, plan: dict[str, Any], parts: Sequence[Part], as_of: datetime) -> None:
     """Write the plan and its parts down: from here on the run depends on nothing else."""
-    run.status, run.plan, run.as_of, run.counts = "running", plan, as_of, {}
-    run.started_at = now(session)
+    run.plan, run.as_of, run.counts = plan, as_of, {}
     session.flush()
     session.add_all(parts)
     session.flush()

@@ -79,9 +79,8 @@ def test_a_hundred_concurrent_deliveries_make_one_waiting_run_of_each_kind(setti
     named: list[list[UUID]] = []
 
     def deliver(number: int) -> None:
-        with transaction(settings.database_url) as session:
-            asked = runs.deliver(session, f"msg_{number % 50}", {}, ["rfm", "menu"], "incremental")
-            named.append([run.run_id for run in asked])
+        asked = runs.deliver(settings.database_url, f"msg_{number % 50}", {}, ["rfm", "menu"], "incremental")
+        named.append([run.run_id for run in asked])
 
     threads = [threading.Thread(target=deliver, args=(number,)) for number in range(100)]
     for thread in threads:
@@ -94,14 +93,12 @@ def test_a_hundred_concurrent_deliveries_make_one_waiting_run_of_each_kind(setti
 
 
 def test_the_same_delivery_names_the_same_runs_after_they_have_ended(settings: Settings) -> None:
-    with transaction(settings.database_url) as session:
-        first = [run.run_id for run in runs.deliver(session, "msg_1", {}, ["menu"], "full")]
+    first = [run.run_id for run in runs.deliver(settings.database_url, "msg_1", {}, ["menu"], "full")]
     while parts := steering.advance(settings, first[0]):
         for stage, number in parts:
             do_part(settings, first[0], stage, number)
-    with transaction(settings.database_url) as session:
-        again = runs.deliver(session, "msg_1", {}, ["menu"], "full")
-        assert [run.run_id for run in again] == first and again[0].status == "succeeded"
+    again = runs.deliver(settings.database_url, "msg_1", {}, ["menu"], "full")
+    assert [run.run_id for run in again] == first and again[0].status == "succeeded"
 
 
 def test_a_run_with_an_as_of_never_joins_another(settings: Settings) -> None:

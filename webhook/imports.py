@@ -7,7 +7,6 @@ from flask import Blueprint, Response, current_app, request
 from settings import Settings
 from signatures import verified_id
 from store import runs
-from store.database import transaction
 from webhook.access import refuse
 from webhook.described import body, described
 from webhook.models import AskedRuns, ImportEvent
@@ -28,7 +27,6 @@ def imports() -> Response:
     event = body(ImportEvent)
     data, ids = event.data, event.data.transaction_ids
     named = (ids.first, ids.last) if ids else None
-    with transaction(settings.database_url) as session:
-        kept = event.model_dump(mode="json", by_alias=True)
-        wanted = runs.deliver(session, webhook_id, kept, data.kinds, data.mode, named_ids=named)
+    kept = event.model_dump(mode="json", by_alias=True)
+    wanted = runs.deliver(settings.database_url, webhook_id, kept, data.kinds, data.mode, named_ids=named)
     return accepted(webhook_id, wanted)

@@ -33,14 +33,13 @@ def ask() -> Response:
     asked = body(RunRequest, optional=True)
     as_of: datetime | None = parse_as_of(asked.as_of, settings.timezone) if asked.as_of is not None else None
     name = f"api_{uuid.uuid4().hex}"
-    with transaction(settings.database_url) as session:
-        wanted = runs.deliver(session, name, asked.model_dump(mode="json"), asked.kinds, asked.mode, as_of=as_of)
-    return accepted(name, wanted)
+    kept = asked.model_dump(mode="json")
+    return accepted(name, runs.deliver(settings.database_url, name, kept, asked.kinds, asked.mode, as_of=as_of))
 
 
 def accepted(delivery_id: str, wanted: list[Run]) -> Response:
-    """The 202 for runs whose request is committed, with a hint to the workers on the way."""
-    sending.advance(run.run_id for run in wanted if run.status == "pending")
+    """The 202 for runs whose request is committed, with a hint to the workers where a run is new."""
+    sending.advance(run.run_id for run in wanted if not run.joined)
     asked = AskedRuns(runs=[AskedRun.of(run) for run in wanted])
     return answered(asked, 202, {"Location": f"/runs?webhook_id={quote(delivery_id, safe='')}"})
 

@@ -40,6 +40,9 @@ def advance(settings: Settings, run_id: uuid.UUID) -> list[tuple[str, int]]:
     """
     try:
         with transaction(settings.database_url) as session:
+            if not runs.begin(session, run_id):
+                return []
+        with transaction(settings.database_url) as session:
             run = runs.lock(session, run_id)
             return [] if run is None else _step(session, settings, run)
     except TRANSIENT:
@@ -78,9 +81,7 @@ def next_of_kind(settings: Settings, run_id: uuid.UUID) -> uuid.UUID | None:
 def _step(session: Session, settings: Settings, run: Run) -> list[tuple[str, int]]:
     if run.status in runs.FINISHED:
         return []
-    if run.status == "pending":
-        if not runs.is_next(session, run):
-            return []
+    if run.plan is None:
         planning.start(session, settings, run)
         log.info("run started", run_id=str(run.run_id), kind=run.kind, mode=run.mode)
     fault = runs.first_fault(session, run)

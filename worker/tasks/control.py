@@ -72,7 +72,7 @@ def nightly() -> None:
     """Ask for full runs of both kinds, once per business day however often this is sent."""
     with transaction(settings.database_url) as session:
         today = business_date_of(runs.now(session), settings.timezone, settings.business_day_start)
-        body: dict[str, Any] = {"type": "nightly", "business_date": today.isoformat()}
-        asked = runs.deliver(session, f"nightly {today}", body, KINDS, "full")
+    body: dict[str, Any] = {"type": "nightly", "business_date": today.isoformat()}
+    asked = runs.deliver(settings.database_url, f"nightly {today}", body, KINDS, "full")
     for run in asked:
         advance.delay(str(run.run_id))
