@@ -1,4 +1,4 @@
-"""Menu in bulk: one chunk of transactions and their lines to counts per business day, daypart and item.
+"""Menu in bulk: one chunk of transactions and their lines to counts per stretch of days, daypart and item.
 
 The SQL is raw since it is built from the source's column types and the run's dayparts. Chunks take the same
 range of transaction ids on both sides of the join. What a chunk finds goes through a landing table, so that
@@ -19,7 +19,7 @@ from store import source
 from store.bulk import insert_from_source
 from store.database import driver
 from store.models import MenuResult, MenuTotal, Part, Run
-from store.window import Plan, business_date, in_window, key_range, local_time, on_days
+from store.window import Plan, business_date, in_stretches, in_window, key_range, local_time, stretch
 
 MINUTE = 60_000_000
 
@@ -41,16 +41,17 @@ def _daypart(plan: Plan) -> sql.Composable:
     return sql.SQL("CASE {} END").format(sql.SQL(" ").join(cases))
 
 
-def _line_cents(plan: Plan) -> sql.Composable:
-    """A line's amount in whole cents, still NULL, NaN or infinite where it is unusable."""
+def _line_amount(plan: Plan) -> tuple[sql.Composable, sql.Composable]:
+    """A line's amount as exact numeric, rounded to cents, and whether it is finite."""
     types = plan["columns"]["fact_transaction_items"]
-    amount = sql.SQL("{} * {}").format(
-        source.exact(sql.Identifier("quantity"), types["quantity"]),
-        source.exact(sql.Identifier("price"), types["price"]),
-    )
+    price = source.exact(sql.Identifier("price"), types["price"])
     if types["quantity"] in source.INTEGERS and source.has_cents_only(types["price"]):
-        return sql.SQL("(100 * {})").format(amount)
-    return sql.SQL("(100 * round({}, 2))").format(amount)
+        # PostgreSQL makes the product numeric by itself; a whole quantity brings no fraction of a cent.
+        whole = sql.SQL("(quantity IS NOT NULL AND {})").format(source.finite(price, types["price"]))
+        return sql.SQL("(quantity * {})").format(price), whole
+    quantity = source.exact(sql.Identifier("quantity"), types["quantity"])
+    amount = sql.SQL("round({} * {}, 2)").format(quantity, price)
+    return amount, source.finite(amount, "numeric")
 
 
 @dataclass(frozen=True)
@@ -70,16 +71,17 @@ def _chunk(part: Part) -> _Reading:
     return _Reading(ids, sql.SQL("{}{}").format(ids, orphans), joined)
 
 
-def _days(plan: Plan) -> _Reading:
-    """The touched business days; each transaction's lines are looked up, since the days are few."""
+def _stretches(plan: Plan) -> _Reading:
+    """The touched stretches of business days; each transaction's lines are looked up, since the days are few."""
     same = sql.SQL("fact_transaction_items.transaction_id = t.transaction_id")
-    return _Reading(on_days(plan, plan["days"]), same, "transactions t CROSS JOIN LATERAL ({lines} OFFSET 0) AS i")
+    touched = in_stretches(plan, plan["stretches"])
+    return _Reading(touched, same, "transactions t CROSS JOIN LATERAL ({lines} OFFSET 0) AS i")
 
 
 def tally_query(plan: Plan, part: Part) -> sql.Composed:
-    """One reading of a chunk, or of the touched days: rows of (business_date, daytime_id, item_id, a, b, c, d).
+    """One reading of a chunk, or of touched stretches: rows of (stretch, daytime_id, item_id, a, b, c, d).
 
-    With a daypart: an item's orders, quantity and cents in that day and daypart, and the transactions whose
+    With a daypart: an item's orders, quantity and cents in that stretch and daypart, and the transactions whose
     first counted line it is, which over all items are the transactions with a counted line. Without one, to be
     summed: lines without a transaction, skipped lines, transactions in gaps, skipped transactions.
 
@@ -88,28 +90,25 @@ def tally_query(plan: Plan, part: Part) -> sql.Composed:
     ever kept. OFFSET 0 fences what would otherwise be worked out once per use.
     """
     amount_type = plan["columns"]["fact_transactions"]["total_amount"]
-    amount = source.exact(sql.Identifier("total_amount"), amount_type)
-    if not source.has_cents_only(amount_type):
-        amount = sql.SQL("round({}, 2)").format(amount)
-    reading = _days(plan) if "since" in plan else _chunk(part)
+    reading = _stretches(plan) if "since" in plan else _chunk(part)
+    line_amount, line_usable = _line_amount(plan)
     lines = sql.SQL(
-        "SELECT transaction_id, item_id, quantity, cents, cents < 'Infinity' AND cents > '-Infinity' AS usable"
-        " FROM (SELECT transaction_id, item_id, quantity, {cents} AS cents FROM fact_transaction_items"
-        " WHERE {which}) AS priced"
-    ).format(cents=_line_cents(plan), which=reading.lines)
+        "SELECT transaction_id, item_id, quantity, {amount} AS amount, {usable} AS usable"
+        " FROM fact_transaction_items WHERE {which}"
+    ).format(amount=line_amount, usable=line_usable, which=reading.lines)
     return sql.SQL(
         "WITH transactions AS MATERIALIZED ("
-        " SELECT transaction_id, skipped, {business_date} AS business_date, {daypart} AS daytime_id,"
+        " SELECT transaction_id, skipped, {stretch} AS stretch, {daypart} AS daytime_id,"
         "  local IS NOT NULL AS counted"
         " FROM (SELECT transaction_id, wanted AND usable IS NOT TRUE AS skipped,"
         "   CASE WHEN wanted AND usable AND amount >= 0.01 THEN {local} END AS local"
         "  FROM (SELECT transaction_id, created_at, amount,"
-        "    amount < 'Infinity' AND amount > '-Infinity' AND isfinite(created_at) AS usable,"
+        "    {finite} AND isfinite(created_at) AS usable,"
         "    {window} IS NOT FALSE OR NOT isfinite(created_at) AS wanted"
         "   FROM (SELECT transaction_id, created_at, {amount} AS amount"
         "    FROM fact_transactions WHERE {which} OFFSET 0) AS rows) AS told OFFSET 0) AS timed"
         "), lines AS ("
-        " SELECT i.transaction_id, item_id, quantity, cents, business_date, daytime_id,"
+        " SELECT i.transaction_id, item_id, quantity, amount, stretch, daytime_id,"
         "  t.transaction_id IS NULL AS orphan, counted AND (usable AND item_id IS NOT NULL) IS NOT TRUE AS skipped,"
         "  (usable AND quantity > 0 AND daytime_id IS NOT NULL AND item_id IS NOT NULL) IS TRUE AS counts"
         " FROM {joined}"
@@ -119,11 +118,11 @@ def tally_query(plan: Plan, part: Part) -> sql.Composed:
         "   IS DISTINCT FROM (transaction_id, item_id) AS new"
         " FROM lines WINDOW inside AS (ORDER BY transaction_id, counts DESC, item_id)"
         ")"
-        " SELECT CASE WHEN counts THEN business_date END, CASE WHEN counts THEN daytime_id END,"
+        " SELECT CASE WHEN counts THEN stretch END, CASE WHEN counts THEN daytime_id END,"
         "  CASE WHEN counts THEN item_id END::bigint,"
         "  count(*) FILTER (WHERE CASE WHEN counts THEN new ELSE orphan END),"
         "  sum(CASE WHEN counts THEN quantity ELSE skipped::int END)::bigint,"
-        "  coalesce(sum(CASE WHEN counts THEN cents::bigint END), 0)::bigint,"
+        "  (100 * coalesce(sum(CASE WHEN counts THEN amount END), 0))::bigint,"
         "  count(*) FILTER (WHERE counts AND opens)"
         " FROM flagged GROUP BY 1, 2, 3"
         " UNION ALL SELECT NULL, NULL, NULL, 0, 0, count(*) FILTER (WHERE counted AND daytime_id IS NULL),"
@@ -131,9 +130,10 @@ def tally_query(plan: Plan, part: Part) -> sql.Composed:
     ).format(
         window=in_window(plan),
         local=local_time(sql.Identifier("created_at"), plan),
-        amount=amount,
+        amount=source.rounded(sql.Identifier("total_amount"), amount_type),
+        finite=source.finite(sql.Identifier("amount"), amount_type),
         which=reading.transactions,
-        business_date=business_date(sql.Identifier("local"), plan),
+        stretch=stretch(business_date(sql.Identifier("local"), plan), plan),
         daypart=_daypart(plan),
         joined=sql.SQL(reading.joined).format(lines=lines),
     )
@@ -144,16 +144,16 @@ def tally(session: Session, source_url: str, run: Run, part: Part) -> dict[str, 
     assert run.plan is not None
     connection = driver(session)
     connection.execute(
-        "CREATE TEMP TABLE menu_landing (business_date date, daytime_id int, item_id bigint,"
+        "CREATE TEMP TABLE menu_landing (stretch date, daytime_id int, item_id bigint,"
         " a bigint, b bigint, c bigint, d bigint) ON COMMIT DROP"
     )
     insert_from_source(session, source_url, run.plan, tally_query(run.plan, part), sql.Identifier("menu_landing"))
     connection.execute(
-        "INSERT INTO menu_tallies (generation, daytime_id, business_date, chunk, transactions,"
+        "INSERT INTO menu_tallies (generation, daytime_id, stretch, chunk, transactions,"
         " items, orders, quantities, cents)"
-        " SELECT %s, daytime_id, business_date, %s, sum(d),"
+        " SELECT %s, daytime_id, stretch, %s, sum(d),"
         " array_agg(item_id), array_agg(a), array_agg(b), array_agg(c)"
-        " FROM menu_landing WHERE daytime_id IS NOT NULL GROUP BY daytime_id, business_date",
+        " FROM menu_landing WHERE daytime_id IS NOT NULL GROUP BY daytime_id, stretch",
         [run.generation, part.part],
     )
     left_out = connection.execute(

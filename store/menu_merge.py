@@ -1,7 +1,7 @@
-"""The menu's incremental run: the touched days' new tallies replace their old ones, and the totals follow.
+"""The menu's incremental run: the touched stretches' new tallies replace their old ones, and the totals follow.
 
 All of it happens in the transaction that publishes. A daypart's new totals are those of the published
-generation less what its touched days had, plus what they have now: whole numbers, so nothing drifts.
+generation less what its touched stretches of days had, plus what they have now: whole numbers, so nothing drifts.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ _PARTS = """
 SELECT daytime_id, transactions, items, orders, quantities, cents, 1 AS sign
 FROM menu_totals WHERE generation = %(published)s
 UNION ALL SELECT daytime_id, transactions, items, orders, quantities, cents, -1
-FROM menu_tallies WHERE generation = %(published)s AND business_date = ANY(%(days)s::date[])
+FROM menu_tallies WHERE generation = %(published)s AND stretch = ANY(%(stretches)s::date[])
 UNION ALL SELECT daytime_id, transactions, items, orders, quantities, cents, 1
 FROM menu_tallies WHERE generation = %(mine)s
 """
 
 _TOUCHED = """
 SELECT DISTINCT daytime_id FROM menu_tallies
-WHERE generation = %(mine)s OR generation = %(published)s AND business_date = ANY(%(days)s::date[])
+WHERE generation = %(mine)s OR generation = %(published)s AND stretch = ANY(%(stretches)s::date[])
 ORDER BY 1
 """
 
@@ -44,17 +44,17 @@ SELECT daytime_id, sum(sign * transactions)::bigint FROM ({_PARTS}) AS parts GRO
 
 
 def merge(session: Session, run: Run) -> Iterator[tuple[int, pd.DataFrame, int]]:
-    """Put the run's tallies in their days' place; yields each touched daypart's new items and transactions."""
+    """Put the run's tallies in their stretches' place; yields each touched daypart's new items and transactions."""
     assert run.plan is not None
     connection = driver(session)
-    names = {"published": run.plan["since"]["generation"], "mine": run.generation, "days": run.plan["days"]}
+    names = {"published": run.plan["since"]["generation"], "mine": run.generation, "stretches": run.plan["stretches"]}
     touched = [daypart for (daypart,) in connection.execute(_TOUCHED, names).fetchall()]
     rows = connection.execute(_ITEMS, names | {"touched": touched}).fetchall()
     transactions: dict[int, int] = dict(connection.execute(_TRANSACTIONS, names).fetchall())
     columns = ["daytime_id", "menu_item_id", "orders", "quantity", "cents"]
     items = pd.DataFrame(rows, columns=columns).astype("int64")
     connection.execute(
-        "DELETE FROM menu_tallies WHERE generation = %(published)s AND business_date = ANY(%(days)s::date[])", names
+        "DELETE FROM menu_tallies WHERE generation = %(published)s AND stretch = ANY(%(stretches)s::date[])", names
     )
     connection.execute("UPDATE menu_tallies SET generation = %(published)s WHERE generation = %(mine)s", names)
     for daypart in touched:

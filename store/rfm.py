@@ -42,9 +42,6 @@ def aggregate_query(plan: Plan, whose: sql.Composable) -> sql.Composed:
     `monetary` can show are out of range.
     """
     amount_type = plan["columns"]["fact_transactions"]["total_amount"]
-    amount = source.exact(sql.Identifier("total_amount"), amount_type)
-    if not source.has_cents_only(amount_type):
-        amount = sql.SQL("round({}, 2)").format(amount)
     last_purchase = sql.SQL("max(created_at) FILTER (WHERE usable AND amount >= 0.01)")
     return sql.SQL(
         "SELECT mobile_id, {as_of_date}::date - {last_date} AS recency_days,"
@@ -52,7 +49,7 @@ def aggregate_query(plan: Plan, whose: sql.Composable) -> sql.Composed:
         " (100 * sum(amount) FILTER (WHERE usable))::numeric(14, 0)::bigint AS cents,"
         " count(*) FILTER (WHERE usable) AS used, count(*) FILTER (WHERE usable IS NOT TRUE) AS skipped"
         " FROM (SELECT mobile_id, created_at, amount,"
-        " amount < 'Infinity' AND amount > '-Infinity' AND isfinite(created_at) AS usable"
+        " {finite} AND isfinite(created_at) AS usable"
         " FROM (SELECT mobile_id, created_at, {amount} AS amount FROM fact_transactions"
         " WHERE {whose} AND mobile_id <> ''"
         " AND ({window} IS NOT FALSE OR NOT isfinite(created_at))) AS read_rows) AS told_rows"
@@ -60,7 +57,8 @@ def aggregate_query(plan: Plan, whose: sql.Composable) -> sql.Composed:
     ).format(
         as_of_date=sql.Literal(plan["business_date"]),
         last_date=business_date(local_time(last_purchase, plan), plan),
-        amount=amount,
+        amount=source.rounded(sql.Identifier("total_amount"), amount_type),
+        finite=source.finite(sql.Identifier("amount"), amount_type),
         whose=whose,
         window=in_window(plan),
     )

@@ -126,6 +126,24 @@ def has_cents_only(type_name: str) -> bool:
     return name == "numeric" and modifiers != "" and 0 <= int(modifiers.split(",")[1]) <= 2
 
 
+def rounded(column: sql.Composable, type_name: str) -> sql.Composable:
+    """The column as exact numeric, rounded to cents half away from zero."""
+    value = exact(column, type_name)
+    return value if has_cents_only(type_name) else sql.SQL("round({}, 2)").format(value)
+
+
+def finite(value: sql.Composable, type_name: str) -> sql.Composable:
+    """Whether an amount of this type is neither NaN nor infinite (NULL where it is NULL).
+
+    Worked out for every row, so no more than needed: a numeric with a scale can't hold an infinity.
+    """
+    if type_name in INTEGERS:
+        return sql.SQL("{} IS NOT NULL").format(value)
+    if type_name.startswith("numeric("):
+        return sql.SQL("{} <> 'NaN'").format(value)
+    return sql.SQL("({0} < 'Infinity' AND {0} > '-Infinity')").format(value)
+
+
 def daytimes(source: Connection) -> list[Daytime]:
     """The CRM's dayparts in order of their ids; empty where the table is absent or empty."""
     if scalar(source, "SELECT to_regclass('dim_menu_daytimes')") is None:

@@ -15,7 +15,7 @@ from psycopg import sql
 from store import source
 from store.database import scalar
 from store.models import Published, Run
-from store.window import Plan, business_date, in_window, local_time
+from store.window import Plan, business_date, in_window, local_time, stretch
 
 # Transactions commit out of order: one with a lower id may appear after one with a higher id was read. The
 # newest rows by id are therefore taken as not yet covered; counted in rows, so that sparse ids are no trap.
@@ -69,17 +69,18 @@ def customers(crm: source.Connection, plan: Plan) -> list[str]:
     return [customer for (customer,) in crm.execute(query).fetchall()]
 
 
-def business_days(crm: source.Connection, plan: Plan) -> list[str]:
-    """The business dates in the run's window that hold touched transactions, in order, as PostgreSQL writes them."""
+def stretches(crm: source.Connection, plan: Plan) -> list[str]:
+    """The first dates of the stretches of business days, in the run's window, that hold touched transactions."""
     query = sql.SQL(
-        "SELECT day::text FROM (SELECT DISTINCT {day} AS day FROM ({touched}) AS touched"
-        " WHERE isfinite(created_at) AND {window}) AS days ORDER BY day"
+        "SELECT first::text FROM (SELECT DISTINCT {first} AS first FROM (SELECT {day} AS day"
+        " FROM ({touched}) AS touched WHERE isfinite(created_at) AND {window}) AS days) AS stretches ORDER BY first"
     ).format(
+        first=stretch(sql.Identifier("day"), plan),
         day=business_date(local_time(sql.Identifier("created_at"), plan), plan),
         touched=_transactions(plan),
         window=in_window(plan),
     )
-    return [day for (day,) in crm.execute(query).fetchall()]
+    return [first for (first,) in crm.execute(query).fetchall()]
 
 
 def as_of(plan: Plan) -> datetime:

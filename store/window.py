@@ -18,7 +18,8 @@ from store.models import Part
 
 Plan = Mapping[str, Any]
 
-FIRST_DAY = "1900-01-01"  # whatever is dated before is one stretch: nobody's orders, somebody's zero
+FIRST_DAY = date(1900, 1, 1)  # whatever is dated before is one stretch: nobody's orders, somebody's zero
+STRETCH_DAYS = 28
 
 
 def business_date_of(instant: datetime, timezone: str, day_start: time) -> date:
@@ -77,38 +78,52 @@ def in_window(plan: Plan) -> sql.Composable:
     )
 
 
-def on_days(plan: Plan, days: Sequence[str]) -> sql.Composable:
-    """Whether a row's business date is one of these, in a form that an index on `created_at` serves.
+def daily_after(business_date: date) -> date:
+    """The last business date that is tallied together with its neighbours; later ones are tallied one by one.
 
-    Each stretch of days becomes a range of instants that surely covers it, then the date is held against it.
+    Imports are mostly of these days. Older orders come by stretches, so that two years of them are few rows.
     """
-    day_start = time.fromisoformat(plan["business_day_start"])
-    told = [date.fromisoformat(day) for day in days if day >= FIRST_DAY and len(day) == len(FIRST_DAY)]
-    spans = [
-        sql.SQL("(created_at >= {} AND created_at < {})").format(
-            sql.Literal(_instants(first, day_start, plan["timezone"])[0]),
-            sql.Literal(_instants(last + timedelta(days=1), day_start, plan["timezone"])[1]),
-        )
-        for first, last in _stretches(told)
-    ]
-    if len(told) < len(days):
-        spans.append(sql.SQL("(created_at < {}::date + 3)").format(sql.Literal(FIRST_DAY)))
-    return sql.SQL("(({}) AND {} = ANY({}::date[]))").format(
-        sql.SQL(" OR ").join(spans) if spans else sql.SQL("false"),
-        business_date(local_time(sql.Identifier("created_at"), plan), plan),
-        sql.Literal(list(days)),
+    return business_date - timedelta(days=8)
+
+
+def stretch(day: sql.Composable, plan: Plan) -> sql.Composable:
+    """The first date of the stretch of business dates that one belongs to; the stretches are the menu's tallies."""
+    return sql.SQL(
+        "CASE WHEN {day} > {daily_after} THEN {day} WHEN {day} < {first} THEN {first} - 1"
+        " ELSE {day} - ({day} - {first}) % {days} END"
+    ).format(
+        day=day,
+        daily_after=sql.SQL("{}::date").format(sql.Literal(plan["daily_after"])),
+        first=sql.SQL("{}::date").format(sql.Literal(FIRST_DAY.isoformat())),
+        days=sql.Literal(STRETCH_DAYS),
     )
 
 
-def _stretches(days: Sequence[date]) -> list[tuple[date, date]]:
-    """First and last of each run of days without a hole; the days come in order."""
-    found: list[tuple[date, date]] = []
-    for day in days:
-        if found and day == found[-1][1] + timedelta(days=1):
-            found[-1] = (found[-1][0], day)
-        else:
-            found.append((day, day))
-    return found
+def in_stretches(plan: Plan, firsts: Sequence[str]) -> sql.Composable:
+    """Whether a row's business date is in one of these stretches, in a form that an index on `created_at` serves.
+
+    Each stretch becomes a range of instants that surely covers it, then its first date is held against it.
+    """
+    day = business_date(local_time(sql.Identifier("created_at"), plan), plan)
+    return sql.SQL("(({}) AND {} = ANY({}::date[]))").format(
+        sql.SQL(" OR ").join(_span(plan, date.fromisoformat(first)) for first in firsts)
+        if firsts
+        else sql.SQL("false"),
+        stretch(day, plan),
+        sql.Literal(list(firsts)),
+    )
+
+
+def _span(plan: Plan, first: date) -> sql.Composable:
+    if first < FIRST_DAY:
+        return sql.SQL("(created_at < {})").format(sql.Literal(FIRST_DAY + timedelta(days=3)))
+    alone = date.fromisoformat(plan["daily_after"])
+    last = first if first > alone else min(first + timedelta(days=STRETCH_DAYS - 1), alone)
+    day_start = time.fromisoformat(plan["business_day_start"])
+    return sql.SQL("(created_at >= {} AND created_at < {})").format(
+        sql.Literal(_instants(first, day_start, plan["timezone"])[0]),
+        sql.Literal(_instants(last + timedelta(days=1), day_start, plan["timezone"])[1]),
+    )
 
 
 def _instants(day: date, clock: time, timezone: str) -> tuple[datetime, datetime]:

@@ -40,7 +40,7 @@ def rfm(session: Session, settings: Settings, run: Run) -> None:
 
 
 def menu(session: Session, settings: Settings, run: Run) -> None:
-    """Put the touched days' tallies in place, rank their dayparts anew, and write what differs."""
+    """Put the touched stretches' tallies in place, rank their dayparts anew, and write what differs."""
     assert run.plan is not None
     ranked = {
         daypart: rank_items(items, transactions, run.plan["top_n"])
@@ -48,6 +48,6 @@ def menu(session: Session, settings: Settings, run: Run) -> None:
     }
     names = item_names(settings, {item for best in ranked.values() for item in best["menu_item_id"]})
     changed = sum(menu_merge.put_ranks(session, run, daypart, best, names) for daypart, best in ranked.items())
-    counted = runs.part_counts(session, run, "tally", 0) if run.plan["days"] else {}
-    run.counts = counted | {"business_days": len(run.plan["days"]), "changed_ranks": changed}
+    counted = runs.part_counts(session, run, "tally", 0) if run.plan["stretches"] else {}
+    run.counts = counted | {"stretches": len(run.plan["stretches"]), "changed_ranks": changed}
     publishing.name_current(session, run, run.plan["since"]["generation"])

@@ -20,10 +20,10 @@ from analytics.segments import load_segments
 from settings import Settings
 from store import rfm, runs, source, touched
 from store.models import Part, Published, Run
-from store.window import business_date_of
+from store.window import business_date_of, daily_after
 
 # What of a plan tells one run of a kind from the next, where nothing that a result follows from has changed.
-OF_THE_MOMENT = ("as_of", "covered_id", "since", "days", "baseline")
+OF_THE_MOMENT = ("as_of", "covered_id", "since", "stretches", "baseline")
 
 
 def start(session: Session, settings: Settings, run: Run) -> None:
@@ -40,7 +40,7 @@ def start(session: Session, settings: Settings, run: Run) -> None:
         since = _since(session, run, plan)
         if since is not None:
             run.mode, plan["since"] = "incremental", since
-            parts = {"rfm": _touched_customers, "menu": _touched_days}[run.kind](crm, run, plan)
+            parts = {"rfm": _touched_customers, "menu": _touched_stretches}[run.kind](crm, run, plan)
         else:
             run.mode = "full"
             parts = {"rfm": _shards, "menu": _chunks}[run.kind](settings, crm, run, plan)
@@ -52,12 +52,13 @@ def start(session: Session, settings: Settings, run: Run) -> None:
 
 
 def _common(settings: Settings, crm: source.Connection, as_of: datetime) -> dict[str, Any]:
-    day_start = settings.business_day_start
+    today = business_date_of(as_of, settings.timezone, settings.business_day_start)
     return {
         "as_of": as_of.isoformat(),
         "timezone": settings.timezone,
-        "business_day_start": day_start.isoformat("minutes"),
-        "business_date": business_date_of(as_of, settings.timezone, day_start).isoformat(),
+        "business_day_start": settings.business_day_start.isoformat("minutes"),
+        "business_date": today.isoformat(),
+        "daily_after": daily_after(today).isoformat(),
         "source_is_ours": settings.source_database_url == settings.database_url,
         "source": source.identity(crm),
         "covered_id": touched.covered_id(crm),
@@ -88,11 +89,12 @@ def _baseline(session: Session, run: Run, plan: dict[str, Any]) -> dict[str, Any
     if run.as_of_given or published is None or last is None or last.plan is None or last.counts is None:
         return None
     before, now = _steady(last.plan), _steady(plan)
+    that_day = {"business_date": None, "daily_after": None}
     return {
         "generation": published.baseline,
         "cut_points": last.counts["cut_points"],
         "segments": last.plan["segments"],
-        "same_settings": before | {"business_date": None} == now | {"business_date": None},
+        "same_settings": before | that_day == now | that_day,
     }
 
 
@@ -100,9 +102,9 @@ def _touched_customers(crm: source.Connection, run: Run, plan: dict[str, Any]) -
     return [Part(run_id=run.run_id, stage="aggregate", part=0)]
 
 
-def _touched_days(crm: source.Connection, run: Run, plan: dict[str, Any]) -> list[Part]:
-    plan["days"] = touched.business_days(crm, plan)
-    return [Part(run_id=run.run_id, stage="tally", part=0)] if plan["days"] else []
+def _touched_stretches(crm: source.Connection, run: Run, plan: dict[str, Any]) -> list[Part]:
+    plan["stretches"] = touched.stretches(crm, plan)
+    return [Part(run_id=run.run_id, stage="tally", part=0)] if plan["stretches"] else []
 
 
 def _rfm(settings: Settings, crm: source.Connection) -> dict[str, Any]:

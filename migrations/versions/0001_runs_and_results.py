@@ -79,14 +79,14 @@ CREATE TABLE menu_results (
 CREATE TABLE menu_tallies (
     generation BIGINT NOT NULL,
     daytime_id INTEGER NOT NULL,
-    business_date DATE NOT NULL,
+    stretch DATE NOT NULL,
     chunk INTEGER NOT NULL,
     transactions BIGINT NOT NULL,
     items BIGINT[] NOT NULL,
     orders BIGINT[] NOT NULL,
     quantities BIGINT[] NOT NULL,
     cents BIGINT[] NOT NULL,
-    CONSTRAINT pk_menu_tallies PRIMARY KEY (generation, daytime_id, business_date, chunk)
+    CONSTRAINT pk_menu_tallies PRIMARY KEY (generation, daytime_id, stretch, chunk)
 );
 CREATE TABLE analytics_parts (
     run_id UUID NOT NULL,
