@@ -29,6 +29,7 @@ from urllib.parse import urlsplit
 import pytest
 import redis
 import yaml
+from celery import Celery
 from psycopg.conninfo import conninfo_to_dict
 from redis.backoff import NoBackoff
 from redis.retry import Retry
@@ -259,6 +260,9 @@ def test_commands_start_and_health_checks_tell_who_stands_still(
     assert Service("migrate", tmp_path, database_url, redis_url).run() == 0
     with ExitStack() as running:
         started = {name: running.enter_context(Service(name, tmp_path, database_url, redis_url)) for name in SERVING}
+        # Cheap looks first: health checks that are tried over and over would slow down what they wait for.
+        control = Celery("tests", broker=redis_url).control
+        wait_for(lambda: all(accepts(started[name].port) for name in PORTS) and len(control.ping(timeout=0.3)) == 2)
         with ThreadPoolExecutor() as pool:
             assert all(pool.map(Service.becomes_healthy, started.values()))
 
