@@ -65,6 +65,7 @@ task_allow_error_cb_on_chord_header = False
 
 beat_schedule_filename = str(_settings.home / "celerybeat-schedule")
 beat_enable_remote_control = True
+beat_remote_control_max_tick_age = 60  # it is silent once it has stood still this long; the default is 600
 beat_schedule = {
     "sweep": {"task": "smartcrm.sweep", "schedule": timedelta(seconds=5), "options": {"expires": 5}},
     "nightly": {

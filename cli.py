@@ -147,7 +147,9 @@ def _worker_listens() -> bool:
     from worker.app import app
 
     try:
-        return bool(app.control.ping(timeout=0.5))
+        # Beat answers pings, too, and does no work.
+        names = [name for reply in app.control.ping(timeout=0.5) for name in reply]
+        return any(not name.startswith("celerybeat@") for name in names)
     except OperationalError:
         raise _no_redis() from None
 

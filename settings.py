@@ -196,8 +196,8 @@ def _webhook_secrets(value: str) -> tuple[str, ...]:
 
 
 def _password(value: str) -> str:
-    if len(value) < 8 or not value.isprintable():
-        raise ValueError("is shorter than 8 characters or holds characters that can't be typed")
+    if len(value) < 8 or not value.isprintable() or "," in value:
+        raise ValueError("is shorter than 8 characters, or holds a comma or characters that can't be typed")
     return value
 
 
