@@ -1,53 +1,113 @@
-"""Seeded orders, made inside PostgreSQL: two years that end now, customers with a heavy tail, 200 items.
+"""The orders that everybody reads: made inside PostgreSQL by generate_series, the same for the same size.
 
-`size` transactions of `size`/10 customers, a tenth of them guests' and a fiftieth refunds, with 2.5 lines each;
-times rise with the ids, as they do where orders are numbered as they come.
+Two years of a restaurant: `size` transactions, a tenth as many customers with a heavy tail (the busiest come
+hundreds of times as often as the median), guests, a few refunds, 2.5 lines a transaction, 200 items. Every
+value is a hash of its row's number, so that it depends on no seed kept elsewhere and on no query plan.
 """
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import psycopg
 from psycopg import sql
 
+from analytics.dayparts import DEFAULT_DAYPARTS, MINUTE
 from store.source_tables import SOURCE_TABLES
 
+DAYS = 731
+START = datetime(2024, 1, 1, 4, tzinfo=UTC)  # and the last of the days is 2025-12-31
+AS_OF = datetime(2026, 1, 1, 3, 59, 59, 999999, tzinfo=UTC)
+TIMEZONE = "Europe/London"
 ITEMS = 200
 
-_TRANSACTIONS = """
-INSERT INTO fact_transactions
-SELECT i, CASE WHEN random() < 0.9 THEN '+44' || lpad(floor({customers} * random() ^ 2.5)::text, 9, '0') END,
-  round(((3 + 60 * random() ^ 3) * CASE WHEN random() < 0.02 THEN -1 ELSE 1 END)::numeric, 2),
-  least(now(), now() - interval '2 years' * (1 - i / {size}::float) + interval '3 hours' * (random() - 0.5))
-FROM generate_series(1, {size}) AS i
+# Orders per hour of the day, from four o'clock on, relative to one another.
+HOURS = (1, 2, 3, 7, 9, 7, 6, 8, 16, 15, 8, 5, 5, 7, 13, 17, 14, 9, 5, 3, 2, 1, 0.5, 0.5)
+
+
+def _chance(row: str, seed: int) -> str:
+    """SQL for a number in [0, 1) that looks random and belongs to the row."""
+    return f"((hashint8extended({row}, {seed}) & 9007199254740991) / 9007199254740992.0::float8)"
+
+
+def _cumulated() -> list[float]:
+    return [sum(HOURS[: hour + 1]) / sum(HOURS) for hour in range(len(HOURS))]
+
+
+# created_at rises with the id, as orders do, but for up to ten minutes between a till and the server. Within a
+# day orders follow HOURS: `part` of the day's orders are done where the cumulated hours say so.
+TRANSACTIONS = f"""
+INSERT INTO fact_transactions (transaction_id, mobile_id, total_amount, created_at)
+SELECT n,
+  CASE WHEN {_chance("n", 1)} >= 0.1 THEN
+    '+44' || 7000000000 + (1 + floor(%(customers)s * {_chance("n", 2)} ^ 2)::bigint) * 961748941 %% 999999937 END,
+  (CASE WHEN {_chance("n", 3)} < 0.01 THEN -0.01 ELSE 0.01 END * (300 + floor(5000 * {_chance("n", 4)} ^ 2)::int)),
+  greatest(%(start)s, %(start)s + day * interval '1 day' + make_interval(secs => 3600 * (hour + CASE hour
+    WHEN 0 THEN part / (%(cumulated)s::float8[])[1]
+    ELSE (part - (%(cumulated)s::float8[])[hour]) / ((%(cumulated)s::float8[])[hour + 1]
+      - (%(cumulated)s::float8[])[hour]) END) - floor(600 * {_chance("n", 5)})))
+FROM (SELECT n, day, part, width_bucket(part, %(cumulated)s::float8[]) AS hour
+  FROM (SELECT n, floor(place)::int AS day, place - floor(place) AS part
+    FROM (SELECT n, (n - 1) * {DAYS}::float8 / %(size)s AS place FROM generate_series(1, %(size)s::bigint) AS n)
+      AS placed) AS parted) AS timed
 """
 
-_LINES = """
-INSERT INTO fact_transaction_items
-SELECT row_number() OVER (), i, 1 + floor({items} * random() ^ 2), 1 + floor(3 * random() ^ 2),
-  round((2 + 20 * random())::numeric, 2)
-FROM generate_series(1, {size}) AS i, generate_series(0, i % 4)
+# One to four lines; a till gathers what is ordered twice in `quantity`, so an item stands once in a transaction.
+LINES = f"""
+INSERT INTO fact_transaction_items (id, transaction_id, item_id, quantity, price)
+SELECT 4 * (n - 1) + line, n, item, CASE WHEN {_chance("4 * n + line", 7)} < 0.8 THEN 1 ELSE 2 END,
+  0.01 * (150 + item * 37 %% 2500)
+FROM (SELECT n, line, 1 + (floor({ITEMS} * {_chance("n", 8)} ^ 2)::bigint
+    + (line - 1) * (1 + floor(49 * {_chance("n", 9)})::bigint)) %% {ITEMS} AS item
+  FROM generate_series(1, %(size)s::bigint) AS n
+  CROSS JOIN LATERAL generate_series(1, 1 + floor(4 * {_chance("n", 6)})::int) AS line) AS ordered
+"""
+
+MENU = f"""
+INSERT INTO dim_menu_items (item_id, menu_item_name, price, category)
+SELECT n, 'Dish ' || n, 0.01 * (150 + n * 37 % 2500), 'Category ' || n % 8
+FROM generate_series(1, {ITEMS}) AS n
 """
 
 
-def fill(url: str, size: int) -> None:
-    """Make the source tables with their keys and the recommended indexes, and fill and analyze them."""
-    with psycopg.connect(url) as connection:
+def make(url: str, size: int, start: datetime = START) -> None:
+    """Make and fill the source tables of an empty database, with their keys, recommended indexes and statistics.
+
+    Vacuumed as well: autovacuum would do it within the first minutes, in the middle of somebody's time.
+    """
+    values = {"size": size, "customers": size // 10, "start": start, "cumulated": _cumulated()}
+    with psycopg.connect(url, autocommit=True, cursor_factory=psycopg.ClientCursor) as connection:
+        connection.execute("SET maintenance_work_mem = '1GB'; SET timezone = 'UTC'")
         for table in SOURCE_TABLES.values():
-            connection.execute(f"DROP TABLE IF EXISTS {table.name}".encode())
-            connection.execute(table.ddl.replace("numeric", "numeric(12,2)").encode())
-        connection.execute("SELECT setseed(0.2026)")
-        connection.execute("SET max_parallel_workers_per_gather = 0; SET maintenance_work_mem = '512MB'")
-        names = {"size": sql.Literal(size), "customers": sql.Literal(size // 10), "items": sql.Literal(ITEMS)}
-        for statement in (_TRANSACTIONS, _LINES):
-            connection.execute(sql.SQL(statement).format(**names))
-        connection.execute(
-            "INSERT INTO dim_menu_items SELECT i, 'Item ' || i, 5, 'Food' FROM generate_series(1, %s) AS i", [ITEMS]
-        )
+            columns = sql.SQL(", ").join(sql.SQL(f"{name} {kind}") for name, kind in table.columns.items())
+            connection.execute(sql.SQL("CREATE TABLE {} ({})").format(sql.Identifier(table.name), columns))
+        connection.execute(TRANSACTIONS, values)
+        connection.execute(LINES, values)
+        connection.execute(MENU)
+        _fill_dayparts(connection)
         for table in SOURCE_TABLES.values():
+            name, key = sql.Identifier(table.name), sql.Identifier(table.key)
+            connection.execute(sql.SQL("ALTER TABLE {} ADD PRIMARY KEY ({})").format(name, key))
             for index in table.indexes:
-                connection.execute(index.encode())
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("VACUUM ANALYZE")
+                connection.execute(index)
+            connection.execute(sql.SQL("VACUUM (ANALYZE) {}").format(name))
+        connection.execute("CHECKPOINT")
+
+
+def _fill_dayparts(connection: psycopg.Connection[tuple[object, ...]]) -> None:
+    """The default dayparts as rows, for those who join them."""
+    for daypart in DEFAULT_DAYPARTS:
+        connection.execute(
+            "INSERT INTO dim_menu_daytimes VALUES (%s, %s, time '00:00' + %s * interval '1 minute',"
+            " time '00:00' + %s * interval '1 minute')",
+            [daypart.daytime_id, daypart.label, daypart.start // MINUTE, daypart.end // MINUTE],
+        )
+
+
+def until_now() -> datetime:
+    """A start with which the orders end where the business day of this moment began."""
+    today = (datetime.now(UTC) - timedelta(hours=4)).replace(hour=4, minute=0, second=0, microsecond=0)
+    return today - timedelta(days=DAYS)
 
 
 def import_orders(url: str, orders: int) -> tuple[int, int]:

@@ -17,11 +17,12 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import quote
 
 import psycopg
 import requests
 
-from bench import data, ours
+from bench import data, door
 from embedded.services import HOST, answers, choose_port
 from settings import Settings
 from signatures import signed_headers
@@ -79,7 +80,7 @@ def reads(settings: Settings, bare_port: int) -> dict[str, dict[str, float]]:
     door, bare = f"http://{HOST}:{settings.port}", f"http://{HOST}:{bare_port}"
     waits: dict[str, list[float]] = {"bare": [], "customer": [], "daypart": []}
     for number in range(READS):
-        mobile_id = requests.utils.quote(ids[number % len(ids)], safe="")
+        mobile_id = quote(ids[number % len(ids)], safe="")
         for name, url in (
             ("bare", f"{bare}/customer/{mobile_id}"),
             ("customer", f"{door}/rfm_segments/{mobile_id}"),
@@ -102,9 +103,9 @@ def main(rate: int = 200, seconds: int = 60, size: int = 100_000) -> None:
     """Print what came of it, and keep it in bench/results."""
     with tempfile.TemporaryDirectory() as home:
         os.environ["SMARTCRM_HOME"] = home
-        with ours.system(Path(home) / "system.log") as settings:
-            data.fill(settings.database_url, size)
-            ours.refresh(settings, "full")
+        with door.system(Path(home) / "system.log") as settings:
+            data.make(settings.database_url, size, data.until_now())
+            door.refresh(settings, "full")
             port = choose_port("PORT", 0)
             command = [sys.executable, "-m", "gunicorn", "--bind", f"{HOST}:{port}", "--worker-class", "gthread"]
             command += ["--workers", "2", "--threads", "8", "--no-control-socket", "bench.bare:create_app()"]

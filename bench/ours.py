@@ -1,64 +1,145 @@
-"""Our own side of a benchmark: the whole system on embedded servers, driven through its signed webhook."""
+"""Ours as it is run: prefork Celery workers on Redis and PostgreSQL, asked for a run until it is published."""
 
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
 import time
-import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
+from contextlib import suppress
 from pathlib import Path
+from typing import Any, Self
 from uuid import UUID
 
-import requests
+import psycopg
+import redis
+from celery import Celery
 
-import cli
+from bench.data import AS_OF, TIMEZONE
+from bench.memory import PeakMemory, children
 from settings import Settings
-from signatures import signed_headers
-from store import runs
-from store.database import transaction
-from store.models import Run
+from store import publishing, runs
+from store.database import engine, transaction
+
+PATIENCE = 1800  # seconds for one run
+START = 60  # seconds for a worker to listen
 
 
-@contextmanager
-def system(log: Path) -> Iterator[Settings]:
-    """Webhook, worker, beat and Flower on embedded servers; what they print goes to `log`."""
-    with (
-        cli.environment(embedded_only=True) as settings,
-        cli.serving(settings, log=log, any_port=True) as (serving, _),
-    ):
-        yield serving
+class RunFailedError(Exception):
+    """A run of ours did not end well, or not in time."""
 
 
-def post(settings: Settings, *, kinds: tuple[str, ...] = ("rfm", "menu"), mode: str = "incremental") -> list[UUID]:
-    """Post a signed import; returns its runs."""
-    body = json.dumps({"type": "import.completed", "data": {"kinds": kinds, "mode": mode}})
-    headers = {"Content-Type": "application/json"}
-    headers |= signed_headers(settings.webhook_secrets, f"bench_{uuid.uuid4().hex}", datetime.now(UTC), body)
-    answer = requests.post(f"http://127.0.0.1:{settings.port}/webhooks/imports", body, headers=headers, timeout=30)
-    answer.raise_for_status()
-    return [UUID(run["run_id"]) for run in answer.json()["runs"]]
+class Workers:
+    """One Celery worker with so many prefork processes, on a Redis database of its own beside its neighbour."""
+
+    def __init__(self, database_url: str, redis_url: str, folder: Path, *, processes: int) -> None:
+        self.processes = processes
+        self.log = folder / f"worker{processes}.log"
+        self.env = {
+            "DATABASE_URL": database_url,
+            "REDIS_URL": redis_url.rsplit("/", 1)[0] + f"/{2 * processes}",
+            "SMARTCRM_HOME": str(folder / f"home{processes}"),
+            "TIMEZONE": TIMEZONE,
+        }
+        self.settings = Settings.from_env(self.env)
+        self.celery = Celery("bench", broker=self.settings.redis_url, backend=self.settings.result_url)
+        self._worker: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        command = [sys.executable, "-m", "celery", "-A", "worker.app", "worker", "--queues", "control,compute"]
+        command += ["--concurrency", str(self.processes), "--hostname", f"bench{self.processes}@bench"]
+        with self.log.open("wb") as log:
+            self._worker = subprocess.Popen(
+                [*command, "--loglevel", "INFO"],
+                env={**os.environ, **self.env},
+                cwd=Path(__file__).parent.parent,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + START
+        while not self.celery.control.ping(timeout=0.3):
+            if self._worker.poll() is not None or time.monotonic() > deadline:
+                self.__exit__()
+                raise RunFailedError(f"The worker does not listen; its last words: {self.log.read_text()[-2000:]}")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self._worker is not None
+        self._worker.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            self._worker.wait(15)
+        with suppress(ProcessLookupError):
+            os.killpg(self._worker.pid, signal.SIGKILL)
+        self._worker.wait()
+        self.celery.close()
+        engine(self.settings.database_url).dispose()
+
+    def run(self, kind: str) -> float:
+        """Seconds from asking for a full run to its results being published.
+
+        What beat's sweep would remove afterwards, an older generation and staging, is removed after the clock.
+        """
+        started = time.perf_counter()
+        with transaction(self.settings.database_url) as session:
+            run_id = runs.request(session, [kind], as_of=AS_OF)[0].run_id
+        self.celery.send_task("smartcrm.advance", (str(run_id),), queue="control")
+        self._wait(run_id)
+        seconds = time.perf_counter() - started
+        publishing.clear(self.settings.database_url)
+        return seconds
+
+    def _wait(self, run_id: UUID) -> None:
+        deadline = time.monotonic() + PATIENCE
+        with psycopg.connect(self.settings.database_url, autocommit=True) as connection:
+            while time.monotonic() < deadline:
+                row = connection.execute(
+                    "SELECT status, error FROM analytics_runs WHERE run_id = %s", [run_id]
+                ).fetchone()
+                if row is not None and row[0] == "succeeded":
+                    return
+                if row is None or row[0] in runs.FINISHED:
+                    raise RunFailedError(f"The run ended as {row}")
+                time.sleep(0.005)
+        raise RunFailedError(f"The run did not end within {PATIENCE} s")
+
+    def footprint(self, kind: str) -> dict[str, Any]:
+        """One run's tasks, bytes through Redis, and peak proportional memory in MB of its largest processes."""
+        said = len(self.log.read_bytes())
+        before = self._bytes_through_redis()
+        with PeakMemory(self._roles) as memory:
+            self.run(kind)
+        time.sleep(1)  # the last task's own acknowledgement
+        tasks = [line for line in self.log.read_bytes()[said:].splitlines() if _tells_of_a_task(line)]
+        return {
+            "tasks": len(tasks),
+            "redis_bytes": self._bytes_through_redis() - before,
+            "peak_mb": memory.peaks,
+        }
+
+    def _bytes_through_redis(self) -> int:
+        with redis.Redis.from_url(self.settings.redis_url) as client:
+            stats: Any = client.info("stats")
+        return int(stats["total_net_input_bytes"] + stats["total_net_output_bytes"])
+
+    def _roles(self) -> dict[str, list[int]]:
+        assert self._worker is not None
+        with psycopg.connect(self.settings.database_url) as connection:
+            sessions = connection.execute(
+                "SELECT pid FROM pg_stat_activity WHERE application_name = 'smartcrm' AND pid <> pg_backend_pid()"
+            ).fetchall()
+        return {
+            "worker's parent": [self._worker.pid],
+            "worker process": children(self._worker.pid),
+            "database session": [pid for (pid,) in sessions],
+        }
 
 
-def published(settings: Settings, asked: list[UUID]) -> list[Run]:
-    """Wait until all these runs have succeeded."""
-    while True:
-        with transaction(settings.database_url) as session:
-            found = [state.run for run_id in asked if (state := runs.get(session, run_id))]
-        if all(run.status in runs.FINISHED for run in found):
-            break
-        time.sleep(0.005)
-    failed = [run.error for run in found if run.status != "succeeded"]
-    if failed:
-        raise RuntimeError(f"A run failed: {failed}")
-    return found
-
-
-def refresh(settings: Settings, mode: str, kinds: tuple[str, ...] = ("rfm", "menu")) -> float:
-    """Seconds from the post to the last of its runs being published."""
-    began = time.perf_counter()
-    for run in published(settings, post(settings, kinds=kinds, mode=mode)):
-        if run.mode != mode:
-            raise RuntimeError(f"The {run.kind} run was {run.mode} and not {mode}.")
-    return time.perf_counter() - began
+def _tells_of_a_task(line: bytes) -> bool:
+    with suppress(ValueError):
+        event = str(json.loads(line).get("event", ""))
+        return event.startswith("Task smartcrm.") and " succeeded in " in event
+    return False

@@ -12,9 +12,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
-from bench import data, ours, rivals_sql
+import psycopg
+
+from bench import data, door
+from bench.rivals import statements
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -23,14 +28,14 @@ def main(size: int = 1_000_000, orders: int = 1_000, rounds: int = 5) -> None:
     """Print medians in seconds and their ratios, and keep them in bench/results."""
     with tempfile.TemporaryDirectory() as home:
         os.environ["SMARTCRM_HOME"] = home
-        with ours.system(Path(home) / "system.log") as settings:
-            data.fill(settings.database_url, size)
-            ours.refresh(settings, "full")
+        with door.system(Path(home) / "system.log") as settings:
+            data.make(settings.database_url, size, data.until_now())
+            door.refresh(settings, "full")
             taken: dict[str, list[float]] = {}
 
             def incremental() -> None:
                 data.import_orders(settings.database_url, orders)
-                taken.setdefault("incremental", []).append(ours.refresh(settings, "incremental"))
+                taken.setdefault("incremental", []).append(door.refresh(settings, "incremental"))
 
             def timed(name: str, work: Callable[[], object]) -> None:
                 began = time.perf_counter()
@@ -39,11 +44,11 @@ def main(size: int = 1_000_000, orders: int = 1_000, rounds: int = 5) -> None:
 
             for _ in range(rounds):
                 incremental()
-                timed("full", lambda: ours.refresh(settings, "full"))
-                timed("sql rfm", lambda: rivals_sql.rfm_ntile(settings.database_url))
-                timed("sql menu", lambda: rivals_sql.menu_tuned(settings.database_url))
+                timed("full", lambda: door.refresh(settings, "full"))
+                timed("sql rfm", lambda: _replaced(settings.database_url, statements.rfm_ntile))
+                timed("sql menu", lambda: _replaced(settings.database_url, statements.menu_tuned))
                 for kind in ("rfm", "menu"):
-                    timed(f"full {kind}", lambda kind=kind: ours.refresh(settings, "full", (kind,)))
+                    timed(f"full {kind}", partial(door.refresh, settings, "full", (kind,)))
     medians = {name: statistics.median(seconds) for name, seconds in taken.items()}
     sql = medians["sql rfm"] + medians["sql menu"]
     told = {
@@ -61,6 +66,13 @@ def main(size: int = 1_000_000, orders: int = 1_000, rounds: int = 5) -> None:
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"refresh-{size}-{orders}.json").write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n")
     print(json.dumps(told, indent=1, ensure_ascii=False))
+
+
+def _replaced(url: str, statement: Callable[[str, str, datetime], None]) -> None:
+    """The statement's table anew, over all orders up to now."""
+    with psycopg.connect(url) as connection:
+        connection.execute("DROP TABLE IF EXISTS rival")
+    statement(url, "rival", datetime.now(UTC))
 
 
 if __name__ == "__main__":

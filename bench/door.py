@@ -1,0 +1,64 @@
+"""Our own side of a benchmark: the whole system on embedded servers, driven through its signed webhook."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import UUID
+
+import requests
+
+import cli
+from settings import Settings
+from signatures import signed_headers
+from store import runs
+from store.database import transaction
+from store.models import Run
+
+
+@contextmanager
+def system(log: Path) -> Iterator[Settings]:
+    """Webhook, worker, beat and Flower on embedded servers; what they print goes to `log`."""
+    with (
+        cli.environment(embedded_only=True) as settings,
+        cli.serving(settings, log=log, any_port=True) as (serving, _),
+    ):
+        yield serving
+
+
+def post(settings: Settings, *, kinds: tuple[str, ...] = ("rfm", "menu"), mode: str = "incremental") -> list[UUID]:
+    """Post a signed import; returns its runs."""
+    body = json.dumps({"type": "import.completed", "data": {"kinds": kinds, "mode": mode}})
+    headers = {"Content-Type": "application/json"}
+    headers |= signed_headers(settings.webhook_secrets, f"bench_{uuid.uuid4().hex}", datetime.now(UTC), body)
+    answer = requests.post(f"http://127.0.0.1:{settings.port}/webhooks/imports", body, headers=headers, timeout=30)
+    answer.raise_for_status()
+    return [UUID(run["run_id"]) for run in answer.json()["runs"]]
+
+
+def published(settings: Settings, asked: list[UUID]) -> list[Run]:
+    """Wait until all these runs have succeeded."""
+    while True:
+        with transaction(settings.database_url) as session:
+            found = [state.run for run_id in asked if (state := runs.get(session, run_id))]
+        if all(run.status in runs.FINISHED for run in found):
+            break
+        time.sleep(0.005)
+    failed = [run.error for run in found if run.status != "succeeded"]
+    if failed:
+        raise RuntimeError(f"A run failed: {failed}")
+    return found
+
+
+def refresh(settings: Settings, mode: str, kinds: tuple[str, ...] = ("rfm", "menu")) -> float:
+    """Seconds from the post to the last of its runs being published."""
+    began = time.perf_counter()
+    for run in published(settings, post(settings, kinds=kinds, mode=mode)):
+        if run.mode != mode:
+            raise RuntimeError(f"The {run.kind} run was {run.mode} and not {mode}.")
+    return time.perf_counter() - began

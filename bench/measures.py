@@ -1,0 +1,122 @@
+"""What is measured, one function per measure; a new one, such as incremental runs, is added to MEASURES."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from bench import equality
+from bench.ours import Workers
+from bench.rivals import RIVALS, Rival, statements
+
+KINDS = ("rfm", "menu")
+Figures = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A filled and migrated database, Redis, a folder for logs, and how many rounds make a figure."""
+
+    database_url: str
+    redis_url: str
+    folder: Path
+    rounds: int
+
+    def workers(self, processes: int) -> Workers:
+        """Ours, with so many worker processes."""
+        return Workers(self.database_url, self.redis_url, self.folder, processes=processes)
+
+
+def footprint(bench: Bench) -> Figures:
+    """Tasks, bytes through Redis and peak memory of a full run of each kind, outside of any timing."""
+    with bench.workers(2) as two:
+        return {"footprint": {kind: two.footprint(kind) for kind in KINDS}}
+
+
+def full_runs(bench: Bench) -> Figures:
+    """Seconds of full runs of ours with two and one process, of every rival, and of the floor, in turns."""
+    figures: Figures = {}
+    with bench.workers(2) as two, bench.workers(1) as one:
+        for kind in KINDS:
+            # So that no process makes its first connection, or imports, on the clock.
+            two.run(kind)
+            one.run(kind)
+            rivals = [rival for rival in RIVALS if rival.kind == kind]
+            turns: dict[str, Callable[[], Figures]] = {
+                "ours": _timed(lambda kind=kind: two.run(kind)),  # type: ignore[misc]
+                **{rival.name: _rival(bench, rival) for rival in rivals},
+                "ours_1_process": _timed(lambda kind=kind: one.run(kind)),  # type: ignore[misc]
+                "floor": _timed(lambda kind=kind: _floor(bench, kind)),  # type: ignore[misc]
+            }
+            figures[kind] = _in_turns(bench, turns)
+    return figures
+
+
+MEASURES: tuple[Callable[[Bench], Figures], ...] = (footprint, full_runs)
+
+
+def _timed(seconds: Callable[[], float]) -> Callable[[], Figures]:
+    return lambda: {"seconds": seconds()}
+
+
+def _floor(bench: Bench, kind: str) -> float:
+    started = time.perf_counter()
+    statements.floor(bench.database_url, kind)
+    return time.perf_counter() - started
+
+
+def _rival(bench: Bench, rival: Rival) -> Callable[[], Figures]:
+    def turn() -> Figures:
+        equality.forget(bench.database_url, rival)
+        run = subprocess.run(
+            [sys.executable, "-m", "bench.rivals", rival.name, bench.database_url],
+            cwd=Path(__file__).parent.parent,
+            stdout=subprocess.PIPE,
+            check=True,
+        )
+        equality.check(bench.database_url, rival)
+        equality.forget(bench.database_url, rival)
+        figures: Figures = json.loads(run.stdout)
+        return figures
+
+    return turn
+
+
+def _in_turns(bench: Bench, turns: dict[str, Callable[[], Figures]]) -> dict[str, Figures]:
+    """Each contender's seconds over the rounds, with median, min and max, and its largest peak memory if it told."""
+    told: dict[str, list[Figures]] = {name: [] for name in turns}
+    for number in range(1, bench.rounds + 1):
+        for name, turn in turns.items():
+            with _clean_slate(bench):
+                told[name].append(turn())
+            print(f"round {number}  {name:<16} {told[name][-1]['seconds']:8.2f} s", flush=True)
+    return {name: _summed_up(figures) for name, figures in told.items()}
+
+
+@contextmanager
+def _clean_slate(bench: Bench) -> Iterator[None]:
+    """Nobody writes back the pages that the one before him has left."""
+    with psycopg.connect(bench.database_url, autocommit=True) as connection:
+        connection.execute("CHECKPOINT")
+    yield
+
+
+def _summed_up(figures: list[Figures]) -> Figures:
+    seconds = [round(each["seconds"], 3) for each in figures]
+    peaks = [each["peak_mb"] for each in figures if "peak_mb" in each]
+    return {
+        "median": statistics.median(seconds),
+        "min": min(seconds),
+        "max": max(seconds),
+        "seconds": seconds,
+    } | ({"peak_mb": round(max(peaks))} if peaks else {})

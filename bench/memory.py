@@ -1,0 +1,60 @@
+"""Peak memory of processes while something runs: their proportional set size, which counts a shared page in shares.
+
+Read from /proc, so on Linux alone; elsewhere there is nothing to see.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+PROC = Path("/proc")
+POLL = 0.05  # seconds
+
+
+def children(parent: int) -> list[int]:
+    """The process ids of a process's children."""
+    found = []
+    for stat in PROC.glob("[0-9]*/stat"):
+        with suppress(OSError):
+            # Behind the name, which may hold anything: state, parent, …
+            if int(stat.read_text().rpartition(")")[2].split()[1]) == parent:
+                found.append(int(stat.parent.name))
+    return found
+
+
+def proportional_mb(process: int) -> float:
+    """A process's proportional set size in MB (10^6 bytes); 0 when it has ended."""
+    with suppress(OSError, ValueError):
+        for line in (PROC / str(process) / "smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) * 1024 / 1e6
+    return 0.0
+
+
+class PeakMemory:
+    """Watches processes in a thread of its own; `peaks` has the largest MB per role, of the role's largest process."""
+
+    def __init__(self, roles: Callable[[], dict[str, list[int]]]) -> None:
+        self.peaks: dict[str, float] = {}
+        self._roles = roles
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+
+    def _watch(self) -> None:
+        while not self._over.wait(POLL):
+            for role, processes in self._roles().items():
+                largest = max((proportional_mb(process) for process in processes), default=0.0)
+                self.peaks[role] = round(max(self.peaks.get(role, 0.0), largest), 1)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self._over.set()
+        self._thread.join()
