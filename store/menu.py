@@ -43,15 +43,18 @@ def _daypart(plan: Plan) -> sql.Composable:
 
 def _line_amount(plan: Plan) -> tuple[sql.Composable, sql.Composable]:
     """A line's amount as exact numeric, rounded to cents, and whether it is finite."""
-    types = plan["columns"]["fact_transaction_items"]
+    types = {name: plan["columns"]["fact_transaction_items"][name] for name in ("quantity", "price")}
+    # Held against the columns and not their product, which would be worked out once more each time.
+    usable = sql.SQL("({})").format(
+        sql.SQL(" AND ").join(source.finite(sql.Identifier(name), kind) for name, kind in types.items())
+    )
     price = source.exact(sql.Identifier("price"), types["price"])
-    if types["quantity"] in source.INTEGERS and source.has_cents_only(types["price"]):
+    if types["quantity"] in source.INTEGERS:
         # PostgreSQL makes the product numeric by itself; a whole quantity brings no fraction of a cent.
-        whole = sql.SQL("(quantity IS NOT NULL AND {})").format(source.finite(price, types["price"]))
-        return sql.SQL("(quantity * {})").format(price), whole
+        amount = sql.SQL("quantity * {}").format(price)
+        return (amount if source.has_cents_only(types["price"]) else sql.SQL("round({}, 2)").format(amount)), usable
     quantity = source.exact(sql.Identifier("quantity"), types["quantity"])
-    amount = sql.SQL("round({} * {}, 2)").format(quantity, price)
-    return amount, source.finite(amount, "numeric")
+    return sql.SQL("round({} * {}, 2)").format(quantity, price), usable
 
 
 @dataclass(frozen=True)

@@ -133,7 +133,7 @@ def rounded(column: sql.Composable, type_name: str) -> sql.Composable:
 
 
 def finite(value: sql.Composable, type_name: str) -> sql.Composable:
-    """Whether an amount of this type is neither NaN nor infinite (NULL where it is NULL).
+    """Whether a value of this type is neither NULL, NaN nor infinite; NULL, too, says that it isn't.
 
     Worked out for every row, so no more than needed: a numeric with a scale can't hold an infinity.
     """
