@@ -32,7 +32,7 @@ from embedded.keeper import open_servers
 from errors import RequestError, SmartCRMError, UnavailableError
 from settings import Settings, home_from
 from signatures import signed_headers
-from store import events, results, runs, schema
+from store import events, results, retention, runs, schema
 from store.database import transaction
 from store.models import KINDS
 from store.runs import RunState
@@ -291,6 +291,15 @@ def show_events() -> None:
     """Outgoing events and how far their delivery is, newest first."""
     with environment(redis=False) as settings, transaction(settings.database_url) as session:
         console.show_events(events.newest(session))
+
+
+@cli.command()
+@click.argument("mobile_id")
+def forget(mobile_id: str) -> None:
+    """Remove a customer from all that we store; the orders themselves are the CRM's to remove, first."""
+    with environment(redis=False) as settings, transaction(settings.database_url) as session:
+        removed = retention.forget(session, mobile_id)
+    out.print(f"{removed} rows removed. A run finds the customer again while the CRM has orders of theirs.")
 
 
 @cli.command()

@@ -8,7 +8,6 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
 
 from embedded.group import ProcessGroup
@@ -54,10 +53,13 @@ def start(group: ProcessGroup, settings: Settings, env: Mapping[str, str], log: 
 
 def answers(url: str) -> bool:
     """Whether something answers at the URL, be it a refusal."""
-    with suppress(OSError):
+    try:
         urllib.request.urlopen(url, timeout=1).close()  # noqa: S310  # our own http:// URLs
+    except urllib.error.HTTPError:
         return True
-    return False
+    except OSError:
+        return False
+    return True
 
 
 def refuses_politely(url: str) -> bool:

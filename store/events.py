@@ -101,5 +101,5 @@ def newest(session: Session, limit: int = 50) -> Sequence[Event]:
 
 
 def drop_old(session: Session, kept: timedelta) -> None:
-    """Forget events that are older than this and need no more attempts."""
-    session.execute(delete(Event).where(Event.created_at < func.now() - kept, Event.state != "waiting"))
+    """Forget events that are older than this; their attempts were over after a day."""
+    session.execute(delete(Event).where(Event.created_at < func.now() - kept))

@@ -254,3 +254,21 @@ def test_while_postgres_is_away_nothing_is_accepted_and_the_sender_is_told_when_
         assert answer.status_code == 503 and answer.headers["Retry-After"] == "5"
         assert answer.get_json(force=True)["error_code"] == "database_unavailable"
     assert client.get("/healthz").status_code == 200
+    away = client.get("/readyz")
+    assert (away.status_code, away.get_json()) == (
+        503,
+        {"status": "unavailable", "database": "down", "source": "down", "redis": "ok"},
+    )
+
+
+def test_readiness_tells_which_part_is_down(migrated_url: str, redis_url: str, tmp_path: Path) -> None:
+    def told(redis: str, **env: str) -> tuple[int, Any]:
+        answer = create_app(make_settings(migrated_url, tmp_path, redis, **env)).test_client().get("/readyz")
+        return answer.status_code, answer.get_json()
+
+    assert told(redis_url) == (200, {"status": "ready", "database": "ok", "source": "ok", "redis": "ok"})
+    away = {"SOURCE_DATABASE_URL": "postgresql://127.0.0.1:1/crm"}
+    assert told("redis://127.0.0.1:1/0", **away) == (
+        200,
+        {"status": "degraded", "database": "ok", "source": "down", "redis": "down"},
+    )

@@ -5,14 +5,12 @@ from __future__ import annotations
 import time
 
 import structlog
-from flask import Blueprint, Flask, Response, g, request
+from flask import Flask, Response, g, request
 
 import logs
 from settings import Settings
 from store.schema import require_current
-from webhook import imports, menu, openapi, problems, runs, segments
-from webhook.described import answered, described
-from webhook.models import Alive
+from webhook import health, imports, menu, openapi, problems, runs, segments
 
 MAX_BODY = 64 * 1024
 HEADERS = {
@@ -24,7 +22,6 @@ HEADERS = {
 }
 
 log = structlog.get_logger("access")
-health = Blueprint("health", __name__)
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -40,9 +37,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     require_current(app.config["SETTINGS"].database_url)
     problems.register(app)
-    for part in (imports, runs, segments, menu, openapi):
+    for part in (imports, runs, segments, menu, health, openapi):
         app.register_blueprint(part.blueprint)
-    app.register_blueprint(health)
     app.before_request(_begin)
     app.after_request(_end)
     return app
@@ -52,13 +48,6 @@ def serve() -> Flask:
     """The application as a server runs it: with the logs of a program of ours."""
     logs.configure()
     return create_app()
-
-
-@health.get("/healthz")
-@described(answer=Alive, caller=None)
-def healthz() -> Response:
-    """Alive: this process answers."""
-    return answered(Alive(status="ok"))
 
 
 def _begin() -> None:

@@ -17,7 +17,10 @@ Model = TypeVar("Model", bound=BaseModel)
 
 @dataclass(frozen=True)
 class Description:
-    """One operation: its models, the problems it may answer, and who may call it (`bearer`, `signature`)."""
+    """One operation: its models, the problems it may answer, and who may call it (`bearer`, `signature`).
+
+    `unready` is what a 503 holds in place of a problem document.
+    """
 
     status: int
     answer: type[BaseModel] | tuple[type[BaseModel], ...] | None
@@ -26,6 +29,7 @@ class Description:
     problems: Sequence[int]
     caller: str | None
     cached: bool
+    unready: type[BaseModel] | None
 
 
 _DESCRIPTIONS: dict[Callable[..., Any], Description] = {}
@@ -40,11 +44,12 @@ def described(
     problems: Sequence[int] = (),
     caller: str | None = "bearer",
     cached: bool = False,
+    unready: type[BaseModel] | None = None,
 ) -> Callable[[View], View]:
     """Describe a view."""
 
     def attach(view: View) -> View:
-        _DESCRIPTIONS[view] = Description(status, answer, query, body, problems, caller, cached)
+        _DESCRIPTIONS[view] = Description(status, answer, query, body, problems, caller, cached, unready)
         return view
 
     return attach

@@ -329,6 +329,15 @@ class Alive(BaseModel):
     status: Literal["ok"]
 
 
+class Readiness(BaseModel):
+    """Whether the parts that we need answer; `outdated`: our tables wait for `smartcrm migrate`."""
+
+    status: Literal["ready", "degraded", "unavailable"]
+    database: Literal["ok", "down", "outdated"]
+    source: Literal["ok", "down"]
+    redis: Literal["ok", "down"]
+
+
 class ProblemDocument(BaseModel):
     """RFC 9457, with a stable `error_code`."""
 

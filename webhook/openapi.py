@@ -159,6 +159,9 @@ def _operation(
     checked = (422,) if told.query or told.body else ()
     for status in sorted({*told.problems, *guarded, *checked, 400, 500, 503}):
         answers[str(status)] = {"description": MEANINGS[status], "content": schemas.problem()}
+    if told.unready:
+        content = {"application/json": {"schema": dict(schemas.refs[told.unready, "serialization"])}}
+        answers["503"] = {"description": "Not able to serve; it says which part is down.", "content": content}
     signed = [
         {"name": header, "in": "header", "required": True, "schema": {"type": "string"}}
         for header in SIGNED_HEADERS

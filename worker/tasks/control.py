@@ -9,7 +9,7 @@ from typing import Any
 from celery import Task, chord
 
 from errors import UnavailableError
-from store import events, publishing, runs
+from store import events, publishing, retention, runs
 from store.database import transaction
 from store.models import KINDS
 from store.window import business_date_of
@@ -69,10 +69,12 @@ def sweep() -> None:
 
 @app.task(name="smartcrm.nightly", ignore_result=True, **RETRY)
 def nightly() -> None:
-    """Ask for full runs of both kinds, once per business day however often this is sent."""
+    """Ask for full runs of both kinds, once per business day however often this is sent; drop what is old."""
     with transaction(settings.database_url) as session:
         today = business_date_of(runs.now(session), settings.timezone, settings.business_day_start)
     body: dict[str, Any] = {"type": "nightly", "business_date": today.isoformat()}
     asked = runs.deliver(settings.database_url, f"nightly {today}", body, KINDS, "full")
     for run in asked:
         advance.delay(str(run.run_id))
+    with transaction(settings.database_url) as session:
+        retention.drop_old(session)

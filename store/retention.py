@@ -1,0 +1,63 @@
+"""What is kept and how long, and forgetting one customer."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from psycopg import sql
+from sqlalchemy import delete, func, text
+from sqlalchemy.orm import Session
+
+from store import changes, events
+from store.database import driver
+from store.models import Delivery
+
+KEPT = timedelta(days=35)  # a webhook-id means the same runs for at least 30 days
+PLANS_KEPT = timedelta(days=1)
+
+
+_NAMED = """
+SELECT run_id FROM analytics_published
+UNION SELECT baseline_run_id FROM analytics_published WHERE baseline_run_id IS NOT NULL
+"""
+_OLD_RUNS = f"""
+DELETE FROM analytics_runs AS r
+WHERE finished_at < now() - CAST(:kept AS interval)
+  AND generation < (SELECT generation FROM analytics_runs WHERE run_id =
+    (SELECT run_id FROM analytics_published AS p WHERE p.kind = r.kind))
+  AND run_id NOT IN ({_NAMED} UNION SELECT run_id FROM menu_results UNION SELECT run_id FROM rfm_results)
+"""  # noqa: S608  # put together from what stands above
+_OLD_PARTS = """
+DELETE FROM analytics_parts USING analytics_runs AS r
+WHERE r.run_id = analytics_parts.run_id AND r.finished_at < now() - CAST(:kept AS interval)
+"""
+_OLD_PLANS = f"""
+UPDATE analytics_runs SET plan = NULL
+WHERE plan IS NOT NULL AND finished_at < now() - CAST(:kept AS interval) AND run_id NOT IN ({_NAMED})
+"""  # noqa: S608  # put together from what stands above
+
+
+def drop_old(session: Session) -> None:
+    """Forget old deliveries, events, changes and runs, and what finished runs no longer need.
+
+    Runs that published rows still name stay, and so do those that ended without a result since the last
+    published one: an incremental run still has to look at the ids that were named to them.
+    """
+    changes.drop_old(session)
+    events.drop_old(session, KEPT)
+    session.execute(delete(Delivery).where(Delivery.received_at < func.now() - KEPT))
+    session.execute(text(_OLD_RUNS), {"kept": KEPT})
+    for statement in (_OLD_PARTS, _OLD_PLANS):
+        session.execute(text(statement), {"kept": PLANS_KEPT})
+
+
+def forget(session: Session, mobile_id: str) -> int:
+    """Remove a customer from all that we store; returns how many rows that were.
+
+    Orders are the CRM's: as long as it has some of this customer, the next run finds them again.
+    """
+    removed = driver(session).execute("DELETE FROM rfm_results WHERE mobile_id = %s", [mobile_id]).rowcount
+    for table in ("segment_changes", "segment_changes_pending"):
+        query = sql.SQL("DELETE FROM {} WHERE mobile_id = %s").format(sql.Identifier(table))
+        removed += driver(session).execute(query, [mobile_id]).rowcount
+    return removed

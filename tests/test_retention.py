@@ -1,0 +1,135 @@
+"""What is kept: old rows go, those that are still needed stay, and a customer can be forgotten."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from uuid import UUID
+
+import psycopg
+import pytest
+
+from settings import Settings
+from store import retention, runs
+from store.database import transaction
+from tests.system import fill, make_settings, read, rfm_segments, run_inline
+from tests.test_runs import orders
+from worker import steering
+
+
+@pytest.fixture
+def settings(migrated_url: str, tmp_path: Path) -> Settings:
+    fill(migrated_url, orders())
+    return make_settings(migrated_url, tmp_path, EVENT_URLS="http://one.test/a")
+
+
+def age(url: str, days: int) -> None:
+    """Let everything that there is have happened so many days earlier."""
+    with psycopg.connect(url) as connection:
+        for table, column in (
+            ("analytics_runs", "finished_at"),
+            ("analytics_deliveries", "received_at"),
+            ("analytics_events", "created_at"),
+            ("segment_changes", "changed_at"),
+        ):
+            connection.execute(f"UPDATE {table} SET {column} = {column} - interval '{days} days'")  # type: ignore[arg-type]
+
+
+def drop_old(url: str) -> None:
+    with transaction(url) as session:
+        retention.drop_old(session)
+
+
+def run_ids(url: str) -> set[UUID]:
+    return set(read(url, "SELECT run_id FROM analytics_runs").run_id)
+
+
+def test_old_runs_go_and_those_that_published_rows_name_stay(settings: Settings) -> None:
+    url = settings.database_url
+    gone = {run_inline(settings, kind).run.run_id for kind in ("rfm", "menu")}
+    first = {run_inline(settings, kind).run.run_id for kind in ("rfm", "menu")}
+    last = {run_inline(settings, kind, mode="incremental").run.run_id for kind in ("rfm", "menu")}
+    age(url, 34)
+    drop_old(url)
+    assert run_ids(url) == gone | first | last
+    age(url, 2)
+    drop_old(url)
+    assert run_ids(url) == first | last
+    before = rfm_segments(url)
+    assert run_inline(settings, "rfm", mode="incremental").run.mode in ("incremental", "full")
+    assert rfm_segments(url).equals(before)
+
+
+def test_ids_that_were_named_to_a_failed_run_outlive_it(settings: Settings) -> None:
+    url = settings.database_url
+    run_inline(settings, "rfm")
+    with transaction(url) as session:
+        failed = runs.request(session, ["rfm"], mode="incremental", named_ids=(1, 2))[0].run_id
+    steering.fail(settings, failed, "test", "It failed.")
+    age(url, 40)
+    drop_old(url)
+    assert failed in run_ids(url)
+
+
+def test_deliveries_and_events_are_kept_for_a_month(settings: Settings) -> None:
+    url = settings.database_url
+    runs.deliver(url, "msg_1", {}, ["rfm"], "full")
+    run_inline(settings, "rfm")
+    with psycopg.connect(url) as connection:
+        connection.execute("UPDATE analytics_events SET state = 'delivered'")
+    for days, left in ((31, 1), (5, 0)):
+        age(url, days)
+        drop_old(url)
+        assert len(read(url, "SELECT * FROM analytics_deliveries")) == left
+        assert len(read(url, "SELECT * FROM analytics_events")) == left
+
+
+def test_parts_and_plans_of_finished_runs_go_after_a_day(settings: Settings) -> None:
+    url = settings.database_url
+    old, last = (run_inline(settings, "rfm").run.run_id for _ in range(2))
+    age(url, 2)
+    drop_old(url)
+    assert read(url, "SELECT * FROM analytics_parts").empty
+    assert set(read(url, "SELECT run_id FROM analytics_runs WHERE plan IS NOT NULL").run_id) == {last}
+    assert old in run_ids(url)
+
+
+def test_storage_does_not_grow_with_incremental_runs(settings: Settings) -> None:
+    url = settings.database_url
+    for kind in ("rfm", "menu"):
+        run_inline(settings, kind)
+
+    def rows() -> dict[str, int]:
+        tables = read(url, "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace")
+        return {name: int(read(url, f'SELECT count(*) AS n FROM "{name}"').n[0]) for name in tables.relname}
+
+    seen = []
+    for _ in range(2):
+        for _ in range(15):
+            for kind in ("rfm", "menu"):
+                run_inline(settings, kind, mode="incremental")
+        age(url, 40)
+        drop_old(url)
+        seen.append(rows())
+    assert seen[0] == seen[1]
+
+
+def test_a_forgotten_customer_is_nowhere_left(settings: Settings) -> None:
+    url = settings.database_url
+    run_inline(settings, "rfm")
+    with psycopg.connect(url) as connection:
+        connection.execute("UPDATE fact_transactions SET total_amount = 900 WHERE mobile_id = 'c1'")
+    run_inline(settings, "rfm")
+    assert not read(url, "SELECT * FROM segment_changes WHERE mobile_id = 'c1'").empty
+    with psycopg.connect(url) as connection:
+        connection.execute("DELETE FROM fact_transactions WHERE mobile_id = 'c1'")
+    with transaction(url) as session:
+        assert retention.forget(session, "c1") >= 2
+    with psycopg.connect(url) as connection:
+        named = connection.execute(
+            "SELECT table_name FROM information_schema.columns WHERE column_name = 'mobile_id'"
+            " AND table_schema = 'public' AND table_name <> 'fact_transactions'"
+        ).fetchall()
+        assert len(named) >= 4
+        for (table,) in named:
+            found = connection.execute(f"SELECT count(*) FROM {table} WHERE mobile_id = 'c1'").fetchone()  # type: ignore[arg-type]
+            assert found == (0,), table

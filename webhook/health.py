@@ -1,0 +1,66 @@
+"""`/healthz` and `/readyz`: whether this process answers, and whether it can do what it is for."""
+
+from __future__ import annotations
+
+import psycopg
+import redis
+from flask import Blueprint, Response, current_app
+from redis.exceptions import RedisError
+from sqlalchemy.exc import SQLAlchemyError
+
+from errors import SmartCRMError
+from settings import Settings
+from store import schema, source
+from webhook.described import answered, described
+from webhook.models import Alive, Readiness
+
+blueprint = Blueprint("health", __name__)
+
+
+@blueprint.get("/healthz")
+@described(answer=Alive, caller=None)
+def healthz() -> Response:
+    """Alive: this process answers."""
+    return answered(Alive(status="ok"))
+
+
+@blueprint.get("/readyz")
+@described(answer=Readiness, caller=None, problems=(503,), unready=Readiness)
+def readyz() -> Response:
+    """Able to serve: 503 while the results' database is away; `degraded` while only runs have to wait."""
+    settings: Settings = current_app.config["SETTINGS"]
+    parts = {
+        "database": _database(settings),
+        "source": _source(settings),
+        "redis": _redis(settings),
+    }
+    if parts["database"] != "ok":
+        return answered(Readiness.model_validate(parts | {"status": "unavailable"}), 503, {"Retry-After": "5"})
+    status = "ready" if set(parts.values()) == {"ok"} else "degraded"
+    return answered(Readiness.model_validate(parts | {"status": status}))
+
+
+def _database(settings: Settings) -> str:
+    try:
+        schema.require_current(settings.database_url)
+    except (SmartCRMError, SQLAlchemyError, psycopg.Error) as fault:
+        return "outdated" if isinstance(fault, SmartCRMError) and fault.code == "schema_outdated" else "down"
+    return "ok"
+
+
+def _source(settings: Settings) -> str:
+    try:
+        with source.connect(settings.source_database_url) as crm:
+            crm.execute("SELECT 1")
+    except (SmartCRMError, psycopg.Error):
+        return "down"
+    return "ok"
+
+
+def _redis(settings: Settings) -> str:
+    try:
+        with redis.Redis.from_url(settings.redis_url, socket_connect_timeout=1, socket_timeout=1) as client:
+            client.ping()
+    except RedisError:
+        return "down"
+    return "ok"
