@@ -294,6 +294,20 @@ def show_events() -> None:
 
 
 @cli.command()
+def doctor() -> None:
+    """Check databases, grants, indexes, Redis, time zone and secrets, and say what to do about each."""
+    from doctor import examine
+
+    env = dict(os.environ)
+    with environment(tables=False) as settings:
+        findings = list(examine(settings, env))
+    console.show_findings(findings)
+    faults = sum(finding.level == "fault" for finding in findings)
+    if faults:
+        raise SmartCRMError(f"{faults} {'fault' if faults == 1 else 'faults'} to mend before runs can succeed.")
+
+
+@cli.command()
 @click.argument("mobile_id")
 def forget(mobile_id: str) -> None:
     """Remove a customer from all that we store; the orders themselves are the CRM's to remove, first."""

@@ -11,9 +11,11 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 
+from store.checks import Finding
 from store.models import Event
 from store.results import RankedDaypart
 from store.runs import FINISHED, RunState
@@ -139,6 +141,15 @@ def show_events(rows: Sequence[Event]) -> None:
             f"{event.next_attempt_at.astimezone(UTC):%Y-%m-%d %H:%M:%S}" if waits else "",
             event.last_answer or "",
         )
+    out.print(table)
+
+
+def show_findings(findings: Sequence[Finding]) -> None:
+    """What was looked at, and what to do about it."""
+    colours = {"ok": "green", "warning": "yellow", "fault": "red"}
+    table = Table("", "What", "Found", "To do", show_lines=True)
+    for each in findings:
+        table.add_row(f"[{colours[each.level]}]{each.level}[/]", each.subject, escape(each.found), escape(each.remedy))
     out.print(table)
 
 

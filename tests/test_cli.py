@@ -218,6 +218,8 @@ def test_tables_of_another_version_are_told_with_what_mends_them(
         ["menu"],
         ["events"],
         ["sign"],
+        ["forget"],
+        ["doctor"],
     ],
 )
 def test_every_command_explains_itself(tmp_path: Path, command: list[str]) -> None:

@@ -1,0 +1,97 @@
+"""`smartcrm doctor`: everything that a run relies on, looked at once, with what to do about each."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
+
+import redis
+from redis.exceptions import RedisError, ResponseError
+
+from errors import SmartCRMError
+from settings import Settings
+from store import checks, source
+from store.checks import Finding
+from worker.planning import read_dayparts
+
+STRONG = 16  # characters of a token or password, bytes of a webhook secret
+
+
+def examine(settings: Settings, env: Mapping[str, str]) -> Iterator[Finding]:
+    """Every finding, part by part; `env` says what was set and what is embedded or generated."""
+    yield from checks.results(settings.database_url)
+    yield from checks.orders(
+        settings.source_database_url, separate=settings.source_database_url != settings.database_url
+    )
+    yield from _dayparts(settings)
+    yield from _redis(settings)
+    yield from _secrets(settings)
+    yield from _environment(settings, env)
+
+
+def _dayparts(settings: Settings) -> Iterator[Finding]:
+    try:
+        with source.connect(settings.source_database_url) as crm:
+            found = read_dayparts(crm)
+    except SmartCRMError as fault:
+        yield Finding("fault", "dayparts", str(fault), "Mend dim_menu_daytimes; an empty one means the default ones.")
+    else:
+        yield Finding("ok", "dayparts", f"{len(found)}, from {found[0].label!r} on")
+
+
+def _redis(settings: Settings) -> Iterator[Finding]:
+    client = redis.Redis.from_url(settings.redis_url, socket_connect_timeout=2, socket_timeout=2, decode_responses=True)
+    try:
+        client.ping()
+        yield Finding("ok", "Redis", "reachable")
+        found: dict[str, Any] = {}
+        for name in ("appendonly", "maxmemory-policy", "maxmemory"):
+            found |= cast(dict[str, Any], client.config_get(name))
+    except ResponseError:
+        yield Finding("warning", "Redis", "its settings may not be read", "See that AOF is on and nothing is evicted.")
+        return
+    except RedisError as fault:
+        yield Finding("fault", "Redis", f"can't be reached: {type(fault).__name__}", "Check REDIS_URL and the server.")
+        return
+    finally:
+        client.close()
+    if found.get("appendonly") != "yes":
+        yield Finding(
+            "warning", "Redis", "keeps nothing over a restart: runs wait for the sweep then", "Set appendonly yes."
+        )
+    if found.get("maxmemory") not in ("0", None) and found.get("maxmemory-policy") != "noeviction":
+        remedy = "Set maxmemory-policy noeviction."
+        yield Finding("warning", "Redis", f"may evict messages ({found['maxmemory-policy']})", remedy)
+
+
+def _secrets(settings: Settings) -> Iterator[Finding]:
+    weak = [token for token in settings.api_tokens if len(token) < STRONG]
+    if weak:
+        yield Finding("warning", "API_TOKENS", f"{len(weak)} shorter than {STRONG} characters", "openssl rand -hex 32")
+    if len(settings.flower_password) < STRONG:
+        found = f"shorter than {STRONG} characters"
+        yield Finding("warning", "FLOWER_PASSWORD", found, "openssl rand -hex 24")
+    short = [secret for secret in settings.webhook_secrets if _bytes(secret) < 24]
+    if short:
+        remedy = 'echo "whsec_$(openssl rand -base64 32)"'
+        yield Finding("warning", "WEBHOOK_SECRETS", f"{len(short)} of fewer than 24 bytes", remedy)
+    if not (weak or short):
+        yield Finding("ok", "secrets", "long enough")
+
+
+def _bytes(secret: str) -> int:
+    key = secret.removeprefix("whsec_")
+    return len(base64.b64decode(key + "=" * (-len(key) % 4)))
+
+
+def _environment(settings: Settings, env: Mapping[str, str]) -> Iterator[Finding]:
+    if not env.get("TIMEZONE", "").strip():
+        remedy = "Set TIMEZONE to the restaurant's, such as Europe/London."
+        yield Finding("warning", "TIMEZONE", "not set, so days and dayparts are UTC's", remedy)
+    else:
+        yield Finding("ok", "TIMEZONE", f"{settings.timezone}, business days from {settings.business_day_start:%H:%M}")
+    for name, server in (("DATABASE_URL", "PostgreSQL"), ("REDIS_URL", "Redis")):
+        if not env.get(name, "").strip():
+            found = f"not set: an embedded {server} runs while commands need it"
+            yield Finding("warning", name, found, f"In production, set {name} to a server of your own.")

@@ -1,0 +1,109 @@
+"""The doctor finds what would hurt at night, and what it says to do about it mends it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from doctor import examine
+from settings import Settings
+from store.checks import Finding
+from store.load import load
+from tests.system import fill, make_settings
+from tests.test_runs import orders
+
+SET = {"TIMEZONE": "Europe/London", "DATABASE_URL": "set", "REDIS_URL": "set"}
+
+
+def found(settings: Settings, level: str, env: dict[str, str] = SET) -> list[Finding]:
+    return [finding for finding in examine(settings, env) if finding.level == level]
+
+
+@pytest.fixture
+def settings(migrated_url: str, redis_url: str, tmp_path: Path) -> Settings:
+    load(migrated_url, {}, timezone="UTC")
+    with psycopg.connect(migrated_url, autocommit=True) as connection:
+        connection.execute("ANALYZE")
+    return make_settings(migrated_url, tmp_path, redis_url, TIMEZONE="Europe/London")
+
+
+def test_a_well_kept_system_has_neither_fault_nor_warning(settings: Settings) -> None:
+    assert found(settings, "fault") == [] and found(settings, "warning") == []
+    assert len(found(settings, "ok")) >= 9
+
+
+def test_indexes_that_are_missing_are_told_with_the_ddl_that_adds_them(settings: Settings) -> None:
+    fill(settings.database_url, orders())
+    with psycopg.connect(settings.database_url, autocommit=True) as connection:
+        connection.execute("ANALYZE")
+        missing = found(settings, "warning")
+        assert {finding.found for finding in missing} == {
+            "no index on transaction_id",
+            "no index on mobile_id",
+            "no index on created_at",
+        }
+        for finding in missing:
+            connection.execute(finding.remedy.encode())
+    assert found(settings, "warning") == []
+
+
+def test_tables_that_were_never_analyzed_are_told(settings: Settings) -> None:
+    fill(settings.database_url, orders())
+    told = [finding.remedy for finding in found(settings, "warning") if "analyzed" in finding.found]
+    assert told == ["ANALYZE fact_transactions;", "ANALYZE fact_transaction_items;", "ANALYZE dim_menu_items;"]
+
+
+def test_a_reader_who_may_write_is_told_how_to_be_kept_from_it(settings: Settings, tmp_path: Path) -> None:
+    user = f"crm_{settings.database_url.split('/')[3].split('?')[0]}"
+    with psycopg.connect(settings.database_url, autocommit=True) as connection:
+        connection.execute(f"CREATE ROLE {user} LOGIN".encode())
+        try:
+            connection.execute(f"GRANT SELECT, DELETE ON ALL TABLES IN SCHEMA public TO {user}".encode())
+            reader = make_settings(
+                settings.database_url,
+                tmp_path,
+                settings.redis_url,
+                TIMEZONE="UTC",
+                SOURCE_DATABASE_URL=settings.database_url.replace("postgres:@", f"{user}:@"),
+            )
+            told = [finding for finding in found(reader, "warning") if "may write" in finding.found]
+            assert [finding.subject for finding in told] == [
+                "fact_transactions",
+                "fact_transaction_items",
+                "dim_menu_items",
+            ]
+            for finding in told:
+                connection.execute(finding.remedy.encode())
+            assert found(reader, "warning") == []
+        finally:
+            connection.execute(f"DROP OWNED BY {user}; DROP ROLE {user}".encode())
+
+
+def test_what_would_fail_a_run_is_a_fault(settings: Settings) -> None:
+    with psycopg.connect(settings.database_url) as connection:
+        connection.execute(
+            "INSERT INTO dim_menu_daytimes VALUES (1, 'A', '10:00', '12:00'), (2, 'B', '11:00', '13:00')"
+        )
+        connection.execute("ALTER TABLE fact_transactions DROP COLUMN total_amount")
+    told = " ".join(finding.found for finding in found(settings, "fault"))
+    assert "1 'A'" in told and "overlap" in told and "no column total_amount" in told
+
+
+def test_servers_that_are_away_are_faults(tmp_path: Path) -> None:
+    away = make_settings("postgresql://127.0.0.1:1/x", tmp_path, "redis://127.0.0.1:1/0")
+    assert {finding.subject for finding in found(away, "fault")} == {"results database", "source", "dayparts", "Redis"}
+
+
+def test_weak_secrets_and_embedded_servers_are_warnings(settings: Settings, tmp_path: Path) -> None:
+    weak = make_settings(
+        settings.database_url,
+        tmp_path,
+        settings.redis_url,
+        API_TOKENS="short-tok",
+        FLOWER_PASSWORD="password",
+        WEBHOOK_SECRETS="whsec_MDEyMzQ1Njc4OWFiY2RlZg==",
+    )
+    told = {finding.subject for finding in found(weak, "warning", {})}
+    assert told == {"API_TOKENS", "FLOWER_PASSWORD", "WEBHOOK_SECRETS", "TIMEZONE", "DATABASE_URL", "REDIS_URL"}
