@@ -16,7 +16,7 @@ from datetime import timedelta
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
-from store import changes, runs
+from store import changes, runs, totals
 from store.models import Event, Run
 
 MINUTE = 60
@@ -93,6 +93,9 @@ def answered(session: Session, event_id: uuid.UUID, status: int | None, answer: 
         session.execute(update(Event).where(Event.url == event.url, Event.state == "waiting").values(state="gone"))
     elif event.attempts > len(WAITS):
         event.state = "failed"
+    session.flush()
+    session.refresh(event)
+    totals.add(session, "event_attempts", outcome=event.state)
 
 
 def newest(session: Session, limit: int = 50) -> Sequence[Event]:

@@ -174,6 +174,16 @@ class Event(Base):
     )
 
 
+class Total(Base):
+    """A total that only rises, by name and labels (JSON, in order)."""
+
+    __tablename__ = "analytics_totals"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    labels: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[float]
+
+
 class MenuTally(Base):
     """One chunk's counts of one stretch of business days and daypart; the arrays run in step, one entry per item.
 

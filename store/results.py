@@ -83,6 +83,63 @@ def published(session: Session, kind: str) -> PublishedState | None:
     return PublishedState(found.Run, state.as_of, state.generation, state.changes_dropped_to)
 
 
+@dataclass(frozen=True)
+class Figure:
+    """A number of this moment: what it is, what it is of, and the label that says so."""
+
+    name: str
+    told: str
+    label: str
+    of: str
+    value: float
+
+
+_STATES = (
+    (
+        "published_age_seconds",
+        "Age of the published results.",
+        "kind",
+        "SELECT kind, extract(epoch FROM now() - published_at) FROM analytics_published",
+    ),
+    (
+        "runs_unfinished",
+        "Runs that wait or work.",
+        "status",
+        "SELECT s, (SELECT count(*) FROM analytics_runs WHERE status = s)"
+        " FROM unnest(ARRAY['pending', 'running']) AS s",
+    ),
+    (
+        "oldest_unfinished_run_seconds",
+        "Age of the oldest run that waits or works; 0 where there is none.",
+        "kind",
+        "SELECT k, coalesce((SELECT extract(epoch FROM now() - min(requested_at)) FROM analytics_runs"
+        " WHERE kind = k AND status IN ('pending', 'running')), 0) FROM unnest(ARRAY['rfm', 'menu']) AS k",
+    ),
+    (
+        "deliveries_kept",
+        "Signed imports that are remembered.",
+        "of",
+        "SELECT 'all', count(*) FROM analytics_deliveries",
+    ),
+    (
+        "events_kept",
+        "Outgoing events that are remembered, by how far they are.",
+        "state",
+        "SELECT s, (SELECT count(*) FROM analytics_events WHERE state = s)"
+        " FROM unnest(ARRAY['waiting', 'delivered', 'failed', 'gone']) AS s",
+    ),
+)
+
+
+def states(session: Session) -> list[Figure]:
+    """What an operator wants to see of this moment."""
+    return [
+        Figure(name, told, label, of, float(value))
+        for name, told, label, query in _STATES
+        for of, value in session.execute(text(query))
+    ]
+
+
 def segments(
     session: Session, segment: str | None = None, *, after: str | None = None, limit: int | None = None
 ) -> Sequence[Row[Any]]:

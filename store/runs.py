@@ -21,6 +21,7 @@ from sqlalchemy.dialects.postgresql import TIMESTAMP, insert
 from sqlalchemy.orm import Session
 
 from errors import RequestError
+from store import totals
 from store.database import transaction
 from store.models import ACTIVE, KINDS, Delivery, Part, Published, Run
 
@@ -272,6 +273,7 @@ def cancel(session: Session, run_id: uuid.UUID) -> None:
     if run.status in FINISHED:
         raise RequestError(f"The run {run_id} has {run.status} already.", code="run_finished")
     finish(session, run, "cancelled")
+    totals.count_run(session, run)
 
 
 def waiting(session: Session, kind: str) -> uuid.UUID | None:

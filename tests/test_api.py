@@ -14,6 +14,7 @@ import pandas as pd
 import psycopg
 import pytest
 from flask.testing import FlaskClient
+from prometheus_client.parser import text_string_to_metric_families
 
 from settings import Settings
 from tests.builders import items, transactions
@@ -243,6 +244,28 @@ def test_runs_can_be_asked_for_with_a_token(api: Api) -> None:
     assert api.client.post("/runs", headers=TOKEN, data=b"{").status_code == 422
     assert api.client.post("/runs", headers=TOKEN, data=b"a=b", content_type="text/plain").status_code == 415
     assert api.client.post("/runs").status_code == 401
+
+
+def test_metrics_tell_what_was_done_and_what_waits(published: Api) -> None:
+    with psycopg.connect(published.settings.database_url) as connection:
+        connection.execute("UPDATE fact_transactions SET total_amount = 'NaN' WHERE transaction_id = 0")
+    run_inline(published.settings, "rfm", at=NOON + timedelta(hours=2))
+    assert published.client.post("/runs", headers=TOKEN, json={"kinds": ["menu"]}).status_code == 202
+    text = published.client.get("/metrics", headers=TOKEN).get_data(as_text=True)
+    told = {
+        (sample.name, *sorted(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+    assert told["smartcrm_runs_total", ("kind", "rfm"), ("mode", "full"), ("outcome", "succeeded")] == 2
+    assert told["smartcrm_parts_total", ("kind", "menu"), ("stage", "rank")] == 2
+    assert told["smartcrm_skipped_rows_total", ("kind", "rfm"), ("rows", "transactions")] == 1
+    assert told["smartcrm_run_seconds_total", ("kind", "rfm"), ("mode", "full")] > 0
+    assert 0 <= told["smartcrm_published_age_seconds", ("kind", "rfm")] < 60
+    assert told["smartcrm_runs_unfinished", ("status", "pending")] == 1
+    assert told["smartcrm_queue_length", ("queue", "control")] == 1
+    assert "+44" not in text
+    assert published.client.get("/metrics").status_code == 401
 
 
 def test_every_answer_has_its_security_headers(api: Api) -> None:

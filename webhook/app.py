@@ -10,7 +10,7 @@ from flask import Flask, Response, g, request
 import logs
 from settings import Settings
 from store.schema import require_current
-from webhook import health, imports, menu, openapi, problems, runs, segments
+from webhook import health, imports, menu, metrics, openapi, problems, runs, segments
 
 MAX_BODY = 64 * 1024
 HEADERS = {
@@ -37,7 +37,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     require_current(app.config["SETTINGS"].database_url)
     problems.register(app)
-    for part in (imports, runs, segments, menu, health, openapi):
+    for part in (imports, runs, segments, menu, health, metrics, openapi):
         app.register_blueprint(part.blueprint)
     app.before_request(_begin)
     app.after_request(_end)

@@ -14,7 +14,7 @@ import structlog
 from sqlalchemy.orm import Session
 
 from settings import Settings
-from store import events, publishing, rfm, runs
+from store import events, publishing, rfm, runs, totals
 from store.database import TRANSIENT, transaction
 from store.models import Part, Run
 from store.parts import Claim
@@ -66,6 +66,7 @@ def _finish(
 ) -> None:
     """End the run, and write down the events that tell of it."""
     runs.finish(session, run, status, error_code=code, error=message)
+    totals.count_run(session, run)
     if not run.as_of_given:
         events.record(session, run, settings.event_urls)
     log.info(f"run {status}", run_id=str(run.run_id), kind=run.kind, mode=run.mode, error_code=code, error=message)
@@ -127,6 +128,9 @@ def _to_send(session: Session, run: Run, stage: str) -> list[tuple[str, int]]:
         for part in runs.missing(session, run, stage, idle=True)
         if part.sent_at is None or part.sent_at + RESEND_AFTER * 2 ** min(part.sends - 1, 6) < now
     ]
+    again = sum(part.sends > 0 for part in due)
+    if again:
+        totals.add(session, "parts_resent", again, kind=run.kind, stage=stage)
     for part in due:
         part.sent_at, part.sends = now, part.sends + 1
     return [(part.stage, part.part) for part in due]

@@ -52,6 +52,12 @@ CREATE TABLE analytics_runs (
 CREATE INDEX ix_analytics_runs_requested_at ON analytics_runs (requested_at);
 CREATE UNIQUE INDEX uq_analytics_runs_waiting ON analytics_runs (kind) WHERE status = 'pending' AND NOT as_of_given;
 CREATE UNIQUE INDEX uq_analytics_runs_working ON analytics_runs (kind) WHERE status = 'running';
+CREATE TABLE analytics_totals (
+    name TEXT NOT NULL,
+    labels TEXT NOT NULL,
+    value DOUBLE PRECISION NOT NULL,
+    CONSTRAINT pk_analytics_totals PRIMARY KEY (name, labels)
+);
 CREATE TABLE menu_totals (
     generation BIGINT NOT NULL,
     daytime_id INTEGER NOT NULL,
@@ -180,6 +186,6 @@ def downgrade() -> None:
     op.execute(
         "DROP VIEW rfm_segments, menu_recommendation;"
         "DROP TABLE rfm_results, menu_results, menu_tallies, menu_totals, analytics_retired, analytics_published,"
-        " segment_changes, segment_changes_pending, analytics_events, analytics_deliveries, analytics_parts,"
-        " analytics_runs"
+        " segment_changes, segment_changes_pending, analytics_totals, analytics_events, analytics_deliveries,"
+        " analytics_parts, analytics_runs"
     )

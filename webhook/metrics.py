@@ -1,0 +1,84 @@
+"""`/metrics` for Prometheus: totals and states from PostgreSQL, queue lengths from Redis, read at each scrape."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import redis
+from flask import Blueprint, Response, current_app
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from redis.exceptions import RedisError
+
+from settings import Settings
+from store import results, totals
+from store.database import snapshot
+from webhook.access import authorize
+from webhook.described import described
+
+blueprint = Blueprint("metrics", __name__)
+blueprint.before_request(authorize)
+
+TOTALS = {
+    "runs": "Runs that have finished.",
+    "run_seconds": "Seconds from their start to their end that finished runs took.",
+    "parts": "Parts of finished runs: customer shards, chunks, dayparts.",
+    "part_seconds": "Seconds from their message to their end that parts took.",
+    "parts_resent": "Parts that were sent again since their message was lost or late.",
+    "skipped_rows": "Source rows that full or incremental runs skipped.",
+    "event_attempts": "Attempts to deliver outgoing events.",
+}
+QUEUES = ("control", "compute")
+
+
+@blueprint.get("/metrics")
+@described(answer=None)
+def metrics() -> Response:
+    """Figures for Prometheus."""
+    registry = CollectorRegistry()
+    registry.register(_Figures(current_app.config["SETTINGS"]))
+    return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
+
+
+class _Figures(Collector):
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    def describe(self) -> list[Metric]:
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        yield from _kept(self.settings)
+        yield _queues(self.settings)
+
+
+def _kept(settings: Settings) -> Iterator[Metric]:
+    with snapshot(settings.database_url) as session:
+        kept, states = totals.every(session), results.states(session)
+    for name, told in TOTALS.items():
+        rows = [(json.loads(total.labels), total.value) for total in kept if total.name == name]
+        names = sorted({label for labels, _ in rows for label in labels})
+        family = CounterMetricFamily(f"smartcrm_{name}", told, labels=names)
+        for labels, value in rows:
+            family.add_metric([labels.get(label, "") for label in names], value)
+        yield family
+    families: dict[str, GaugeMetricFamily] = {}
+    for state in states:
+        family_of = families.setdefault(
+            state.name, GaugeMetricFamily(f"smartcrm_{state.name}", state.told, labels=[state.label])
+        )
+        family_of.add_metric([state.of], state.value)
+    yield from families.values()
+
+
+def _queues(settings: Settings) -> GaugeMetricFamily:
+    lengths = GaugeMetricFamily("smartcrm_queue_length", "Messages that wait; absent while Redis is.", labels=["queue"])
+    try:
+        with redis.Redis.from_url(settings.redis_url, socket_connect_timeout=1, socket_timeout=1) as client:
+            for queue in QUEUES:
+                lengths.add_metric([queue], float(str(client.llen(queue))))
+    except RedisError:
+        pass
+    return lengths
