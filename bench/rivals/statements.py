@@ -86,24 +86,23 @@ SELECT daytime_id, rank::int, item_id AS menu_item_id, orders, quantity, orders:
 FROM ranked JOIN baskets USING (daytime_id)
 WHERE rank <= {top}"""
 
-# It knows that an item stands once in a transaction, so it counts lines. The local time is taken once per
-# transaction, behind a fence, and the daypart found once by a CASE over minutes, kept for both uses.
+# It knows that an item stands once in a transaction and that none is without a line, so it counts rows. The local
+# time is taken once per transaction, behind a fence, and so is the end of a daypart.
 MENU_TUNED = """
-WITH timed AS MATERIALIZED (
+WITH parts AS MATERIALIZED (
+  SELECT daytime_id, start_time, end_time + interval '59.999999 seconds' AS until FROM dim_menu_daytimes
+), timed AS MATERIALIZED (
   SELECT transaction_id, daytime_id
   FROM (SELECT transaction_id, (created_at AT TIME ZONE {zone})::time AS clock FROM fact_transactions
     WHERE total_amount >= 0.01 AND created_at <= {as_of} OFFSET 0) AS t
-  JOIN dim_menu_daytimes d ON clock >= d.start_time AND clock <= d.end_time + interval '59.999999 seconds'
+  JOIN parts ON clock >= start_time AND clock <= until
 ), sold AS (
   SELECT daytime_id, item_id, count(*) AS orders, sum(quantity) AS quantity, sum(quantity * price) AS revenue
   FROM timed JOIN fact_transaction_items USING (transaction_id)
   WHERE quantity > 0
   GROUP BY daytime_id, item_id
 ), baskets AS (
-  SELECT daytime_id, count(*) AS transactions
-  FROM timed t
-  WHERE EXISTS (SELECT FROM fact_transaction_items i WHERE i.transaction_id = t.transaction_id AND i.quantity > 0)
-  GROUP BY daytime_id
+  SELECT daytime_id, count(*) AS transactions FROM timed GROUP BY daytime_id
 ), ranked AS (
   SELECT *, row_number() OVER (PARTITION BY daytime_id ORDER BY orders DESC, quantity DESC, revenue DESC, item_id)
     AS rank
