@@ -225,13 +225,15 @@ def begin(session: Session, run_id: uuid.UUID) -> bool:
     """Set a waiting run running, if none of its kind works and none has waited longer; no request joins it then.
 
     A step of its own, committed before the run is planned, so that requests never wait for planning. Returns
-    whether the run is past waiting.
+    whether the run no longer waits.
     """
-    kind = session.scalars(select(Run.kind).where(Run.run_id == run_id)).first()
-    session.execute(_ALONE, {"kind": kind or ""})
+    kind = session.scalars(select(Run.kind).where(Run.run_id == run_id, Run.status == "pending")).first()
+    if kind is None:
+        return True
+    session.execute(_ALONE, {"kind": kind})
     run = lock(session, run_id)
     if run is None or run.status != "pending":
-        return run is not None
+        return True
     ahead = select(Run.run_id).where(
         Run.kind == run.kind,
         Run.run_id != run.run_id,

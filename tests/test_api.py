@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 import pandas as pd
 import psycopg
 import pytest
+import redis
 from flask.testing import FlaskClient
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -251,6 +252,8 @@ def test_metrics_tell_what_was_done_and_what_waits(published: Api) -> None:
         connection.execute("UPDATE fact_transactions SET total_amount = 'NaN' WHERE transaction_id = 0")
     run_inline(published.settings, "rfm", at=NOON + timedelta(hours=2))
     assert published.client.post("/runs", headers=TOKEN, json={"kinds": ["menu"]}).status_code == 202
+    with redis.Redis.from_url(published.settings.redis_url) as client:
+        waiting = client.lpush("compute", "one", "two")
     text = published.client.get("/metrics", headers=TOKEN).get_data(as_text=True)
     told = {
         (sample.name, *sorted(sample.labels.items())): sample.value
@@ -263,7 +266,7 @@ def test_metrics_tell_what_was_done_and_what_waits(published: Api) -> None:
     assert told["smartcrm_run_seconds_total", ("kind", "rfm"), ("mode", "full")] > 0
     assert 0 <= told["smartcrm_published_age_seconds", ("kind", "rfm")] < 60
     assert told["smartcrm_runs_unfinished", ("status", "pending")] == 1
-    assert told["smartcrm_queue_length", ("queue", "control")] == 1
+    assert told["smartcrm_queue_length", ("queue", "compute")] == waiting == 2
     assert "+44" not in text
     assert published.client.get("/metrics").status_code == 401
 

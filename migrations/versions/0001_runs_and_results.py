@@ -93,7 +93,7 @@ CREATE TABLE menu_tallies (
     quantities BIGINT[] NOT NULL,
     cents BIGINT[] NOT NULL,
     CONSTRAINT pk_menu_tallies PRIMARY KEY (generation, daytime_id, stretch, chunk)
-);
+) WITH (toast_tuple_target = 8160);
 CREATE TABLE analytics_parts (
     run_id UUID NOT NULL,
     stage TEXT NOT NULL,
