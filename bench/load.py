@@ -27,7 +27,7 @@ from embedded.services import HOST, answers, choose_port
 from settings import Settings
 from signatures import signed_headers
 
-RESULTS = Path(__file__).parent / "results"
+RESULTS = Path(__file__).parent / "results" / "door"  # those beside it are make bench's
 THREADS = 24
 READS = 2_000
 _local = threading.local()
@@ -117,7 +117,7 @@ def main(rate: int = 200, seconds: int = 60, size: int = 100_000) -> None:
             finally:
                 bare.terminate()
                 bare.wait()
-    RESULTS.mkdir(exist_ok=True)
+    RESULTS.mkdir(parents=True, exist_ok=True)
     (RESULTS / "load.json").write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n")
     print(json.dumps(told, indent=1, ensure_ascii=False))
 

@@ -21,7 +21,7 @@ import psycopg
 from bench import data, door
 from bench.rivals import statements
 
-RESULTS = Path(__file__).parent / "results"
+RESULTS = Path(__file__).parent / "results" / "door"  # those beside it are make bench's
 
 
 def main(size: int = 1_000_000, orders: int = 1_000, rounds: int = 5) -> None:
@@ -63,7 +63,7 @@ def main(size: int = 1_000_000, orders: int = 1_000, rounds: int = 5) -> None:
             "full menu ÷ its SQL": medians["full menu"] / medians["sql menu"],
         },
     }
-    RESULTS.mkdir(exist_ok=True)
+    RESULTS.mkdir(parents=True, exist_ok=True)
     (RESULTS / f"refresh-{size}-{orders}.json").write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n")
     print(json.dumps(told, indent=1, ensure_ascii=False))
 
