@@ -298,11 +298,23 @@ def test_the_docs_page_shows_every_operation_in_a_browser(api: Api, tmp_path: Pa
 
     server = make_server("127.0.0.1", 0, api.client.application, threaded=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
-    flags += [f"--user-data-dir={tmp_path / 'browser'}", "--virtual-time-budget=10000", "--dump-dom"]
+    flags = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-dev-shm-usage",
+    ]
+    flags += [
+        "--disable-dev-shm-usage",
+        f"--user-data-dir={tmp_path / 'browser'}",
+        "--virtual-time-budget=10000",
+        "--dump-dom",
+    ]
     try:
         page = subprocess.run(
-            [chromium, *flags, f"http://127.0.0.1:{server.port}/docs"], capture_output=True, text=True, timeout=60
+            [chromium, *flags, f"http://127.0.0.1:{server.port}/docs"], capture_output=True, text=True, timeout=120
         ).stdout
     finally:
         server.shutdown()

@@ -169,6 +169,7 @@ def _operation(
     ]
     operation: dict[str, Any] = {
         "operationId": name.replace(".", "_"),
+        "tags": [name.partition(".")[0]],
         "summary": summary.splitlines()[0],
         "parameters": [*in_path, *(schemas.query(told.query) if told.query else []), *signed],
         "responses": answers,
