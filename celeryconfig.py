@@ -63,11 +63,13 @@ worker_cancel_long_running_tasks_on_connection_loss = False
 task_track_started = True
 task_allow_error_cb_on_chord_header = False
 
+beat_scheduler = "worker.beat:Scheduler"
+beat_max_loop_interval = 5
 beat_schedule_filename = str(_settings.home / "celerybeat-schedule")
 beat_enable_remote_control = True
 beat_remote_control_max_tick_age = 60  # it is silent once it has stood still this long; the default is 600
 beat_schedule = {
-    "sweep": {"task": "smartcrm.sweep", "schedule": timedelta(seconds=5), "options": {"expires": 5}},
+    "sweep": {"task": "smartcrm.sweep", "schedule": timedelta(seconds=5)},
     "nightly": {
         "task": "smartcrm.nightly",
         "schedule": crontab(hour=_settings.business_day_start.hour, minute=_settings.business_day_start.minute),

@@ -19,6 +19,13 @@ from errors import UnavailableError
 # A server that restarts, a deadlock, a full disk: nothing was done, and the same call may succeed in a while.
 TRANSIENT = (OperationalError, InterfaceError, psycopg.OperationalError, psycopg.InterfaceError, UnavailableError)
 
+# A worker that is killed, or whose host is gone, must not keep its locks: the server looks after its client even
+# in the middle of a long statement, and gives up a silent host within a minute instead of after two hours.
+NOTICE_THE_DEAD = (
+    "SET client_connection_check_interval = '2s'; SET tcp_keepalives_idle = 30;"
+    " SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3"
+)
+
 
 def engine(url: str) -> Engine:
     """This process's engine for a libpq URL; psycopg parses it, so every form that libpq knows is good."""
@@ -29,7 +36,10 @@ def engine(url: str) -> Engine:
 def _engine(url: str, _process: int) -> Engine:
     # Keyed by process: a forked child makes its own and leaves the connections it inherited to its parent.
     def connect() -> psycopg.Connection:
-        return psycopg.connect(url, connect_timeout=5, application_name="smartcrm")
+        connection = psycopg.connect(url, connect_timeout=5, application_name="smartcrm")
+        connection.execute(NOTICE_THE_DEAD)
+        connection.commit()
+        return connection
 
     return create_engine(
         "postgresql+psycopg://", creator=connect, pool_pre_ping=True, pool_size=4, max_overflow=12, pool_timeout=10

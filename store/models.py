@@ -57,6 +57,8 @@ class Run(Base):
     plan: Mapped[dict[str, Any] | None]
     counts: Mapped[dict[str, Any] | None]
     named_ids: Mapped[list[list[int]]] = mapped_column(JSONB, default=list)
+    tries: Mapped[int] = mapped_column(default=0, server_default=text("0"))
+    tried_at: Mapped[datetime | None]
 
     joined = False  # whether the request that got this object joined a run that was asked for before
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, func, select, text, update
@@ -26,6 +26,7 @@ from store.database import transaction
 from store.models import ACTIVE, KINDS, Delivery, Part, Published, Run
 
 FINISHED = ("succeeded", "failed", "cancelled")
+LONGEST_WAIT = timedelta(minutes=5)  # between two tries at a step
 
 
 @dataclass(frozen=True)
@@ -246,6 +247,31 @@ def begin(session: Session, run_id: uuid.UUID) -> bool:
     return True
 
 
+def try_step(session: Session, run_id: uuid.UUID, *, patient: bool) -> int:
+    """Count one more try at a running run's next step; returns how many that makes since its last whole step.
+
+    A step of its own, committed before the step itself, so that a step that kills its process is counted. 0 says
+    to leave the run alone: it isn't running, or, for those who are not `patient`, another has it right now or
+    the wait since the last try, which doubles, isn't over.
+    """
+    query = select(Run).where(Run.run_id == run_id, Run.status == "running").with_for_update(skip_locked=not patient)
+    run = session.scalars(query).first()
+    if run is None:
+        return 0
+    moment = now(session)
+    wait = min(timedelta(seconds=2**run.tries), LONGEST_WAIT)
+    if not patient and run.tries and is_before(moment, run.tried_at, wait):
+        return 0
+    run.tries, run.tried_at = run.tries + 1, moment
+    session.flush()
+    return run.tries
+
+
+def is_before(moment: datetime, since: datetime | None, wait: timedelta) -> bool:
+    """Whether `wait` is not over since then; it is over for a time ahead of us, which a clock set back has left."""
+    return since is not None and since <= moment < since + wait
+
+
 def start(session: Session, run: Run, plan: dict[str, Any], parts: Sequence[Part], as_of: datetime) -> None:
     """Write the plan and its parts down: from here on the run depends on nothing else."""
     run.plan, run.as_of, run.counts = plan, as_of, {}
@@ -329,6 +355,11 @@ def mark_failed(session: Session, run_id: uuid.UUID, stage: str, part: int, code
 def first_done(session: Session, run: Run) -> datetime:
     """When the run's first part was done: a time at which its start was surely committed."""
     return session.scalars(select(func.min(Part.done_at)).where(Part.run_id == run.run_id)).one() or now(session)
+
+
+def last_progress(session: Session, run: Run) -> datetime | None:
+    """When the run's last part was done."""
+    return session.scalars(select(func.max(Part.done_at)).where(Part.run_id == run.run_id)).one()
 
 
 def part_counts(session: Session, run: Run, stage: str, number: int) -> dict[str, int]:

@@ -16,7 +16,17 @@ from settings import Settings
 from store import runs
 from store.database import transaction
 from store.parts import claim
-from tests.system import do_part, fill, make_settings, menu_recommendation, read, rfm_segments, run_inline, state
+from tests.system import (
+    do_part,
+    fill,
+    finish_inline,
+    make_settings,
+    menu_recommendation,
+    read,
+    rfm_segments,
+    run_inline,
+    state,
+)
 from worker import steering
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -218,3 +228,102 @@ def test_a_run_that_is_cancelled_while_a_part_works_takes_the_part_back(settings
     with transaction(settings.database_url) as session:
         found = runs.get(session, run_id)
         assert found is not None and found.parts_done == 0
+
+
+def sql(settings: Settings, statement: str, *values: object) -> None:
+    with psycopg.connect(settings.database_url) as connection:
+        connection.execute(statement, values)  # type: ignore[arg-type]
+
+
+def later(settings: Settings, seconds: int) -> None:
+    """Let so much time pass: all that was written down is as much older."""
+    past = f"interval '{seconds} s'"
+    sql(settings, f"UPDATE analytics_parts SET sent_at = sent_at - {past}, done_at = done_at - {past}")
+    sql(settings, f"UPDATE analytics_runs SET tried_at = tried_at - {past}, started_at = started_at - {past}")
+
+
+def test_a_part_that_nobody_finishes_is_sent_again_with_growing_waits_and_then_fails_the_run(
+    settings: Settings,
+) -> None:
+    run_inline(settings, "rfm")
+    before = rfm_segments(settings.database_url)
+    run_id = request(settings, "rfm")
+    sends = [steering.advance(settings, run_id)]
+    waited = []
+    while state(settings, run_id).run.status == "running":
+        assert steering.advance(settings, run_id) == []
+        waited.append(0)
+        while not (sent := steering.advance(settings, run_id)) and state(settings, run_id).run.status == "running":
+            later(settings, 10)
+            waited[-1] += 10
+        sends.append(sent)
+    assert sends == [[("aggregate", number) for number in range(3)]] * steering.SENDS + [[]]
+    assert waited == sorted(waited) and waited[0] == 10 and waited[-1] == 640
+    failed = state(settings, run_id).run
+    assert (failed.status, failed.error_code) == ("failed", "part_lost")
+    assert "aggregate" in (failed.error or "") and "\n" not in (failed.error or "\n")
+    assert rfm_segments(settings.database_url).equals(before)
+
+
+def test_parts_are_not_sent_again_while_others_are_being_done_or_they_are_worked_on(settings: Settings) -> None:
+    run_id = request(settings, "rfm")
+    assert len(steering.advance(settings, run_id)) == 3
+    later(settings, 60)
+    do_part(settings, run_id, "aggregate", 1)
+    assert steering.advance(settings, run_id) == []
+    later(settings, 60)
+    with claim(settings.database_url, run_id, "aggregate", 0):
+        assert steering.advance(settings, run_id) == [("aggregate", 2)]
+
+
+def test_a_clock_that_is_set_back_delays_nothing(settings: Settings) -> None:
+    run_id = request(settings, "rfm")
+    steering.advance(settings, run_id)
+    later(settings, -3600)
+    assert len(steering.advance(settings, run_id, patient=False)) == 3
+
+
+def test_a_step_that_kills_its_process_is_tried_with_growing_waits_and_then_fails_the_run(settings: Settings) -> None:
+    run_id = request(settings, "rfm")
+    steering.advance(settings, run_id)
+    for number in range(1, steering.TRIES + 1):
+        # What is left of a try whose process was killed in the middle of the step.
+        with transaction(settings.database_url) as session:
+            assert runs.try_step(session, run_id, patient=False) == number
+        with transaction(settings.database_url) as session:
+            assert runs.try_step(session, run_id, patient=False) == 0
+        later(settings, min(2**number, 300))
+    assert steering.advance(settings, run_id, patient=False) == []
+    failed = state(settings, run_id).run
+    assert (failed.status, failed.error_code) == ("failed", "step_lost")
+
+
+def test_a_whole_step_forgets_the_tries_before_it(settings: Settings) -> None:
+    run_id = request(settings, "rfm")
+    for _ in range(steering.TRIES - 1):
+        with transaction(settings.database_url) as session:
+            runs.begin(session, run_id)
+            runs.try_step(session, run_id, patient=True)
+    assert len(steering.advance(settings, run_id)) == 3
+    assert state(settings, run_id).run.tries == 0
+
+
+def test_the_sweep_leaves_a_run_alone_that_another_is_moving(settings: Settings) -> None:
+    run_id = request(settings, "rfm")
+    steering.advance(settings, run_id)
+    later(settings, 60)
+    with transaction(settings.database_url) as session:
+        runs.lock(session, run_id)
+        assert steering.advance(settings, run_id, patient=False) == []
+
+
+def test_a_run_that_is_past_its_deadline_fails_and_the_next_one_starts(settings: Settings) -> None:
+    run_id = request(settings, "menu")
+    steering.advance(settings, run_id)
+    following = request(settings, "menu")
+    later(settings, 24 * 3600 + 60)
+    assert steering.advance(settings, run_id) == []
+    failed = state(settings, run_id).run
+    assert (failed.status, failed.error_code) == ("failed", "deadline_passed")
+    assert steering.next_of_kind(settings, run_id) == following
+    assert finish_inline(settings, following).run.status == "succeeded"

@@ -84,8 +84,8 @@ def test_shards_and_dayparts_are_tasks_of_their_own_on_both_processes(workers: W
     load(workers.settings.database_url, files, timezone="Europe/London")
     workers.start(RFM_SHARDS="8")
     with task_events(workers) as events:
-        asked = workers.request("rfm", "menu")
-        assert {state.run.status for state in workers.finished(asked)} == {"succeeded"}
+        for kind in ("rfm", "menu"):  # one after the other, so that neither keeps a process to itself
+            assert workers.finished(workers.request(kind))[0].run.status == "succeeded"
     names = {event["uuid"]: event["name"] for event in events if event["type"] == "task-received"}
     done = [event for event in events if event["type"] == "task-succeeded"]
     counted = pd.Series([names[event["uuid"]] for event in done if event["uuid"] in names]).value_counts()

@@ -13,6 +13,7 @@ from datetime import timedelta
 import structlog
 from sqlalchemy.orm import Session
 
+from errors import SmartCRMError
 from settings import Settings
 from store import events, publishing, rfm, runs, totals
 from store.database import TRANSIENT, transaction
@@ -25,32 +26,59 @@ from worker.stages import STAGES
 
 log = structlog.get_logger("steering")
 
-RESEND_AFTER = timedelta(seconds=30)
+RESEND_AFTER = timedelta(seconds=10)
+SENDS = 10  # of one part, the waits between them doubling up to 64 times the first
+TRIES = 12  # at one step
+DEADLINE = timedelta(hours=24)  # of a run, from its start; a nightly one has long followed it
 
 
-def advance(settings: Settings, run_id: uuid.UUID) -> list[tuple[str, int]]:
+class RunLostError(SmartCRMError):
+    """A run that has come no further in all its attempts."""
+
+
+def advance(settings: Settings, run_id: uuid.UUID, *, patient: bool = True) -> list[tuple[str, int]]:
     """Move the run by what it needs; returns the parts to send as (stage, number), written down as sent.
 
-    A fault that a person has to mend fails the run with its reason; what is published stays.
+    A fault that a person has to mend, and one attempt too many, fail the run with the reason; what is published
+    stays. Who is not `patient`, the sweep, leaves a run alone that is moving or was tried just now.
 
     Raises
     ------
     TRANSIENT
         When a database can't be reached; the run is as it was, and the same call may succeed in a while.
     """
+    tries = 0
     try:
         with transaction(settings.database_url) as session:
-            if not runs.begin(session, run_id):
-                return []
+            if runs.begin(session, run_id):
+                tries = runs.try_step(session, run_id, patient=patient)
+        if not tries:
+            return []
         with transaction(settings.database_url) as session:
             run = runs.lock(session, run_id)
-            return [] if run is None else _step(session, settings, run)
-    except TRANSIENT:
-        raise
+            if run is None:
+                return []
+            _check_attempts(session, run)
+            parts = _step(session, settings, run)
+            run.tries = 0
+            return parts
+    except TRANSIENT as fault:
+        if tries < TRIES:
+            raise
+        fail(settings, run_id, *told(fault))
     except Exception as fault:
         log.exception("run failed", run_id=str(run_id))
         fail(settings, run_id, *told(fault))
     return []
+
+
+def _check_attempts(session: Session, run: Run) -> None:
+    if run.tries > TRIES:
+        message = f"Its next step was begun {TRIES} times, and each time the process that worked on it died."
+        raise RunLostError(message, code="step_lost")
+    if run.started_at is not None and run.started_at + DEADLINE < runs.now(session):
+        hours = round(DEADLINE.total_seconds() / 3600)
+        raise RunLostError(f"It did not end within {hours} hours of its start.", code="deadline_passed")
 
 
 def fail(settings: Settings, run_id: uuid.UUID, code: str, message: str) -> None:
@@ -120,14 +148,27 @@ def _next_stage(session: Session, settings: Settings, run: Run) -> list[tuple[st
 def _to_send(session: Session, run: Run, stage: str) -> list[tuple[str, int]]:
     """The missing parts that no message is likely to be on its way for; a repeat waits longer each time.
 
-    A part that is being worked on is locked, and left alone.
+    A part that is being worked on is locked, and left alone; so are all while the run's others are being done.
+
+    Raises
+    ------
+    RunLostError
+        When a part was sent too often and nobody is working on it.
     """
-    now = runs.now(session)
+    now, moved = runs.now(session), runs.last_progress(session, run)
     due = [
         part
         for part in runs.missing(session, run, stage, idle=True)
-        if part.sent_at is None or part.sent_at + RESEND_AFTER * 2 ** min(part.sends - 1, 6) < now
+        if part.sent_at is None
+        or not (
+            runs.is_before(now, part.sent_at, RESEND_AFTER * 2 ** min(part.sends - 1, 6))
+            or runs.is_before(now, moved, RESEND_AFTER)
+        )
     ]
+    for part in due:
+        if part.sends >= SENDS:
+            message = f"Part {part.part} of its stage {stage} was sent {SENDS} times and no process finished it."
+            raise RunLostError(f"{message} Their logs tell why.", code="part_lost")
     again = sum(part.sends > 0 for part in due)
     if again:
         totals.add(session, "parts_resent", again, kind=run.kind, stage=stage)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import uuid
-from contextlib import suppress
 from typing import Any
 
+import structlog
 from celery import Task, chord
 
 from errors import UnavailableError
 from store import events, publishing, retention, runs
-from store.database import transaction
+from store.database import TRANSIENT, transaction
 from store.models import KINDS
 from store.window import business_date_of
 from worker import steering
@@ -19,6 +19,8 @@ from worker.faults import told
 from worker.stages import KIND_OF
 from worker.tasks.events import deliver
 from worker.tasks.parts import RETRY
+
+log = structlog.get_logger("control")
 
 
 @app.task(name="smartcrm.advance", bind=True, ignore_result=True, **RETRY)
@@ -32,8 +34,8 @@ def advance(self: Task, run_id: str) -> None:
         steering.fail(settings, uuid.UUID(run_id), *told(fault))
 
 
-def _advance(run_id: uuid.UUID) -> None:
-    parts = steering.advance(settings, run_id)
+def _advance(run_id: uuid.UUID, *, patient: bool = True) -> None:
+    parts = steering.advance(settings, run_id, patient=patient)
     if parts:
         send_parts(run_id, parts)
         return
@@ -54,14 +56,19 @@ def send_parts(run_id: uuid.UUID, parts: list[tuple[str, int]]) -> None:
     chord(header)(body.on_error(advance.si(str(run_id))))
 
 
-@app.task(name="smartcrm.sweep", ignore_result=True, **RETRY)
+@app.task(name="smartcrm.sweep", ignore_result=True)
 def sweep() -> None:
-    """Call `advance` for every run that is not finished, and clear what nobody needs."""
+    """Call `advance` for every run that is not finished and not moving, and clear what nobody needs.
+
+    What fails is left to the next sweep: it comes in seconds.
+    """
     with transaction(settings.database_url) as session:
         unfinished, events_due = runs.unfinished(session), events.due(session)
     for run_id in unfinished:
-        with suppress(UnavailableError):  # its own task says so once it has tried long enough
-            _advance(run_id)
+        try:
+            _advance(run_id, patient=False)
+        except TRANSIENT as fault:
+            log.warning("run waits", run_id=str(run_id), reason=type(fault).__name__)
     if events_due:
         deliver.delay()
     publishing.clear(settings.database_url)

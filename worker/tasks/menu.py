@@ -8,13 +8,13 @@ from worker.app import app
 from worker.tasks.parts import RETRY, work
 
 
-@app.task(name="smartcrm.menu.tally", bind=True, **RETRY)
+@app.task(name="smartcrm.menu.tally", bind=True, ignore_result=True, **RETRY)
 def tally(self: Task, run_id: str, chunk: int) -> None:
     """One chunk of transactions to counts per business day, daypart and item."""
     work(self, run_id, "tally", chunk)
 
 
-@app.task(name="smartcrm.menu.rank", bind=True, **RETRY)
+@app.task(name="smartcrm.menu.rank", bind=True, ignore_result=True, **RETRY)
 def rank(self: Task, run_id: str, daytime_id: int) -> None:
     """One daypart's items, ranked."""
     work(self, run_id, "rank", daytime_id)

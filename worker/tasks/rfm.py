@@ -8,13 +8,13 @@ from worker.app import app
 from worker.tasks.parts import RETRY, work
 
 
-@app.task(name="smartcrm.rfm.aggregate", bind=True, **RETRY)
+@app.task(name="smartcrm.rfm.aggregate", bind=True, ignore_result=True, **RETRY)
 def aggregate(self: Task, run_id: str, shard: int) -> None:
     """One customer shard's orders to one row per customer."""
     work(self, run_id, "aggregate", shard)
 
 
-@app.task(name="smartcrm.rfm.score", bind=True, **RETRY)
+@app.task(name="smartcrm.rfm.score", bind=True, ignore_result=True, **RETRY)
 def score(self: Task, run_id: str, shard: int) -> None:
     """One customer shard's scores and segments, from the run's cut points."""
     work(self, run_id, "score", shard)

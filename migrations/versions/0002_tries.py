@@ -1,0 +1,11 @@
+"""How often a run's next step has been begun without coming to its end."""
+
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+
+
+def upgrade() -> None:
+    """Add the count and the time of the last try; runs that work now begin with none."""
+    op.execute("ALTER TABLE analytics_runs ADD tries INTEGER DEFAULT 0 NOT NULL, ADD tried_at TIMESTAMP WITH TIME ZONE")
