@@ -35,6 +35,7 @@ worker_disable_prefetch = True
 worker_max_memory_per_child = 250_000  # kilobytes
 worker_deduplicate_successful_tasks = False
 task_retry_on_worker_lost = True
+worker_lost_wait = 2  # seconds until a child that is gone is told as lost; the default is 10
 task_reject_on_worker_lost = False  # it would loop on a task that runs out of memory
 
 # Every limit lies below the next one, so that nothing is delivered again while it may still run.

@@ -172,6 +172,7 @@ def _to_send(session: Session, run: Run, stage: str) -> list[tuple[str, int]]:
     again = sum(part.sends > 0 for part in due)
     if again:
         totals.add(session, "parts_resent", again, kind=run.kind, stage=stage)
+        log.warning("parts sent again", run_id=str(run.run_id), stage=stage, parts=again)
     for part in due:
         part.sent_at, part.sends = now, part.sends + 1
     return [(part.stage, part.part) for part in due]

@@ -21,6 +21,7 @@ RETRY = {
     "retry_backoff_max": 60,
     "retry_jitter": True,
     "max_retries": 6,
+    "default_retry_delay": 1,  # seconds, after a process was lost; the default is 180
 }
 
 log = structlog.get_logger("parts")

@@ -1,0 +1,106 @@
+"""A relay in front of Redis that stops, or cuts, a connection at what its client is about to say."""
+
+from __future__ import annotations
+
+import re
+import socket
+import threading
+from contextlib import suppress
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+# As redis-py writes them: the script that records a chord's part, and what takes a message off the unacknowledged.
+CHORD_MARK = rb"EVALSHA\r\n\$40\r\n\w{40}\r\n\$1\r\n6\r\n\$\d+\r\ncelery-taskset-meta-"
+ACKNOWLEDGEMENT = rb"ZREM\r\n\$\d+\r\nunacked_index"
+
+
+@dataclass
+class Trap:
+    """Springs once, at the first message that matches: holds it back until `release`, or cuts its connection."""
+
+    pattern: re.Pattern[bytes]
+    cuts: bool
+    sprung: threading.Event = field(default_factory=threading.Event)
+    released: threading.Event = field(default_factory=threading.Event)
+    port: int = 0  # the client's
+
+    def wait(self, seconds: float = 30) -> None:
+        """Return once it has sprung.
+
+        Raises
+        ------
+        TimeoutError
+            When nobody came by in time: the point was not hit.
+        """
+        if not self.sprung.wait(seconds):
+            raise TimeoutError(f"{self.pattern.pattern!r} was not said within {seconds} s")
+
+    def release(self) -> None:
+        """Let what is held go on."""
+        self.released.set()
+
+
+class Wire:
+    """Relays to the Redis of a URL; `url` is the same Redis by way of it."""
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        self._target = (parts.hostname or "", parts.port or 0)
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self._traps: list[Trap] = []
+        self._lock = threading.Lock()
+        port = self._listening.getsockname()[1]
+        self.url = parts._replace(netloc=f"{parts.netloc.rsplit(':', 1)[0]}:{port}").geturl()
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def trap(self, pattern: bytes, *, cuts: bool = False) -> Trap:
+        """Set a trap."""
+        made = Trap(re.compile(pattern), cuts)
+        with self._lock:
+            self._traps.append(made)
+        return made
+
+    def close(self) -> None:
+        """Take no more connections, and let go what is held."""
+        self._listening.close()
+        for trap in self._traps:
+            trap.release()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, (_, port) = self._listening.accept()
+                try:
+                    server = socket.create_connection(self._target, timeout=3)
+                except OSError:
+                    client.close()
+                    continue
+                server.settimeout(None)
+                for one, other, said in ((client, server, True), (server, client, False)):
+                    threading.Thread(target=self._relay, args=(one, other, port if said else 0), daemon=True).start()
+
+    def _relay(self, one: socket.socket, other: socket.socket, port: int) -> None:
+        try:
+            while block := one.recv(65_536):
+                if port and not self._passes(block, port):
+                    break
+                other.sendall(block)
+        except OSError:
+            pass
+        finally:
+            for end in (one, other):
+                with suppress(OSError):
+                    end.shutdown(socket.SHUT_RDWR)
+                end.close()
+
+    def _passes(self, block: bytes, port: int) -> bool:
+        with self._lock:
+            trap = next((each for each in self._traps if each.pattern.search(block)), None)
+            if trap is None:
+                return True
+            self._traps.remove(trap)
+        trap.port = port
+        trap.sprung.set()
+        if not trap.cuts:
+            trap.released.wait()
+        return not trap.cuts
