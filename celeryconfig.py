@@ -47,11 +47,13 @@ result_chord_expires = 2 * 60 * 60
 broker_transport_options = {
     "visibility_timeout": _visibility_timeout,
     "socket_connect_timeout": 3,
+    "socket_timeout": 20,  # a Redis that has fallen silent is given up, not waited for as long as its host is dark
     "socket_keepalive": True,
 }
 result_backend_transport_options = {"visibility_timeout": _visibility_timeout}
 visibility_timeout = _visibility_timeout
 redis_socket_connect_timeout = 3
+redis_socket_timeout = 20
 redis_socket_keepalive = True
 broker_connection_retry_on_startup = True
 broker_connection_max_retries = None

@@ -43,7 +43,7 @@ def start(group: ProcessGroup, settings: Settings, env: Mapping[str, str], log: 
     gunicorn += ["--workers", "2", "--threads", "8", "--no-control-socket", "webhook.app:serve()"]
     worker = [*celery, "worker", "--queues", "control,compute", "--hostname", "worker@%h", "--loglevel", "INFO"]
     flower = [*celery, "flower", f"--address={HOST}", f"--port={settings.flower_port}"]
-    flower += ["--read_only=True", "--max_tasks=5000"]
+    flower += ["--read_only=True", "--max_tasks=1000"]
     group.start("webhook", gunicorn, env, log)
     # Celery's soft shutdown: what runs may finish, what can't is given back.
     group.start("worker", worker, {**env, "REMAP_SIGTERM": "SIGQUIT"}, log)

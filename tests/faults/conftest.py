@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.faults import report
 from tests.faults.plant import Plant
 
 
@@ -32,15 +33,34 @@ def times(request: pytest.FixtureRequest) -> int:
 
 
 @pytest.fixture
-def pause(request: pytest.FixtureRequest) -> float:
+def long(request: pytest.FixtureRequest) -> bool:
+    """Whether this is the whole suite, and not its short form."""
+    return bool(request.config.getoption("--times"))
+
+
+@pytest.fixture
+def pause(long: bool) -> float:
     """Seconds that something stands still."""
-    return 30.0 if request.config.getoption("--times") else 3.0
+    return 30.0 if long else 3.0
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The short form strikes at the points that most depends on."""
+    if config.getoption("--times"):
+        return
+    kept = [item for item in items if not _is_long(item)]
+    config.hook.pytest_deselected(items=[item for item in items if _is_long(item)])
+    items[:] = kept
+
+
+def _is_long(item: pytest.Item) -> bool:
+    named = getattr(item, "callspec", None) and item.callspec.params.get("named")  # type: ignore[attr-defined]
+    return named is not None and not named.short
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """One line for each strike: what, recovered by what, in how many seconds, and whether runs were under way."""
-    for outcome in ("passed", "failed"):
-        for report in terminalreporter.stats.get(outcome, ()):
-            for name, told in report.user_properties:
-                if name == "recovered":
-                    terminalreporter.write_line(str(told))
+    """The table, where a file for it was named."""
+    path = terminalreporter.config.getoption("--report")
+    if path is not None:
+        told = [each.user_properties for kept in ("passed", "failed") for each in terminalreporter.stats.get(kept, ())]
+        report.write(path, [named for properties in told for named in properties])

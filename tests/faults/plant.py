@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -121,7 +121,7 @@ class Plant:
         # The states that readers may see of the segments, and of the rankings; at first there are none.
         self.whole = {"(0,0,0)"}, {"(0,0)"}
         self.asked: list[Import] = []
-        self._imports = 0
+        self._importing = threading.Lock()
         self._closing = ExitStack()
         self._stopping = threading.Event()
 
@@ -269,6 +269,10 @@ class Plant:
 
     def imports(self, *kinds: str, mode: str = "full", orders: int = 10) -> Import:
         """Import orders and tell of them, as the CRM does: again and again until it is heard."""
+        with self._importing:
+            return self._import(kinds, mode, orders)
+
+    def _import(self, kinds: Sequence[str], mode: str, orders: int) -> Import:
         first, first_line, dated = len(self.orders), len(self.lines), datetime.now(UTC) + AHEAD
         for _ in range(orders):
             self._order(dated)
@@ -284,9 +288,8 @@ class Plant:
                 connection.commit()
                 break
         time.sleep(max(0.0, (dated - datetime.now(UTC)).total_seconds()))  # until the orders are of the past
-        self._imports += 1
         data = {"mode": mode, **({"kinds": list(kinds)} if kinds else {})}
-        made = self._post(f"msg_{self._imports}", json.dumps({"type": "import.completed", "data": data}), dated)
+        made = self._post(f"msg_{len(self.asked)}", json.dumps({"type": "import.completed", "data": data}), dated)
         self.asked.append(made)
         return made
 

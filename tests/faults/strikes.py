@@ -151,6 +151,13 @@ def beat_killed(strike: Strike) -> Iterator[None]:
 
 
 @contextmanager
+def beat_killed_alone(strike: Strike) -> Iterator[None]:
+    yield
+    strike.at_random()
+    strike.plant.kill("beat")
+
+
+@contextmanager
 def webhook_killed(strike: Strike) -> Iterator[None]:
     plant, done = strike.plant, threading.Event()
 
@@ -239,9 +246,10 @@ def postgres_paused(strike: Strike) -> Iterator[None]:
 def disk_full(strike: Strike) -> Iterator[None]:
     """New tables lie on a small file system that something else fills to the brim."""
     plant = strike.plant
-    with small_disk(plant.home / "small") as (disk, ballast), psycopg.connect(
-        plant.database_url, autocommit=True
-    ) as admin:
+    with (
+        small_disk(plant.home / "small") as (disk, ballast),
+        psycopg.connect(plant.database_url, autocommit=True) as admin,
+    ):
         admin.execute(sql.SQL("CREATE TABLESPACE small LOCATION {}").format(sql.Literal(str(disk))))
         for change in ("SET default_tablespace = small", "RESET default_tablespace"):
             admin.execute(f"ALTER DATABASE postgres {change}")  # type: ignore[arg-type]
@@ -483,6 +491,24 @@ def _sweeps(plant: Plant) -> bool:
     # The newest sweep that was sent, by the log of whichever beat sent it.
     size = plant.log.stat().st_size
     return bool(wait_for(lambda: b"smartcrm.sweep" in plant.log.read_bytes()[size:]))
+
+
+# Those that strike at any time, with or without an import of their own.
+OF_A_SOAK: tuple[Fault, ...] = (
+    pool_child_killed,
+    worker_killed,
+    beat_killed_alone,
+    webhook_killed,
+    redis_killed,
+    redis_emptied,
+    redis_paused,
+    postgres_restarted,
+    postgres_killed,
+    postgres_paused,
+    connections_terminated,
+    messages_dropped,
+    messages_duplicated,
+)
 
 
 @dataclass(frozen=True)

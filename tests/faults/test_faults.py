@@ -31,6 +31,7 @@ def test_fault(
         readers = list(plant.watched())
         logged, asked = plant.log.stat().st_size, len(plant.asked)
         strike = Strike(plant, pause)
+        record_property("struck", (named.name, named.point))
         mode = named.mode or plant.chance.choice(("full", "incremental"))
         with named.fault(strike):
             plant.imports(*named.kinds, mode=mode)
@@ -42,4 +43,6 @@ def test_fault(
         plant.finished(made)
         plant.check(made)
         plant.check_readers(readers)
-        record_property("recovered", (named.name, named.point, helped(plant.events(logged)), round(seconds, 1), strike.hit))
+        record_property(
+            "recovered", (named.name, named.point, helped(plant.events(logged)), round(seconds, 1), strike.hit)
+        )
