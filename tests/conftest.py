@@ -21,6 +21,15 @@ DATA = Path(__file__).parent.parent.parent / "shared" / "data"
 _numbers = itertools.count(1)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--times N`: every fault of tests/faults, N times; without it the short form, once each.
+
+    Here and not beside the faults: pytest asks for options in the folders that it was given, and not below them.
+    """
+    parser.addoption("--times", type=int, default=0)
+    parser.addoption("--report", type=Path, default=None)
+
+
 @pytest.fixture(scope="session")
 def servers() -> Iterator[dict[str, str]]:
     """DATABASE_URL and REDIS_URL of servers that end with the session.

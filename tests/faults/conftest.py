@@ -11,6 +11,7 @@ import pytest
 
 from tests.faults import report
 from tests.faults.plant import Plant
+from tests.faults.strikes import Named
 
 
 @pytest.fixture(scope="session")
@@ -18,12 +19,6 @@ def plant() -> Iterator[Plant]:
     """One system for all faults: what one leaves behind, the next one finds."""
     with tempfile.TemporaryDirectory() as home, Plant(Path(home)) as running:
         yield running
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--times N`: every fault, N times; without it the short form, once each."""
-    parser.addoption("--times", type=int, default=0)
-    parser.addoption("--report", type=Path, default=None)
 
 
 @pytest.fixture
@@ -55,7 +50,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _is_long(item: pytest.Item) -> bool:
     named = getattr(item, "callspec", None) and item.callspec.params.get("named")  # type: ignore[attr-defined]
-    return named is not None and not named.short
+    return isinstance(named, Named) and not named.short
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
