@@ -15,7 +15,7 @@ from psycopg import sql
 from store import source
 from store.database import scalar
 from store.models import Published, Run
-from store.window import Plan, business_date, in_window, local_time, stretch
+from store.window import EPOCH, Plan, business_date, in_window, local_time, stretches_of
 
 # Transactions commit out of order: one with a lower id may appear after one with a higher id was read. The
 # newest rows by id are therefore taken as not yet covered; counted in rows, so that sparse ids are no trap.
@@ -72,15 +72,14 @@ def customers(crm: source.Connection, plan: Plan) -> list[str]:
 def stretches(crm: source.Connection, plan: Plan) -> list[str]:
     """The first dates of the stretches of business days, in the run's window, that hold touched transactions."""
     query = sql.SQL(
-        "SELECT first::text FROM (SELECT DISTINCT {first} AS first FROM (SELECT {day} AS day"
-        " FROM ({touched}) AS touched WHERE isfinite(created_at) AND {window}) AS days) AS stretches ORDER BY first"
+        "SELECT DISTINCT {day} - {epoch} FROM ({touched}) AS touched WHERE isfinite(created_at) AND {window}"
     ).format(
-        first=stretch(sql.Identifier("day"), plan),
         day=business_date(local_time(sql.Identifier("created_at"), plan), plan),
+        epoch=sql.Literal(EPOCH),
         touched=_transactions(plan),
         window=in_window(plan),
     )
-    return [first for (first,) in crm.execute(query).fetchall()]
+    return stretches_of(plan, [day for (day,) in crm.execute(query).fetchall()])
 
 
 def as_of(plan: Plan) -> datetime:

@@ -6,11 +6,13 @@ Everything comes from the run's plan, so that every part of a run, on whatever h
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import numpy as np
+from numpy.typing import NDArray
 from psycopg import sql
 
 from errors import RequestError
@@ -18,7 +20,8 @@ from store.models import Part
 
 Plan = Mapping[str, Any]
 
-FIRST_DAY = date(1900, 1, 1)  # whatever is dated before is one stretch: nobody's orders, somebody's zero
+EPOCH = date(2000, 1, 1)  # PostgreSQL's own
+FIRST_DAY = "1900-01-01"  # whatever is dated before is one stretch: nobody's orders, somebody's zero
 STRETCH_DAYS = 28
 
 
@@ -47,6 +50,12 @@ def parse_as_of(value: str, timezone: str) -> datetime:
         raise RequestError(
             f"as_of is {value!r}, which is not a date or time such as 2026-01-31T18:00:00+00:00."
         ) from None
+
+
+def day_start(plan: Plan) -> int:
+    """When a business day begins, in microseconds after midnight."""
+    clock = time.fromisoformat(plan["business_day_start"])
+    return (clock.hour * 60 + clock.minute) * 60_000_000
 
 
 def local_time(instant: sql.Composable, plan: Plan) -> sql.Composable:
@@ -86,44 +95,62 @@ def daily_after(business_date: date) -> date:
     return business_date - timedelta(days=8)
 
 
-def stretch(day: sql.Composable, plan: Plan) -> sql.Composable:
-    """The first date of the stretch of business dates that one belongs to; the stretches are the menu's tallies."""
-    return sql.SQL(
-        "CASE WHEN {day} > {daily_after} THEN {day} WHEN {day} < {first} THEN {first} - 1"
-        " ELSE {day} - ({day} - {first}) % {days} END"
-    ).format(
-        day=day,
-        daily_after=sql.SQL("{}::date").format(sql.Literal(plan["daily_after"])),
-        first=sql.SQL("{}::date").format(sql.Literal(FIRST_DAY.isoformat())),
-        days=sql.Literal(STRETCH_DAYS),
-    )
+def stretches(plan: Plan) -> NDArray[np.int64]:
+    """The first day of each stretch of business days, rising, in days since 2000-01-01.
 
-
-def in_stretches(plan: Plan, firsts: Sequence[str]) -> sql.Composable:
-    """Whether a row's business date is in one of these stretches, in a form that an index on `created_at` serves.
-
-    Each stretch becomes a range of instants that surely covers it, then its first date is held against it.
+    The stretches are the menu's tallies. The first is open to the past; the last is behind every day that counts.
     """
-    day = business_date(local_time(sql.Identifier("created_at"), plan), plan)
-    return sql.SQL("(({}) AND {} = ANY({}::date[]))").format(
-        sql.SQL(" OR ").join(_span(plan, date.fromisoformat(first)) for first in firsts)
-        if firsts
-        else sql.SQL("false"),
-        stretch(day, plan),
-        sql.Literal(list(firsts)),
+    first, alone, today = (
+        (date.fromisoformat(day) - EPOCH).days for day in (FIRST_DAY, plan["daily_after"], plan["business_date"])
     )
+    together = np.arange(first, alone + 1, STRETCH_DAYS)
+    # Where clocks are put back, the last orders' wall clocks may show a business date more than `as_of`'s.
+    return np.concatenate([[first - 1], together, np.arange(alone + 1, today + 3)]).astype(np.int64)
 
 
-def _span(plan: Plan, first: date) -> sql.Composable:
-    if first < FIRST_DAY:
-        return sql.SQL("(created_at < {})").format(sql.Literal(FIRST_DAY + timedelta(days=3)))
-    alone = date.fromisoformat(plan["daily_after"])
-    last = first if first > alone else min(first + timedelta(days=STRETCH_DAYS - 1), alone)
-    day_start = time.fromisoformat(plan["business_day_start"])
-    return sql.SQL("(created_at >= {} AND created_at < {})").format(
-        sql.Literal(_instants(first, day_start, plan["timezone"])[0]),
-        sql.Literal(_instants(last + timedelta(days=1), day_start, plan["timezone"])[1]),
-    )
+def stretches_of(plan: Plan, days: Sequence[int]) -> list[str]:
+    """The stretches, by their first dates and rising, that these days (since 2000-01-01) are in."""
+    firsts = stretches(plan)
+    places = np.searchsorted(firsts, np.array(days, dtype=np.int64), side="right") - 1
+    return [date_of(int(first)).isoformat() for first in np.unique(firsts[np.maximum(places, 0)])]
+
+
+def touched_days(plan: Plan) -> Iterator[tuple[date | None, date]]:
+    """The business days of the plan's touched stretches, as half-open ranges; what is open to the past is one."""
+    firsts = stretches(plan)
+    for text in plan["stretches"]:
+        first = (date.fromisoformat(text) - EPOCH).days
+        until = int(firsts[np.searchsorted(firsts, first, side="right")])
+        if first == firsts[0]:
+            yield None, date_of(until)
+        else:
+            yield from ((date_of(day), date_of(day + 1)) for day in range(first, until))
+
+
+def date_of(day: int) -> date:
+    """A day since 2000-01-01 as a date."""
+    return EPOCH + timedelta(days=day)
+
+
+def on_days(plan: Plan, first: date | None, until: date) -> sql.Composable:
+    """Whether a row's business date is in a half-open range, in a form that an index on `created_at` serves.
+
+    The range of instants surely covers it; then the date itself is held against it.
+    """
+    created_at, clock = sql.Identifier("created_at"), time.fromisoformat(plan["business_day_start"])
+    day = business_date(local_time(created_at, plan), plan)
+    edges = [("<", until, 1)] if first is None else [(">=", first, 0), ("<", until, 1)]
+    ends = [
+        sql.SQL("{created_at} {sign} {instant} AND {day} {sign} {edge}").format(
+            created_at=created_at,
+            sign=sql.SQL(sign),
+            instant=sql.Literal(_instants(edge, clock, plan["timezone"])[which]),
+            day=day,
+            edge=sql.Literal(edge),
+        )
+        for sign, edge, which in edges
+    ]
+    return sql.SQL("({})").format(sql.SQL(" AND ").join(ends))
 
 
 def _instants(day: date, clock: time, timezone: str) -> tuple[datetime, datetime]:

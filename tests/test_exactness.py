@@ -17,6 +17,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from settings import Settings
+from store import orders
 from tests import oracle
 from tests.builders import Case, cases, items, transactions
 from tests.oracle import Rules
@@ -96,6 +97,23 @@ def test_neither_row_order_nor_shards_change_anything(migrated_url: str, tmp_pat
             run_inline(settings, "menu", as_of=case.rules.as_of)
             seen.append((rfm_segments(migrated_url), menu_recommendation(migrated_url)))
         assert all(one.equals(seen[0][0]) and other.equals(seen[0][1]) for one, other in seen)
+
+    check()
+
+
+def test_blocks_of_any_size_give_the_same_menu(
+    migrated_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @hypothesis_settings(DATABASE_TEST, max_examples=15)
+    @given(case=cases(), rows=st.integers(1, 4))
+    def check(case: Case, rows: int) -> None:
+        monkeypatch.setattr(orders, "BLOCK", rows)
+        put(migrated_url, case)
+        run = run_inline(settings_for(migrated_url, tmp_path, case.rules), "menu", as_of=case.rules.as_of).run
+        oracle.compare_menu(menu_recommendation(migrated_url), oracle.menu(case.transactions, case.items, case.rules))
+        counted = oracle.menu_counts(case.transactions, case.items, case.rules)
+        for name in ("lines_without_transaction", "skipped_lines", "skipped_transactions", "transactions_in_gaps"):
+            assert run.counts is not None and run.counts[name] == getattr(counted, name), name
 
     check()
 

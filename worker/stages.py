@@ -12,13 +12,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from analytics import tallies
 from analytics.menu import rank_items
 from analytics.scores import MEASURES, CutPoints, score_expression
+from analytics.tallies import Calendar
 from errors import SmartCRMError
 from settings import Settings
-from store import changes, menu, rfm, runs, source
+from store import changes, menu, orders, rfm, runs, source
 from store.parts import Claim
 from store.rfm import Rules
+from store.window import day_start, stretches
 
 KIND_OF = {"aggregate": "rfm", "score": "rfm", "tally": "menu", "rank": "menu"}
 STAGES = {"rfm": ("aggregate", "score"), "menu": ("tally", "rank")}  # of a full run
@@ -67,8 +70,16 @@ def rules(points: CutPoints, segments: Sequence[str]) -> Rules:
 
 
 def tally(settings: Settings, claimed: Claim) -> dict[str, int]:
-    """Store the chunk's tallies."""
-    return menu.tally(claimed.session, settings.source_database_url, claimed.run, claimed.part)
+    """Count the chunk's orders, or those of the touched business days, block by block, and store what they come to."""
+    run, part, url = claimed.run, claimed.part, settings.source_database_url
+    assert run.plan is not None
+    calendar = Calendar.of(run.plan["dayparts"], day_start(run.plan), stretches(run.plan))
+    found = tallies.total([tallies.tally(*block, calendar) for block in orders.blocks(url, run.plan, part)])
+    menu.save_tallies(claimed.session, run, part, found.items, found.transactions)
+    left_out = dict(found.left_out)
+    if run.mode == "full" and part.upper is None:  # the last range, and the one that is open
+        left_out["lines_without_transaction"] += orders.lines_without_id(url)
+    return left_out
 
 
 def rank(settings: Settings, claimed: Claim) -> dict[str, int]:
