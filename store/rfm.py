@@ -38,25 +38,25 @@ def piece(run: Run, shard: int) -> sql.Identifier:
 def aggregate_query(plan: Plan, whose: sql.Composable) -> sql.Composed:
     """Each customer's recency, frequency and cents, with the rows used and skipped; `whose` picks the customers.
 
-    One pass over their rows; OFFSET 0 fences what would otherwise be worked out once per use. A customer without
-    a purchase has frequency 0 and no recency. More cents than `monetary` can show are out of range.
+    One pass over their rows. OFFSET 0 fences what would otherwise be worked out once per use, and the order, which
+    the index has, lets a customer's rows be grouped as they come. A customer without a purchase has frequency 0 and
+    no recency. More cents than `monetary` can show are out of range.
     """
-    amount_type = plan["columns"]["fact_transactions"]["total_amount"]
+    amount_type, amount = plan["columns"]["fact_transactions"]["total_amount"], sql.Identifier("total_amount")
     return sql.SQL(
-        "SELECT mobile_id, {as_of_date}::date - {last_date} AS recency_days, count(bought_at)::int AS frequency,"
-        " (100 * sum(amount))::numeric(14, 0)::bigint AS cents, count(amount) AS used,"
-        " count(*) - count(amount) AS skipped"
-        " FROM (SELECT mobile_id, amount, CASE WHEN amount >= 0.01 THEN created_at END AS bought_at"
-        " FROM (SELECT mobile_id, created_at, CASE WHEN {finite} AND isfinite(created_at) THEN amount END AS amount"
-        " FROM (SELECT mobile_id, created_at, {amount} AS amount FROM fact_transactions"
-        " WHERE {whose} AND mobile_id <> ''"
-        " AND ({window} IS NOT FALSE OR NOT isfinite(created_at))) AS read_rows OFFSET 0) AS told_rows OFFSET 0)"
-        " AS purchases GROUP BY mobile_id"
+        "SELECT mobile_id, {as_of_date}::date - {last_date} AS recency_days,"
+        " (count(*) FILTER (WHERE amount >= 0.01))::int AS frequency,"
+        " (100 * sum(amount))::numeric(14, 0)::bigint AS cents,"
+        " count(amount) AS used, count(*) FILTER (WHERE amount IS NULL) AS skipped"
+        " FROM (SELECT mobile_id, created_at, CASE WHEN {finite} AND isfinite(created_at) THEN {amount} END AS amount"
+        " FROM fact_transactions WHERE {whose} AND mobile_id <> ''"
+        " AND ({window} IS NOT FALSE OR NOT isfinite(created_at)) ORDER BY mobile_id OFFSET 0) AS orders"
+        " GROUP BY mobile_id"
     ).format(
         as_of_date=sql.Literal(plan["business_date"]),
-        last_date=business_date(local_time(sql.SQL("max(bought_at)"), plan), plan),
-        amount=source.rounded(sql.Identifier("total_amount"), amount_type),
-        finite=source.finite(sql.Identifier("amount"), amount_type),
+        last_date=business_date(local_time(sql.SQL("max(created_at) FILTER (WHERE amount >= 0.01)"), plan), plan),
+        amount=source.rounded(amount, amount_type),
+        finite=source.finite(amount, amount_type),
         whose=whose,
         window=in_window(plan),
     )

@@ -118,29 +118,29 @@ def exact(column: sql.Composable, type_name: str) -> sql.Composable:
     return column if type_name.startswith("numeric") else sql.SQL("({})::numeric").format(column)
 
 
-def has_cents_only(type_name: str) -> bool:
-    """Whether a column of this type can't hold anything finer than a cent, so that rounding changes nothing."""
-    if type_name in INTEGERS:
-        return True
-    name, _, modifiers = type_name.rstrip(")").partition("(")
-    return name == "numeric" and modifiers != "" and 0 <= int(modifiers.split(",")[1]) <= 2
-
-
 def rounded(column: sql.Composable, type_name: str) -> sql.Composable:
-    """The column as exact numeric, rounded to cents half away from zero."""
+    """The column as exact numeric, rounded to cents half away from zero.
+
+    Most amounts have no more than cents, and their scale is sooner looked at than they are rounded.
+    """
     value = exact(column, type_name)
-    return value if has_cents_only(type_name) else sql.SQL("round({}, 2)").format(value)
+    if type_name in INTEGERS:
+        return value
+    rounding = sql.SQL("round({}, 2)").format(value)
+    if not type_name.startswith("numeric"):
+        return rounding
+    return sql.SQL("CASE WHEN scale({}) <= 2 THEN {} ELSE {} END").format(value, value, rounding)
 
 
 def finite(value: sql.Composable, type_name: str) -> sql.Composable:
-    """Whether a value of this type is neither NULL, NaN nor infinite; NULL, too, says that it isn't.
+    """Whether a value of this type is neither NULL, NaN nor infinite; NULL, too, may say that it isn't.
 
-    Worked out for every row, so no more than needed: a numeric with a scale can't hold an infinity.
+    Worked out for every row, so no more than needed: a numeric that is not finite has no scale.
     """
     if type_name in INTEGERS:
         return sql.SQL("{} IS NOT NULL").format(value)
-    if type_name.startswith("numeric("):
-        return sql.SQL("{} <> 'NaN'").format(value)
+    if type_name.startswith("numeric"):
+        return sql.SQL("scale({}) IS NOT NULL").format(value)
     return sql.SQL("({0} < 'Infinity' AND {0} > '-Infinity')").format(value)
 
 
