@@ -116,12 +116,6 @@ _STATES = (
         " WHERE kind = k AND status IN ('pending', 'running')), 0) FROM unnest(ARRAY['rfm', 'menu']) AS k",
     ),
     (
-        "deliveries_kept",
-        "Signed imports that are remembered.",
-        "of",
-        "SELECT 'all', count(*) FROM analytics_deliveries",
-    ),
-    (
         "events_kept",
         "Outgoing events that are remembered, by how far they are.",
         "state",

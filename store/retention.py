@@ -5,12 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 
 from psycopg import sql
-from sqlalchemy import delete, func, text
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from store import changes, events
+from store import changes, events, totals
 from store.database import driver
-from store.models import Delivery
 
 KEPT = timedelta(days=35)  # a webhook-id means the same runs for at least 30 days
 PLANS_KEPT = timedelta(days=1)
@@ -45,7 +44,7 @@ def drop_old(session: Session) -> None:
     """
     changes.drop_old(session)
     events.drop_old(session, KEPT)
-    session.execute(delete(Delivery).where(Delivery.received_at < func.now() - KEPT))
+    totals.drop_deliveries(session, KEPT)
     session.execute(text(_OLD_RUNS), {"kept": KEPT})
     for statement in (_OLD_PARTS, _OLD_PLANS):
         session.execute(text(statement), {"kept": PLANS_KEPT})

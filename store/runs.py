@@ -139,6 +139,7 @@ def deliver(
         with transaction(url) as session:
             found = _delivered(session, delivery_id)
             if found is not None:
+                totals.add(session, "deliveries", outcome="repeated")
                 return found
             asked = request(session, kinds, mode=mode, as_of=as_of, named_ids=named_ids)
             stored = session.execute(

@@ -7,13 +7,14 @@ apart, so runs never wait for each other here.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from datetime import timedelta
 
 from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from store.models import Part, Run, Total
+from store.database import driver
+from store.models import Delivery, Part, Run, Total
 
 
 def add(session: Session, name: str, amount: float = 1, **labels: str) -> None:
@@ -41,6 +42,21 @@ def count_run(session: Session, run: Run) -> None:
             add(session, "skipped_rows", number, kind=run.kind, rows=name.removeprefix("skipped_"))
 
 
-def every(session: Session) -> Sequence[Total]:
-    """All totals, in order."""
-    return session.scalars(select(Total).order_by(Total.name, Total.labels)).all()
+def drop_deliveries(session: Session, kept: timedelta) -> None:
+    """Forget deliveries older than this, which their total counts from now on.
+
+    What is kept is counted when asked for, so that deliveries that arrive at once don't wait for each other's row.
+    """
+    dropped = driver(session).execute("DELETE FROM analytics_deliveries WHERE received_at < now() - %s", [kept])
+    if dropped.rowcount:
+        add(session, "deliveries", dropped.rowcount, outcome="accepted")
+
+
+def every(session: Session) -> list[tuple[str, dict[str, str], float]]:
+    """All totals: name, labels, value; those of one name may come in several pieces, to be added up."""
+    kept = session.scalar(select(func.count()).select_from(Delivery)) or 0
+    found = session.scalars(select(Total).order_by(Total.name, Total.labels))
+    return [
+        *((total.name, json.loads(total.labels), total.value) for total in found),
+        ("deliveries", {"outcome": "accepted"}, kept),
+    ]

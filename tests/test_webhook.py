@@ -10,12 +10,16 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
+from prometheus_client.parser import text_string_to_metric_families
+from sqlalchemy import text
 from standardwebhooks import Webhook
 from werkzeug.test import TestResponse
 
 from embedded import locks
 from embedded.keeper import open_servers
 from settings import Settings
+from store import retention
+from store.database import transaction
 from store.schema import migrate
 from tests.system import make_settings, read, run_inline, wait_for
 from webhook.app import create_app
@@ -259,6 +263,29 @@ def test_while_postgres_is_away_nothing_is_accepted_and_the_sender_is_told_when_
         503,
         {"status": "unavailable", "database": "down", "source": "down", "redis": "ok"},
     )
+
+
+def test_deliveries_are_counted_by_outcome_and_retention_lowers_no_count(
+    client: FlaskClient, settings: Settings
+) -> None:
+    def counted() -> dict[str, float]:
+        answer = client.get("/metrics", headers=token()).get_data(as_text=True)
+        families = {family.name: family for family in text_string_to_metric_families(answer)}
+        return {sample.labels["outcome"]: sample.value for sample in families["smartcrm_deliveries"].samples}
+
+    assert counted() == {"accepted": 0}
+    for webhook_id in ("msg_1", "msg_2", "msg_1"):
+        signed(client, {"type": "import.completed"}, webhook_id=webhook_id)
+    signed(client, {"type": "import.completed", "data": {"kinds": "rfm"}}, webhook_id="msg_3")
+    for _ in range(2):
+        client.post("/webhooks/imports", data=b"{}")
+    expected = {"accepted": 2, "repeated": 1, "invalid_request": 1, "invalid_signature": 2}
+    assert counted() == expected
+    with transaction(settings.database_url) as session:
+        session.execute(text("UPDATE analytics_deliveries SET received_at = '2020-01-01' WHERE delivery_id = 'msg_1'"))
+        retention.drop_old(session)
+    assert len(read(settings.database_url, "SELECT delivery_id FROM analytics_deliveries")) == 1
+    assert counted() == expected
 
 
 def test_readiness_tells_which_part_is_down(migrated_url: str, redis_url: str, tmp_path: Path) -> None:

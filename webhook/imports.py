@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
+
 from flask import Blueprint, Response, current_app, request
 
 from settings import Settings
 from signatures import verified_id
 from store import runs
+from webhook import refusals
 from webhook.access import refuse
 from webhook.described import body, described
 from webhook.models import AskedRuns, ImportEvent
@@ -14,6 +17,15 @@ from webhook.problems import Problem
 from webhook.runs import accepted
 
 blueprint = Blueprint("imports", __name__)
+
+
+@blueprint.after_request
+def count(response: Response) -> Response:
+    """Count what was not accepted."""
+    if response.status_code >= HTTPStatus.BAD_REQUEST:
+        settings: Settings = current_app.config["SETTINGS"]
+        refusals.add(settings.result_url, response.get_json()["error_code"])
+    return response
 
 
 @blueprint.post("/webhooks/imports")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 
 import redis
@@ -15,6 +14,7 @@ from redis.exceptions import RedisError
 from settings import Settings
 from store import results, totals
 from store.database import snapshot
+from webhook import refusals
 from webhook.access import authorize
 from webhook.described import described
 
@@ -28,6 +28,7 @@ TOTALS = {
     "part_seconds": "Seconds from their message to their end that parts took.",
     "parts_resent": "Parts that were sent again since their message was lost or late.",
     "skipped_rows": "Source rows that full or incremental runs skipped.",
+    "deliveries": "Imports and requests for runs: accepted, repeated, or why an import was refused.",
     "event_attempts": "Attempts to deliver outgoing events.",
 }
 QUEUES = ("control", "compute")
@@ -57,12 +58,17 @@ class _Figures(Collector):
 def _kept(settings: Settings) -> Iterator[Metric]:
     with snapshot(settings.database_url) as session:
         kept, states = totals.every(session), results.states(session)
+    refused = [("deliveries", {"outcome": code}, count) for code, count in refusals.every(settings.result_url).items()]
     for name, told in TOTALS.items():
-        rows = [(json.loads(total.labels), total.value) for total in kept if total.name == name]
+        rows = [(labels, value) for of, labels, value in [*kept, *refused] if of == name]
         names = sorted({label for labels, _ in rows for label in labels})
-        family = CounterMetricFamily(f"smartcrm_{name}", told, labels=names)
+        sums: dict[tuple[str, ...], float] = {}
         for labels, value in rows:
-            family.add_metric([labels.get(label, "") for label in names], value)
+            of_labels = tuple(labels.get(label, "") for label in names)
+            sums[of_labels] = sums.get(of_labels, 0) + value
+        family = CounterMetricFamily(f"smartcrm_{name}", told, labels=names)
+        for values, value in sums.items():
+            family.add_metric(values, value)
         yield family
     families: dict[str, GaugeMetricFamily] = {}
     for state in states:
