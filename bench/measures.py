@@ -1,4 +1,4 @@
-"""What is measured, one function per measure; a new one, such as incremental runs, is added to MEASURES."""
+"""What is measured, one function per measure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 
 import psycopg
 
-from bench import equality
+from bench import data, equality
 from bench.ours import Workers
 from bench.rivals import RIVALS, Rival, statements
 
@@ -62,7 +62,35 @@ def full_runs(bench: Bench) -> Figures:
     return figures
 
 
-MEASURES: tuple[Callable[[Bench], Figures], ...] = (footprint, full_runs)
+def incremental_runs(bench: Bench) -> Figures:
+    """Seconds of incremental runs of both kinds after imports of this moment, beside full ones, in turns.
+
+    Last, since its imports stay; what a run over 1,000 orders takes is seen outside of the timing.
+    """
+    with psycopg.connect(bench.database_url) as connection:
+        row = connection.execute("SELECT count(*) FROM fact_transactions").fetchone()
+    assert row is not None
+    imports = sorted({1_000, *(-(-row[0] // parts) for parts in (10_000, 1_000, 100))})
+    with bench.workers(2) as two:
+        two.run(*KINDS, as_of=None)  # for the incremental ones to build on
+        data.import_orders(bench.database_url, 1_000)
+        footprint = {kind: two.footprint(kind, mode="incremental", as_of=None) for kind in KINDS}
+        turns: dict[str, Callable[[], Figures]] = {
+            "full": _timed(lambda: two.run(*KINDS, as_of=None)),
+            **{f"{orders:,} orders": _import(bench, two, orders) for orders in imports},
+        }
+        return {"incremental_footprint": footprint, "incremental": _in_turns(bench, turns)}
+
+
+MEASURES: tuple[Callable[[Bench], Figures], ...] = (footprint, full_runs, incremental_runs)
+
+
+def _import(bench: Bench, workers: Workers, orders: int) -> Callable[[], Figures]:
+    def turn() -> Figures:
+        data.import_orders(bench.database_url, orders)
+        return {"seconds": workers.run(*KINDS, mode="incremental", as_of=None)}
+
+    return turn
 
 
 def _timed(seconds: Callable[[], float]) -> Callable[[], Figures]:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-import subprocess
 import sys
 import time
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 from uuid import UUID
@@ -19,6 +18,7 @@ from celery import Celery
 
 from bench.data import AS_OF, TIMEZONE
 from bench.memory import PeakMemory, children
+from embedded.group import ProcessGroup
 from settings import Settings
 from store import publishing, runs
 from store.database import engine, transaction
@@ -45,73 +45,64 @@ class Workers:
         }
         self.settings = Settings.from_env(self.env)
         self.celery = Celery("bench", broker=self.settings.redis_url, backend=self.settings.result_url)
-        self._worker: subprocess.Popen[bytes] | None = None
+        self._programs = ProcessGroup()
+        self._parent = 0  # the process id of the one that forked the others
 
     def __enter__(self) -> Self:
         command = [sys.executable, "-m", "celery", "-A", "worker.app", "worker", "--queues", "control,compute"]
         command += ["--concurrency", str(self.processes), "--hostname", f"bench{self.processes}@bench"]
-        with self.log.open("wb") as log:
-            self._worker = subprocess.Popen(
-                [*command, "--loglevel", "INFO"],
-                env={**os.environ, **self.env},
-                cwd=Path(__file__).parent.parent,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+        env = {**os.environ, **self.env, "PYTHONPATH": str(Path(__file__).parent.parent)}
+        self._programs.start("worker", [*command, "--loglevel", "INFO"], env, self.log)
         deadline = time.monotonic() + START
-        while not self.celery.control.ping(timeout=0.3):
-            if self._worker.poll() is not None or time.monotonic() > deadline:
+        while not (stats := self.celery.control.inspect(timeout=0.3).stats()):
+            if time.monotonic() > deadline:
                 self.__exit__()
                 raise RunFailedError(f"The worker does not listen; its last words: {self.log.read_text()[-2000:]}")
+        (one,) = stats.values()
+        self._parent = one["pid"]
         return self
 
     def __exit__(self, *_: object) -> None:
-        assert self._worker is not None
-        self._worker.terminate()
-        with suppress(subprocess.TimeoutExpired):
-            self._worker.wait(15)
-        with suppress(ProcessLookupError):
-            os.killpg(self._worker.pid, signal.SIGKILL)
-        self._worker.wait()
+        self._programs.stop()
         self.celery.close()
         engine(self.settings.database_url).dispose()
 
-    def run(self, kind: str) -> float:
-        """Seconds from asking for a full run to its results being published.
+    def run(self, *kinds: str, mode: str = "full", as_of: datetime | None = AS_OF) -> float:
+        """Seconds from asking for runs of these kinds to the last of them being published.
 
         What beat's sweep would remove afterwards, an older generation and staging, is removed after the clock.
         """
         started = time.perf_counter()
         with transaction(self.settings.database_url) as session:
-            run_id = runs.request(session, [kind], as_of=AS_OF)[0].run_id
-        self.celery.send_task("smartcrm.advance", (str(run_id),), queue="control")
-        self._wait(run_id)
+            asked = [run.run_id for run in runs.request(session, kinds, mode=mode, as_of=as_of)]
+        for run_id in asked:
+            self.celery.send_task("smartcrm.advance", (str(run_id),), queue="control")
+        for run_id in asked:
+            self._wait(run_id, mode)
         seconds = time.perf_counter() - started
         publishing.clear(self.settings.database_url)
         return seconds
 
-    def _wait(self, run_id: UUID) -> None:
+    def _wait(self, run_id: UUID, mode: str) -> None:
         deadline = time.monotonic() + PATIENCE
         with psycopg.connect(self.settings.database_url, autocommit=True) as connection:
             while time.monotonic() < deadline:
                 row = connection.execute(
-                    "SELECT status, error FROM analytics_runs WHERE run_id = %s", [run_id]
+                    "SELECT status, mode, error FROM analytics_runs WHERE run_id = %s", [run_id]
                 ).fetchone()
-                if row is not None and row[0] == "succeeded":
+                if row is not None and row[:2] == ("succeeded", mode):
                     return
                 if row is None or row[0] in runs.FINISHED:
-                    raise RunFailedError(f"The run ended as {row}")
+                    raise RunFailedError(f"The run, asked for as {mode}, ended as {row}")
                 time.sleep(0.005)
         raise RunFailedError(f"The run did not end within {PATIENCE} s")
 
-    def footprint(self, kind: str) -> dict[str, Any]:
+    def footprint(self, kind: str, mode: str = "full", as_of: datetime | None = AS_OF) -> dict[str, Any]:
         """One run's tasks, bytes through Redis, and peak proportional memory in MB of its largest processes."""
         said = len(self.log.read_bytes())
         before = self._bytes_through_redis()
         with PeakMemory(self._roles) as memory:
-            self.run(kind)
+            self.run(kind, mode=mode, as_of=as_of)
         time.sleep(1)  # the last task's own acknowledgement
         tasks = [line for line in self.log.read_bytes()[said:].splitlines() if _tells_of_a_task(line)]
         return {
@@ -126,14 +117,13 @@ class Workers:
         return int(stats["total_net_input_bytes"] + stats["total_net_output_bytes"])
 
     def _roles(self) -> dict[str, list[int]]:
-        assert self._worker is not None
         with psycopg.connect(self.settings.database_url) as connection:
             sessions = connection.execute(
                 "SELECT pid FROM pg_stat_activity WHERE application_name = 'smartcrm' AND pid <> pg_backend_pid()"
             ).fetchall()
         return {
-            "worker's parent": [self._worker.pid],
-            "worker process": children(self._worker.pid),
+            "worker's parent": [self._parent],
+            "worker process": children(self._parent),
             "database session": [pid for (pid,) in sessions],
         }
 
