@@ -122,14 +122,17 @@ def staged(run: Run, shards: Sequence[int]) -> sql.Composed:
 
 
 def lost_shards(session: Session, run: Run, customers: Mapping[int, int]) -> list[int]:
-    """The shards whose staging table no longer holds the customers that its part counted.
+    """The shards whose part counted customers and whose staging table has none.
 
-    Staging is unlogged, for its speed; a crash of PostgreSQL empties it, and this is how we know.
+    Staging is unlogged, for its speed; a crash of PostgreSQL empties it whole, and this is how we know.
     """
-    found = dict.fromkeys(customers, 0)
-    query = sql.SQL("SELECT shard, count(*) FROM ({}) AS c GROUP BY shard").format(staged(run, list(customers)))
-    found.update(driver(session).execute(query).fetchall())
-    return [shard for shard, count in customers.items() if found[shard] != count]
+    shards = [shard for shard, count in customers.items() if count]
+    if not shards:
+        return []
+    filled = sql.SQL(", ").join(sql.SQL("EXISTS (SELECT FROM {})").format(staging(run, shard)) for shard in shards)
+    row = driver(session).execute(sql.SQL("SELECT {}").format(filled)).fetchone()
+    assert row is not None
+    return [shard for shard, has_rows in zip(shards, row, strict=True) if not has_rows]
 
 
 def order_statistics(

@@ -23,6 +23,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from embedded.restarts import LONGEST
 from tests.faults.plant import SHARDS, Plant
 from tests.faults.wire import ACKNOWLEDGEMENT, CHORD_MARK
 from tests.system import read, wait_for
@@ -179,7 +180,7 @@ def redis_killed(strike: Strike) -> Iterator[None]:
     yield
     strike.at_random()
     strike.kill(strike.plant.redis_server())
-    wait_for(lambda: _answers(strike.plant))
+    wait_for(lambda: _answers(strike.plant), LONGEST + 30)  # what is killed often is started again later
 
 
 @contextmanager
@@ -187,9 +188,10 @@ def redis_emptied(strike: Strike) -> Iterator[None]:
     yield
     strike.at_random()
     server = strike.plant.redis_server()
+    server.suspend()  # so that it writes nothing anew
     shutil.rmtree(strike.plant.home / "servers/redis/appendonlydir")
     strike.kill(server)
-    wait_for(lambda: _answers(strike.plant))
+    wait_for(lambda: _answers(strike.plant), LONGEST + 30)
 
 
 @contextmanager
@@ -224,7 +226,7 @@ def postgres_killed(strike: Strike) -> Iterator[None]:
     postmaster = strike.plant.postmaster()
     for process in [postmaster, *postmaster.children(recursive=True)]:
         strike.kill(process)
-    wait_for(lambda: _serves_anew(strike.plant), 60)
+    wait_for(lambda: _serves_anew(strike.plant), LONGEST + 30)
 
 
 @contextmanager
