@@ -45,17 +45,17 @@ def aggregate_query(plan: Plan, whose: sql.Composable) -> sql.Composed:
     amount_type, amount = plan["columns"]["fact_transactions"]["total_amount"], sql.Identifier("total_amount")
     return sql.SQL(
         "SELECT mobile_id, {as_of_date}::date - {last_date} AS recency_days,"
-        " (count(*) FILTER (WHERE amount >= 0.01))::int AS frequency,"
-        " (100 * sum(amount))::numeric(14, 0)::bigint AS cents,"
-        " count(amount) AS used, count(*) FILTER (WHERE amount IS NULL) AS skipped"
-        " FROM (SELECT mobile_id, created_at, CASE WHEN {finite} AND isfinite(created_at) THEN {amount} END AS amount"
+        " (count(*) FILTER (WHERE cents >= 1))::int AS frequency,"
+        " sum(cents)::numeric(14, 0)::bigint AS cents,"
+        " count(cents) AS used, count(*) FILTER (WHERE cents IS NULL) AS skipped"
+        " FROM (SELECT mobile_id, created_at, CASE WHEN {finite} AND isfinite(created_at) THEN {cents} END AS cents"
         " FROM fact_transactions WHERE {whose} AND mobile_id <> ''"
         " AND ({window} IS NOT FALSE OR NOT isfinite(created_at)) ORDER BY mobile_id OFFSET 0) AS orders"
         " GROUP BY mobile_id"
     ).format(
         as_of_date=sql.Literal(plan["business_date"]),
-        last_date=business_date(local_time(sql.SQL("max(created_at) FILTER (WHERE amount >= 0.01)"), plan), plan),
-        amount=source.rounded(amount, amount_type),
+        last_date=business_date(local_time(sql.SQL("max(created_at) FILTER (WHERE cents >= 1)"), plan), plan),
+        cents=source.cents(amount, amount_type),
         finite=source.finite(amount, amount_type),
         whose=whose,
         window=in_window(plan),

@@ -118,18 +118,9 @@ def exact(column: sql.Composable, type_name: str) -> sql.Composable:
     return column if type_name.startswith("numeric") else sql.SQL("({})::numeric").format(column)
 
 
-def rounded(column: sql.Composable, type_name: str) -> sql.Composable:
-    """The column as exact numeric, rounded to cents half away from zero.
-
-    Most amounts have no more than cents, and their scale is sooner looked at than they are rounded.
-    """
-    value = exact(column, type_name)
-    if type_name in INTEGERS:
-        return value
-    rounding = sql.SQL("round({}, 2)").format(value)
-    if not type_name.startswith("numeric"):
-        return rounding
-    return sql.SQL("CASE WHEN scale({}) <= 2 THEN {} ELSE {} END").format(value, value, rounding)
+def cents(column: sql.Composable, type_name: str) -> sql.Composable:
+    """The column in whole cents, rounded half away from zero as a cast of numeric does; it has to be finite."""
+    return sql.SQL("(100 * {})::bigint").format(exact(column, type_name))
 
 
 def finite(value: sql.Composable, type_name: str) -> sql.Composable:
