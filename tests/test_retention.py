@@ -93,26 +93,6 @@ def test_parts_and_plans_of_finished_runs_go_after_a_day(settings: Settings) -> 
     assert old in run_ids(url)
 
 
-def test_storage_does_not_grow_with_incremental_runs(settings: Settings) -> None:
-    url = settings.database_url
-    for kind in ("rfm", "menu"):
-        run_inline(settings, kind)
-
-    def rows() -> dict[str, int]:
-        tables = read(url, "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace")
-        return {name: int(read(url, f'SELECT count(*) AS n FROM "{name}"').n[0]) for name in tables.relname}
-
-    seen = []
-    for _ in range(2):
-        for _ in range(15):
-            for kind in ("rfm", "menu"):
-                run_inline(settings, kind, mode="incremental")
-        age(url, 40)
-        drop_old(url)
-        seen.append(rows())
-    assert seen[0] == seen[1]
-
-
 def test_a_forgotten_customer_is_nowhere_left(settings: Settings) -> None:
     url = settings.database_url
     run_inline(settings, "rfm")

@@ -23,6 +23,9 @@ was under way. *Retry* is Celery's own, *sweep* is beat's, and *by itself* says 
 
 ## Soak
 {soak}
+
+## Storage
+{storage}
 """
 
 
@@ -36,7 +39,9 @@ def write(path: Path, told: Sequence[tuple[str, Any]]) -> None:
             recovered[name, point].append(rest)
     rows = [_row(fault, times, recovered[fault]) for fault, times in struck.items()]
     soaks = [_soak(*each) for kind, each in told if kind == "soak"]
-    path.write_text(PAGE.format(rows="\n".join(rows), soak="\n\n".join(soaks) or "Not run."))
+    stored = [_storage(*each) for kind, each in told if kind == "storage"]
+    parts = {"rows": rows, "soak": soaks or ["Not run."], "storage": stored or ["Not run."]}
+    path.write_text(PAGE.format(**{name: "\n".join(lines) for name, lines in parts.items()}))
 
 
 def _row(fault: tuple[str, str], times: int, found: list[Any]) -> str:
@@ -54,4 +59,11 @@ def _soak(imports: int, struck: int, drained: float, grown: dict[str, tuple[floa
         f"{imports} imports over ten minutes, {struck} random faults: every request covered, both results exact, no"
         f" key left in Redis, no table left in PostgreSQL. The last run ended {drained:.1f} s after the last import or"
         f" fault. Memory of each program's longest-lived process, its last quarter in terms of its second: {memory}."
+    )
+
+
+def _storage(runs: int, half: float, whole: float) -> str:
+    return (
+        f"{runs:,} incremental runs, each after a changed order: after them and their retention as many rows in every"
+        f" table as after the first half, and {whole / half:.3f} of the database's size then."
     )
