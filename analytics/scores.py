@@ -2,7 +2,7 @@
 
 The cut points are the 20/40/60/80 % quantiles with linear interpolation, as `pandas.qcut` takes its edges
 (NumPy's `quantile`, method "linear"; Hyndman and Fan's type 7). Interpolating between integers at fifths
-gives fifths, so a cut point is kept as five times its value and compared with five times the score's value:
+gives fifths, so a cut point is kept as five times its value, a whole number:
 nothing is ever rounded, and neither the order of rows nor their division into shards can show.
 """
 
@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 
 MEASURES = ("recency_days", "frequency", "cents")
 CutPoints = Mapping[str, Sequence[int]]
+NOBODYS = (0, 0, 0, 0)  # cut points where there is no customer
 
 
 def quantile_ranks(count: int) -> list[int]:
@@ -43,7 +44,19 @@ def cut_points(count: int, ranked: Sequence[int]) -> list[int]:
 def score_expression(measure: str, fifths: Sequence[int]) -> str:
     """The SQL expression for a column's score: integers alone, so that it means the same everywhere.
 
-    F and M score 1 + the cut points strictly below the value, R 5 - those strictly below recency.
+    F and M score 1 + the cut points strictly below the value, R 5 - those strictly below recency. A whole number is
+    above a fraction where it is above the next whole number down.
     """
-    below = " + ".join(f"({int(point)} < 5 * {measure}::bigint)::int" for point in fifths)
+    below = " + ".join(f"({measure} > {int(point) // 5})::int" for point in fifths)
     return f"5 - ({below})" if measure == "recency_days" else f"1 + {below}"
+
+
+def passed_expression(before: CutPoints, after: CutPoints) -> str:
+    """The SQL condition that a cut point passed a row's value; with the cut points no other row's score changes."""
+    passed = [
+        f"{measure} BETWEEN {min(pair) // 5 + 1} AND {max(pair) // 5}"
+        for measure in MEASURES
+        for pair in zip(before.get(measure, NOBODYS), after.get(measure, NOBODYS), strict=True)
+        if min(pair) // 5 < max(pair) // 5
+    ]
+    return " OR ".join(passed) or "false"

@@ -61,9 +61,10 @@ def put_values(session: Session, run: Run) -> int:
     return int(scalar(connection, sql.SQL("SELECT count(*) FROM ({}) AS customers").format(customers(run))))
 
 
-def rescore(session: Session, run: Run, rules: Rules, before: Rules) -> dict[str, int]:
+def rescore(session: Session, run: Run, rules: Rules, before: Rules, *, passed: str) -> dict[str, int]:
     """Write the scores and segments that differ now, and tell who moved; returns how many rows and moves.
 
+    Only rows with new values, and those for which the condition `passed` holds, can have another score.
     A customer moved by `behaviour` where the new values alone, held against the cut points of before, lead out
     of the old segment; otherwise the cut points moved.
     """
@@ -76,6 +77,7 @@ def rescore(session: Session, run: Run, rules: Rules, before: Rules) -> dict[str
         "now": sql.Literal(run.started_at),
         "scores": rules.columns(),
         "segment": rules.segment(),
+        "passed": sql.SQL(passed),
         "scores_before": before.columns(),
         "segment_before": before.segment(),
     }
@@ -83,7 +85,8 @@ def rescore(session: Session, run: Run, rules: Rules, before: Rules) -> dict[str
         sql.SQL(
             "CREATE TEMP TABLE rfm_rescored ON COMMIT DROP AS"
             " SELECT mobile_id, shard, recency_days, frequency, cents, r, f, m, segment AS was, {segment} AS becomes"
-            " FROM (SELECT *, {scores} FROM rfm_results WHERE generation = {generation} OFFSET 0) AS scored"
+            " FROM (SELECT *, {scores} FROM rfm_results"
+            "  WHERE generation = {generation} AND (run_id = {run_id} OR {passed}) OFFSET 0) AS scored"
             " WHERE r <> r_score OR f <> f_score OR m <> m_score"
         ).format(**names)
     )

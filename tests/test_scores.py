@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analytics.scores import cut_points, quantile_ranks, score_expression
+from analytics.scores import cut_points, passed_expression, quantile_ranks, score_expression
 
 
 def points_of(values: list[int]) -> list[int]:
@@ -72,3 +72,22 @@ def test_the_most_recent_customers_score_five_and_the_largest_score_five(databas
     with psycopg.connect(database_url) as connection:
         assert scored(connection, "recency_days", values) == [5, 5, 4, 4, 3, 3, 2, 2, 1, 1]
         assert scored(connection, "cents", values) == [1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
+
+
+def test_with_the_cut_points_no_score_changes_but_those_that_a_cut_point_passed(database_url: str) -> None:
+    with psycopg.connect(database_url) as connection:
+        values = st.lists(st.integers(-20, 20), min_size=1, max_size=12)
+
+        @given(values, values)
+        def check(were: list[int], are: list[int]) -> None:
+            before, after = ({"cents": points_of(each)} for each in (were, are))
+            query = (
+                f"SELECT {score_expression('cents', before['cents'])} <> {score_expression('cents', after['cents'])},"
+                f" {passed_expression(before, after)} FROM unnest(%s::bigint[]) AS t (cents)"
+            )
+            rows = connection.execute(query, [were + are]).fetchall()  # type: ignore[arg-type]
+            assert all(passed for differs, passed in rows if differs)
+            if before == after:
+                assert not any(passed for _, passed in rows)
+
+        check()

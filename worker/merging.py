@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 import store.rfm
 from analytics.menu import rank_items
-from analytics.scores import MEASURES, cut_points, quantile_ranks
+from analytics.scores import MEASURES, cut_points, passed_expression, quantile_ranks
 from settings import Settings
 from store import menu_merge, publishing, rfm_merge, runs
 from store.models import Run
@@ -33,7 +33,10 @@ def rfm(session: Session, settings: Settings, run: Run) -> None:
     total = rfm_merge.put_values(session, run)
     points = exact_cut_points(session, rfm_merge.customers(run), total)
     segments = run.plan["segments"]
-    wrote = rfm_merge.rescore(session, run, rules(points, segments), rules(last.counts["cut_points"], segments))
+    before = last.counts["cut_points"]
+    wrote = rfm_merge.rescore(
+        session, run, rules(points, segments), rules(before, segments), passed=passed_expression(before, points)
+    )
     counted = runs.part_counts(session, run, "aggregate", 0) | {"customers": total}
     run.counts = counted | wrote | {"cut_points": points}
     publishing.name_current(session, run, run.plan["since"]["generation"])

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 
 from analytics import tallies
 from analytics.menu import rank_items
-from analytics.scores import MEASURES, CutPoints, score_expression
+from analytics.scores import MEASURES, NOBODYS, CutPoints, score_expression
 from analytics.tallies import Calendar
 from errors import SmartCRMError
 from settings import Settings
@@ -65,8 +65,7 @@ def score(settings: Settings, claimed: Claim) -> dict[str, int]:
 
 def rules(points: CutPoints, segments: Sequence[str]) -> Rules:
     """Cut points (in fifths, none where there was no customer) and a segment map as SQL."""
-    nobody = [0, 0, 0, 0]
-    return Rules({measure: score_expression(measure, points.get(measure, nobody)) for measure in MEASURES}, segments)
+    return Rules({measure: score_expression(measure, points.get(measure, NOBODYS)) for measure in MEASURES}, segments)
 
 
 def tally(settings: Settings, claimed: Claim) -> dict[str, int]:

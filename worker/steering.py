@@ -123,26 +123,31 @@ def _step(session: Session, settings: Settings, run: Run) -> list[tuple[str, int
 def _next_stage(session: Session, settings: Settings, run: Run) -> list[tuple[str, int]]:
     first, second = STAGES[run.kind]
     missing = runs.missing(session, run, first)
-    if missing:
-        return _to_send(session, run, first)
     if run.mode == "incremental":
+        # One part, done right here: messages would cost more than the work.
+        for only in missing:
+            _do(session, settings, run, only)
         {"rfm": merging.rfm, "menu": merging.menu}[run.kind](session, settings, run)
         _finish(session, settings, run, "succeeded")
         return []
+    if missing:
+        return _to_send(session, run, first)
     missing = runs.missing(session, run, second)
     if missing and run.kind == "rfm":
         if not _reduce(session, run):
             return _to_send(session, run, first)
         if len(missing) == 1:
-            # One piece is scored right here: a message would cost more than the work.
-            only = missing.pop()
-            stages.do(settings, Claim(session, run, only))
-            only.done_at = runs.now(session)
+            _do(session, settings, run, missing.pop())  # for the same reason
     if missing:
         return _to_send(session, run, second)
     _publish(session, run)
     _finish(session, settings, run, "succeeded")
     return []
+
+
+def _do(session: Session, settings: Settings, run: Run, part: Part) -> None:
+    stages.do(settings, Claim(session, run, part))
+    part.done_at = runs.now(session)
 
 
 def _to_send(session: Session, run: Run, stage: str) -> list[tuple[str, int]]:
