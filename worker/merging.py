@@ -26,15 +26,15 @@ def exact_cut_points(session: Session, customers: sql.Composable, total: int) ->
 
 
 def rfm(session: Session, settings: Settings, run: Run) -> None:
-    """Put the touched customers' values in place, take the cut points anew, and write what differs."""
+    """Take the cut points over all customers, with the touched ones' new values, and write what differs."""
     assert run.plan is not None
     last = runs.published_run(session, "rfm")
     assert last.counts is not None
-    total = rfm_merge.put_values(session, run)
+    total = rfm_merge.take_out(session, run)
     points = exact_cut_points(session, rfm_merge.customers(run), total)
     segments = run.plan["segments"]
     before = last.counts["cut_points"]
-    wrote = rfm_merge.rescore(
+    wrote = rfm_merge.put_in(
         session, run, rules(points, segments), rules(before, segments), passed=passed_expression(before, points)
     )
     counted = runs.part_counts(session, run, "aggregate", 0) | {"customers": total}
