@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from store import source
 from store.database import driver
-from store.window import Plan
+from store.window import Plan, use_time_zone
 
 
 def tune(connection: source.Connection) -> None:
@@ -27,10 +27,12 @@ def insert_from_source(
     ours = driver(session)
     tune(ours)
     if plan["source_is_ours"]:
+        use_time_zone(ours, plan)
         ours.execute(sql.SQL("INSERT INTO {} {}").format(table, query))
         return
     with source.connect(source_url) as theirs:
         tune(theirs)
+        use_time_zone(theirs, plan)
         copy_out = sql.SQL("COPY ({}) TO STDOUT (FORMAT binary)").format(query)
         copy_in = sql.SQL("COPY {} FROM STDIN (FORMAT binary)").format(table)
         with theirs.cursor().copy(copy_out) as rows, ours.cursor().copy(copy_in) as into:

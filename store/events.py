@@ -11,7 +11,7 @@ import random
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, timedelta
 
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
@@ -39,7 +39,7 @@ def record(session: Session, run: Run, urls: Sequence[str]) -> None:
     now = runs.now(session)
     body = {
         "type": f"run.{run.status}",
-        "timestamp": now.isoformat(),
+        "timestamp": now.astimezone(UTC).isoformat(),
         "data": {
             "run_id": str(run.run_id),
             "kind": run.kind,

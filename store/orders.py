@@ -19,7 +19,7 @@ from psycopg import sql
 from store import source
 from store.bulk import tune
 from store.models import Part
-from store.window import Plan, in_window, key_range, local_time, on_days, touched_days
+from store.window import Plan, in_window, key_range, local_time, on_days, touched_days, use_time_zone
 
 BLOCK = 250_000  # lines, and transactions, at most: some 30 MB, and its arithmetic stays near the processor
 
@@ -49,6 +49,7 @@ def blocks(source_url: str, plan: Plan, part: Part) -> Iterator[Block]:
     with source.connect(source_url) as crm:
         crm.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         tune(crm)
+        use_time_zone(crm, plan)
         yield from _of_days(crm, plan) if "since" in plan else _of_range(crm, plan, part)
 
 
@@ -109,7 +110,7 @@ def _transactions(plan: Plan, which: sql.Composable) -> _Rows:
         window=in_window(plan),
         finite=source.finite(amount, kind),
         exact=source.exact(amount, kind),
-        local=local_time(sql.Identifier("created_at"), plan),
+        local=local_time(sql.Identifier("created_at")),
     )
     columns = ("transaction_id", "total_amount", "created_at")
     return _Rows("fact_transactions", columns, which, (_eight("transaction_id"), local))

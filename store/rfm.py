@@ -54,7 +54,7 @@ def aggregate_query(plan: Plan, whose: sql.Composable) -> sql.Composed:
         " GROUP BY mobile_id"
     ).format(
         as_of_date=sql.Literal(plan["business_date"]),
-        last_date=business_date(local_time(sql.SQL("max(created_at) FILTER (WHERE cents >= 1)"), plan), plan),
+        last_date=business_date(local_time(sql.SQL("max(created_at) FILTER (WHERE cents >= 1)")), plan),
         cents=source.cents(amount, amount_type),
         finite=source.finite(amount, amount_type),
         whose=whose,

@@ -15,7 +15,7 @@ from psycopg import sql
 from store import source
 from store.database import scalar
 from store.models import Published, Run
-from store.window import EPOCH, Plan, business_date, in_window, local_time, stretches_of
+from store.window import EPOCH, Plan, business_date, in_window, local_time, stretches_of, use_time_zone
 
 # Transactions commit out of order: one with a lower id may appear after one with a higher id was read. The
 # newest rows by id are therefore taken as not yet covered; counted in rows, so that sparse ids are no trap.
@@ -74,11 +74,12 @@ def stretches(crm: source.Connection, plan: Plan) -> list[str]:
     query = sql.SQL(
         "SELECT DISTINCT {day} - {epoch} FROM ({touched}) AS touched WHERE isfinite(created_at) AND {window}"
     ).format(
-        day=business_date(local_time(sql.Identifier("created_at"), plan), plan),
+        day=business_date(local_time(sql.Identifier("created_at")), plan),
         epoch=sql.Literal(EPOCH),
         touched=_transactions(plan),
         window=in_window(plan),
     )
+    use_time_zone(crm, plan)
     return stretches_of(plan, [day for (day,) in crm.execute(query).fetchall()])
 
 

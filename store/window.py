@@ -12,6 +12,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
+import psycopg
 from numpy.typing import NDArray
 from psycopg import sql
 
@@ -58,9 +59,18 @@ def day_start(plan: Plan) -> int:
     return (clock.hour * 60 + clock.minute) * 60_000_000
 
 
-def local_time(instant: sql.Composable, plan: Plan) -> sql.Composable:
-    """The wall-clock time of an instant in the run's time zone."""
-    return sql.SQL("({} AT TIME ZONE {})").format(instant, sql.Literal(plan["timezone"]))
+def use_time_zone(connection: psycopg.Connection[Any], plan: Plan) -> None:
+    """Have `local_time` mean the run's time zone, until the transaction ends.
+
+    AT TIME ZONE, beside it, looks the zone up for every row, and takes CET, EET, MET and WET for abbreviations that
+    know no summer.
+    """
+    connection.execute("SELECT set_config('timezone', %s, true)", [plan["timezone"]])
+
+
+def local_time(instant: sql.Composable) -> sql.Composable:
+    """The wall-clock time of an instant; on a connection with `use_time_zone`."""
+    return sql.SQL("({}::timestamp)").format(instant)
 
 
 def business_date(local: sql.Composable, plan: Plan) -> sql.Composable:
@@ -82,7 +92,7 @@ def in_window(plan: Plan) -> sql.Composable:
         upto,
         created_at,
         sql.Literal((first + timedelta(days=3)).isoformat() + "T00:00:00+00:00"),
-        business_date(local_time(created_at, plan), plan),
+        business_date(local_time(created_at), plan),
         sql.Literal(first.isoformat()),
     )
 
@@ -138,7 +148,7 @@ def on_days(plan: Plan, first: date | None, until: date) -> sql.Composable:
     The range of instants surely covers it; then the date itself is held against it.
     """
     created_at, clock = sql.Identifier("created_at"), time.fromisoformat(plan["business_day_start"])
-    day = business_date(local_time(created_at, plan), plan)
+    day = business_date(local_time(created_at), plan)
     edges = [("<", until, 1)] if first is None else [(">=", first, 0), ("<", until, 1)]
     ends = [
         sql.SQL("{created_at} {sign} {instant} AND {day} {sign} {edge}").format(

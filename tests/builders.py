@@ -18,6 +18,7 @@ from tests.oracle import Rules
 CLOCK_CHANGES = {
     "UTC": (datetime(2025, 7, 1, 4, tzinfo=UTC),),
     "Europe/London": (datetime(2025, 3, 30, 1, tzinfo=UTC), datetime(2025, 10, 26, 1, tzinfo=UTC)),
+    "CET": (datetime(2025, 3, 30, 1, tzinfo=UTC), datetime(2025, 10, 26, 1, tzinfo=UTC)),
     "America/New_York": (datetime(2025, 3, 9, 7, tzinfo=UTC), datetime(2025, 11, 2, 6, tzinfo=UTC)),
     "Australia/Lord_Howe": (datetime(2025, 4, 5, 15, tzinfo=UTC), datetime(2025, 10, 4, 15, 30, tzinfo=UTC)),
     "Asia/Kathmandu": (datetime(2025, 7, 1, 4, tzinfo=UTC), datetime(1985, 12, 31, 18, 30, tzinfo=UTC)),
