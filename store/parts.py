@@ -1,4 +1,8 @@
-"""Claiming one part of a run: its work and its done mark commit together, or not at all."""
+"""Claiming one part of a run: its work and its done mark commit together, or not at all.
+
+A commit does not wait for the disk. What a crash of PostgreSQL takes is the last parts, each whole with its mark, and
+they are done again; the commit of whoever goes on with the run waits, and with it all that was committed before.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from store import runs
-from store.database import transaction
+from store.database import driver, transaction
 from store.models import Part, Run
 
 
@@ -37,6 +41,7 @@ def claim(url: str, run_id: uuid.UUID, stage: str, number: int) -> Iterator[Clai
     """
     try:
         with transaction(url) as session:
+            driver(session).execute("SET LOCAL synchronous_commit = off")
             run = session.get(Run, run_id)
             part = session.scalars(
                 select(Part)
