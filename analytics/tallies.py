@@ -19,6 +19,7 @@ from errors import SourceError
 Whole = NDArray[np.int64]
 LEAST, MOST = np.iinfo(np.int64).min, np.iinfo(np.int64).max
 NOT_COUNTED, IN_A_GAP = -1, -2
+TOO_LARGE = 2.0**62  # half of what a sum can hold, so that what floats lose does not matter
 
 
 @dataclass(frozen=True)
@@ -106,23 +107,26 @@ def tally(
     line_ids, items, quantities, cents = _in_order(line_ids, items, quantities, cents)
     timed = (local != LEAST) & (local != MOST)
     cell_of = np.where(timed, calendar.cells(local), NOT_COUNTED)
-    order = np.searchsorted(ids, line_ids)
-    known = np.append(ids, LEAST)[order] == line_ids if len(ids) else np.zeros(len(line_ids), dtype=bool)
-    cell = np.append(cell_of, NOT_COUNTED)[np.where(known, order, len(ids))]
+    # Found once for each transaction that has lines, which are several to one.
+    opens = _differs(line_ids)
+    named, which = line_ids[opens], np.cumsum(opens) - 1
+    place = np.searchsorted(ids, named)
+    known = np.append(ids, LEAST)[place] == named if len(ids) else np.zeros(len(named), dtype=bool)
+    cells = np.append(cell_of, NOT_COUNTED)[np.where(known, place, len(ids))]
     usable = cents != LEAST
-    counts = (cell >= 0) & usable & (quantities > 0)
     left_out = {
-        "lines_without_transaction": int(np.count_nonzero(~known)),
-        "skipped_lines": int(np.count_nonzero((cell != NOT_COUNTED) & ~usable)),
+        "lines_without_transaction": 0 if known.all() else int(np.count_nonzero(~known[which])),
+        "skipped_lines": int(np.count_nonzero(cells[which[~usable]] != NOT_COUNTED)),
         "transactions_in_gaps": int(np.count_nonzero(cell_of == IN_A_GAP)),
         "skipped_transactions": int(np.count_nonzero(local == MOST)),
     }
-    columns = (order, cell, items, quantities, cents)
-    order, cell, items, quantities, cents = columns if counts.all() else (column[counts] for column in columns)
-    opens = _differs(order)
+    counts = usable & (quantities > 0)
+    if not counts.all():
+        which, items, quantities, cents = (column[counts] for column in (which, items, quantities, cents))
+        opens = _differs(which)
     return Tally(
-        _items(cell, items, opens | _differs(items), quantities, cents, calendar),
-        _transactions(cell[opens], calendar),
+        _items(cells, which, items, opens | _differs(items), quantities, cents, calendar),
+        _transactions(cells[which[opens]], calendar),
         left_out,
     )
 
@@ -137,7 +141,8 @@ def total(tallies: Sequence[Tally]) -> Tally:
     """
     items = pd.concat([each.items for each in tallies])
     for column in ("quantity", "cents"):
-        _check_range(items[column].to_numpy())
+        if np.abs(items[column].to_numpy(), dtype=np.float64).sum() >= TOO_LARGE:
+            raise _out_of_range()
     transactions = pd.concat([each.transactions for each in tallies])
     left_out = pd.DataFrame([each.left_out for each in tallies]).sum()
     return Tally(
@@ -165,35 +170,61 @@ def _differs(column: Whole) -> NDArray[np.bool_]:
 
 
 def _items(
-    cell: Whole, items: Whole, new: NDArray[np.bool_], quantities: Whole, cents: Whole, calendar: Calendar
+    cells: Whole,
+    which: Whole,
+    items: Whole,
+    new: NDArray[np.bool_],
+    quantities: Whole,
+    cents: Whole,
+    calendar: Calendar,
 ) -> pd.DataFrame:
-    item, names = pd.factorize(items)
-    group, keys = pd.factorize(cell * len(names) + item)
-    cells, item = np.divmod(keys, max(len(names), 1))
+    """Sums by cell and item; `which` is each line's transaction, of those that `cells` are of.
+
+    Lines of transactions that are not counted stay where they are, as a cell of their own: it costs less to drop it.
+    """
+    least = int(cells.min(where=cells >= 0, initial=MOST)) - 1
+    codes = np.where(cells >= 0, cells - least, 0)
+    item, names = _numbered(items)
+    group, keys = _numbered(codes[which] * len(names) + item)
+    orders = np.bincount(group[new], minlength=len(keys))
+    found = (keys >= len(names)) & (orders > 0)
+    code, item = np.divmod(keys[found], max(len(names), 1))
     return pd.DataFrame(
-        calendar.place(cells)
+        calendar.place(code + least)
         | {
             "item_id": names[item],
-            "orders": np.bincount(group[new], minlength=len(keys)),
-            "quantity": _sums(group, quantities, len(keys)),
-            "cents": _sums(group, cents, len(keys)),
+            "orders": orders[found],
+            "quantity": _sums(group, quantities, found),
+            "cents": _sums(group, cents, found),
         }
     )
 
 
+def _numbered(values: Whole) -> tuple[Whole, Whole]:
+    """Each value's number from 0 on, and the values by number, maybe with some that do not occur.
+
+    Where the values lie close together, as most do, they number themselves: hashing them is dearer by far.
+    """
+    least, most = (int(values.min()), int(values.max())) if len(values) else (0, -1)
+    if most - least < len(values):
+        return values - least, least + np.arange(most - least + 1)
+    return pd.factorize(values)
+
+
 def _transactions(cells: Whole, calendar: Calendar) -> pd.DataFrame:
-    cell, keys = pd.factorize(cells)
+    cell, keys = pd.factorize(cells[cells >= 0])
     return pd.DataFrame(calendar.place(keys) | {"transactions": np.bincount(cell, minlength=len(keys))})
 
 
-def _sums(group: Whole, values: Whole, groups: int) -> Whole:
-    _check_range(values)
-    sums = np.zeros(groups, dtype=np.int64)
+def _sums(group: Whole, values: Whole, found: NDArray[np.bool_]) -> Whole:
+    """The values' sums of the groups that are `found`."""
+    sizes = np.abs(values, dtype=np.float64)
+    if sizes.sum() >= TOO_LARGE and (np.bincount(group, sizes, minlength=len(found))[found] >= TOO_LARGE).any():
+        raise _out_of_range()
+    sums = np.zeros(len(found), dtype=np.int64)
     np.add.at(sums, group, values)
-    return sums
+    return sums[found]
 
 
-def _check_range(values: Whole) -> None:
-    # Twice as careful as need be, so that what floats lose does not matter.
-    if np.abs(values, dtype=np.float64).sum() >= 2.0**62:
-        raise SourceError("The lines of the orders have sums that are out of range.", code="data_out_of_range")
+def _out_of_range() -> SourceError:
+    return SourceError("The lines of the orders have sums that are out of range.", code="data_out_of_range")

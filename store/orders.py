@@ -2,12 +2,14 @@
 
 A full run's part reads a range of transaction ids in their order, from the indexes that `smartcrm doctor` recommends;
 an incremental run reads the touched business days. Each column of a block leaves PostgreSQL as one value, of eight
-bytes a row, which costs a third of what rows cost. The SQL is raw since it is built from the source's column types.
+bytes a row, which costs a third of what rows cost; a range's lines leave it two columns to one where they fit. The SQL
+is raw since it is built from the source's column types.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import LiteralString, NamedTuple
 
@@ -24,6 +26,8 @@ from store.window import Plan, in_window, key_range, local_time, on_days, touche
 BLOCK = 250_000  # lines, and transactions, at most: some 30 MB, and its arithmetic stays near the processor
 
 LEAST = np.iinfo(np.int64).min
+LINE_COLUMNS = ("transaction_id", "item_id", "quantity", "price")
+DISTANCE, ITEM, CENTS = 1 << 31, 1 << 32, 1 << 50  # what a packed line's transaction, item and cents are below
 
 Whole = NDArray[np.int64]
 
@@ -65,8 +69,11 @@ def _of_range(crm: source.Connection, plan: Plan, part: Part) -> Iterator[Block]
     """A range of transaction ids, in blocks that are bounded even where one of the tables has rows for no other."""
     name = sql.Identifier("transaction_id")
     whole = rest = key_range(name, part, "bigint")
+    first = _first_to_pack_from(crm, plan, whole)
     while True:
-        lines = _read(crm, _lines(plan, rest), limit=BLOCK)
+        packed = None if first is None else _read_packed(crm, plan, rest, first)
+        first = None if packed is None else first  # one block that does not fit tells of others
+        lines = packed or _read(crm, _lines(plan, rest), limit=BLOCK)
         end = _end(lines)
         upto = rest if end is None else sql.SQL("{} AND {} <= {}").format(rest, name, sql.Literal(end))
         transactions = _read(crm, _transactions(plan, upto), limit=BLOCK)
@@ -78,6 +85,25 @@ def _of_range(crm: source.Connection, plan: Plan, part: Part) -> Iterator[Block]
         if end is None:
             return
         rest = sql.SQL("{} AND {} > {}").format(whole, name, sql.Literal(end))
+
+
+def _first_to_pack_from(crm: source.Connection, plan: Plan, which: sql.Composable) -> int | None:
+    """The lowest transaction id of a range, where the range's lines may be packed; None where they never fit."""
+    if plan["columns"]["fact_transaction_items"]["quantity"] not in source.INTEGERS:
+        return None
+    query = sql.SQL("SELECT min(transaction_id), max(transaction_id) FROM fact_transaction_items WHERE {}").format(
+        which
+    )
+    first, last = crm.execute(query).fetchone() or (None, None)
+    return None if first is None or last - first >= DISTANCE else int(first)
+
+
+def _read_packed(crm: source.Connection, plan: Plan, which: sql.Composable, first: int) -> list[Whole] | None:
+    """A block of lines, two columns to one, which costs PostgreSQL a fifth less; None where a value does not fit."""
+    with suppress(psycopg.errors.NumericValueOutOfRange), crm.transaction():
+        order, amount = _read(crm, _packed_lines(plan, which, first), limit=BLOCK)
+        return _unpacked(order, amount, first)
+    return None
 
 
 def _of_days(crm: source.Connection, plan: Plan) -> Iterator[Block]:
@@ -119,30 +145,50 @@ def _transactions(plan: Plan, which: sql.Composable) -> _Rows:
 def _lines(plan: Plan, which: sql.Composable) -> _Rows:
     """Transaction ids, items, quantities and cents."""
     types = plan["columns"]["fact_transaction_items"]
-    amount = _line_cents(types["quantity"], types["price"])
+    amount = _line_cents(types["quantity"], types["price"], "bigint")
     wanted = (_eight("transaction_id"), _eight("coalesce(item_id, 0)"), _eight("coalesce(quantity, 0)"))
     if types["quantity"] not in source.INTEGERS:
         finite = source.finite(sql.Identifier("quantity"), types["quantity"])
         quantity = sql.SQL("int8send(CASE WHEN {} THEN quantity::bigint ELSE 0 END)").format(finite)
         wanted = (*wanted[:2], quantity)
     cents = sql.SQL("int8send(coalesce({}, {}))").format(amount, sql.Literal(LEAST))
-    columns = ("transaction_id", "item_id", "quantity", "price")
-    return _Rows("fact_transaction_items", columns, which, (*wanted, cents))
+    return _Rows("fact_transaction_items", LINE_COLUMNS, which, (*wanted, cents))
+
+
+def _packed_lines(plan: Plan, which: sql.Composable, first: int) -> _Rows:
+    """Transaction and item as one number, quantity and cents as another; PostgreSQL's own checks see that they fit.
+
+    31 bits are for the distance from the `first` transaction, 32 for the item, with its sign; 14 for the quantity, with
+    its sign, and 50 for the cents, lifted above zero. So no line becomes the least number, which says that the line
+    can't be used.
+    """
+    types = plan["columns"]["fact_transaction_items"]
+    order = sql.SQL("int8send((transaction_id - {}) * {} + coalesce(item_id, 0)::int)").format(first, ITEM)
+    cents = _line_cents(types["quantity"], types["price"], "int")
+    amount = sql.SQL("int8send(coalesce(quantity * {} + {} + {}, {}))").format(CENTS, cents, CENTS // 2, LEAST)
+    return _Rows("fact_transaction_items", LINE_COLUMNS, which, (order, amount))
+
+
+def _unpacked(order: Whole, amount: Whole, first: int) -> list[Whole]:
+    """Transactions, items, quantities and cents, as `_lines` has them."""
+    items = order.astype(np.int32).astype(np.int64)  # the lower half, with its sign
+    cents = np.where(amount == LEAST, LEAST, (amount & (CENTS - 1)) - CENTS // 2)
+    return [first + ((order - items) >> 32), items, amount >> 50, cents]
 
 
 def _eight(expression: LiteralString) -> sql.Composable:
     return sql.SQL("int8send(({})::bigint)").format(sql.SQL(expression))
 
 
-def _line_cents(quantity_type: str, price_type: str) -> sql.Composable:
-    """A line's amount in cents, rounded half away from zero, as a bigint cast of numeric does; NULL if unusable."""
+def _line_cents(quantity_type: str, price_type: str, cast: LiteralString) -> sql.Composable:
+    """A line's amount in cents, rounded half away from zero, as a cast of numeric does; NULL if unusable."""
     quantity, price = sql.Identifier("quantity"), sql.Identifier("price")
     finite = sql.SQL("{} AND {}").format(source.finite(price, price_type), source.finite(quantity, quantity_type))
-    cents = sql.SQL("(100 * {} * {})::bigint").format(
-        source.exact(quantity, quantity_type), source.exact(price, price_type)
+    cents = sql.SQL("(100 * {} * {})::{}").format(
+        source.exact(quantity, quantity_type), source.exact(price, price_type), sql.SQL(cast)
     )
     # Most prices are whole cents: then the product needs no numeric. A scale is NULL for what is not finite.
-    whole = sql.SQL("WHEN scale(price) <= 2 THEN quantity * (100 * price)::bigint")
+    whole = sql.SQL("WHEN scale(price) <= 2 THEN quantity::bigint * (100 * price)::{}").format(sql.SQL(cast))
     quick = quantity_type in source.INTEGERS and price_type.startswith("numeric")
     return sql.SQL("CASE WHEN item_id IS NULL THEN NULL {} WHEN {} THEN {} END").format(
         whole if quick else sql.SQL(""), finite, cents

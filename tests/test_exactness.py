@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
@@ -15,9 +16,10 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from psycopg import sql
 
 from settings import Settings
-from store import orders
+from store import orders, source
 from tests import oracle
 from tests.builders import Case, cases, items, transactions
 from tests.oracle import Rules
@@ -116,6 +118,49 @@ def test_blocks_of_any_size_give_the_same_menu(
             assert run.counts is not None and run.counts[name] == getattr(counted, name), name
 
     check()
+
+
+LINE_EDGES = st.tuples(
+    st.sampled_from([1, 2, 3, 2**31, 2**31 + 1]),
+    st.sampled_from([1, 2, -7, None, 2**31 - 1, -(2**31)]) | st.just(2**31),
+    st.sampled_from([1, 2, 0, -1, None, 8191, -8191]) | st.just(8192),
+    st.sampled_from(["1.50", "0", "-2.25", "0.005", "2.675", "21474836.47", None, "NaN"]) | st.just("21474836.48"),
+)
+
+
+@pytest.mark.parametrize("amount", ["numeric", "double precision"])
+def test_lines_that_fit_are_read_packed_and_mean_the_same(migrated_url: str, amount: str) -> None:
+    fitted: Counter[bool] = Counter()
+
+    @hypothesis_settings(DATABASE_TEST, max_examples=100)
+    @given(lines=st.lists(LINE_EDGES, max_size=3))
+    def check(lines: list[tuple[Any, ...]]) -> None:
+        fill(migrated_url, {"fact_transaction_items": items(lines)}, amount=amount)
+        every = sql.SQL("transaction_id IS NOT NULL")
+        with source.connect(migrated_url) as crm:
+            plan = {"columns": {"fact_transaction_items": source.column_types(crm, "fact_transaction_items")}}
+            first = orders._first_to_pack_from(crm, plan, every)
+            packed = None if first is None else orders._read_packed(crm, plan, every, first)
+            plain = orders._read(crm, orders._lines(plan, every), limit=orders.BLOCK)
+        numbers = [line[0] for line in lines]
+        near = bool(lines) and max(numbers) - min(numbers) < 2**31
+        fits = near and all(
+            item != 2**31 and pieces != 8192 and price != "21474836.48" for _, item, pieces, price in lines
+        )
+        assert first == (min(numbers) if near else None)
+        assert not (fits and packed is None)
+        fitted[fits] += 1
+        if packed is not None:
+            assert usable(packed) == usable(plain)
+
+    check()
+    assert fitted[True] and fitted[False]
+
+
+def usable(lines: list[Any]) -> list[tuple[int, ...]]:
+    """The lines as rows, in order; of those that can't be used only the transactions."""
+    rows = zip(*(column.tolist() for column in lines), strict=True)
+    return sorted(row if row[3] != orders.LEAST else (row[0],) for row in rows)
 
 
 def order(number: int, customer: str | None, amount: str = "10.00", at: datetime = NOON) -> tuple[Any, ...]:
