@@ -114,9 +114,7 @@ def _counted(session: Session, run: Run, shard: int) -> dict[str, int]:
 def staged(run: Run, shards: Sequence[int]) -> sql.Composed:
     """The customers of these shards' staging tables, as a query."""
     return sql.SQL(" UNION ALL ").join(
-        sql.SQL("SELECT {shard} AS shard, recency_days, frequency, cents FROM {table} WHERE frequency > 0").format(
-            shard=sql.Literal(shard), table=staging(run, shard)
-        )
+        sql.SQL("SELECT recency_days, frequency, cents FROM {} WHERE frequency > 0").format(staging(run, shard))
         for shard in shards
     )
 
@@ -137,8 +135,8 @@ def lost_shards(session: Session, run: Run, customers: Mapping[int, int]) -> lis
 
 def order_statistics(
     session: Session, customers: sql.Composable, count: int, ranks: Sequence[int], measures: Sequence[str]
-) -> dict[str, list[int]]:
-    """The values at these ranks (0-based) of each measure, over the `count` customers of a query.
+) -> tuple[int, dict[str, list[int]]]:
+    """How many customers a query has, and the values at these ranks (0-based) of each measure if they are `count`.
 
     `percentile_disc` at (rank + 1/2)/count picks exactly the value of that rank.
     """
@@ -148,9 +146,10 @@ def order_statistics(
         for measure in measures
     )
     tune(driver(session))
-    row = driver(session).execute(sql.SQL("SELECT {} FROM ({}) AS customers").format(picks, customers)).fetchone()
+    query = sql.SQL("SELECT count(*), {} FROM ({}) AS customers").format(picks, customers)
+    row = driver(session).execute(query).fetchone()
     assert row is not None
-    return dict(zip(measures, row, strict=True))
+    return row[0], dict(zip(measures, row[1:], strict=True))
 
 
 @dataclass(frozen=True)
@@ -166,8 +165,12 @@ class Rules:
         return sql.SQL("{} AS r, {} AS f, {} AS m").format(*(sql.SQL(self.scores[measure]) for measure in measures))
 
     def segment(self) -> sql.Composed:
-        """The segment of a row with `r`, `f` and `m`."""
-        return sql.SQL("({}::text[])[25 * r + 5 * f + m - 30]").format(sql.Literal(list(self.segments)))
+        """The segment of a row with `r`, `f` and `m`, by way of its number: to a text of an array PostgreSQL walks."""
+        names = list(dict.fromkeys(self.segments))
+        numbers = [names.index(segment) + 1 for segment in self.segments]
+        return sql.SQL("({}::text[])[({}::int2[])[25 * r + 5 * f + m - 30]]").format(
+            sql.Literal(names), sql.Literal(numbers)
+        )
 
 
 def score(session: Session, run: Run, part: Part, rules: Rules) -> int:

@@ -23,7 +23,7 @@ def _generation(run: Run) -> sql.Literal:
 
 
 def take_out(session: Session, run: Run) -> int:
-    """Take out the rows of touched customers whose values change or who have none; returns how many customers stay.
+    """Take out the rows of touched customers whose values change or who have none; returns by how many customers grow.
 
     What they were is kept for `put_in`, and of the touched customers only these, and new ones, stay staged.
     """
@@ -40,8 +40,9 @@ def take_out(session: Session, run: Run) -> int:
         "DELETE FROM rfm_results"
         " WHERE generation = {generation} AND mobile_id = ANY (ARRAY(SELECT mobile_id FROM {touched}))",
     ):
-        connection.execute(sql.SQL(statement).format(**names))
-    return int(scalar(connection, sql.SQL("SELECT count(*) FROM ({}) AS customers").format(customers(run))))
+        gone = connection.execute(sql.SQL(statement).format(**names)).rowcount  # in the end, of the last of them
+    come = scalar(connection, sql.SQL("SELECT count(*) FROM {} WHERE frequency > 0").format(staging(run, 0)))
+    return int(come) - gone
 
 
 def customers(run: Run) -> sql.Composed:

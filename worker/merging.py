@@ -5,6 +5,8 @@ In the transaction that publishes, after the run's one part has stored what it r
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from psycopg import sql
 from sqlalchemy.orm import Session
 
@@ -17,12 +19,19 @@ from store.models import Run
 from worker.stages import item_names, rules
 
 
-def exact_cut_points(session: Session, customers: sql.Composable, total: int) -> dict[str, list[int]]:
-    """The cut points (in fifths) over all `total` customers of a query; none where there is nobody."""
-    if not total:
-        return {}
-    found = store.rfm.order_statistics(session, customers, total, quantile_ranks(total), MEASURES)
-    return {measure: cut_points(total, found[measure]) for measure in MEASURES}
+def exact_cut_points(
+    session: Session, customers: sql.Composable, expected: int, measures: Sequence[str] = MEASURES
+) -> tuple[int, dict[str, list[int]]]:
+    """How many customers a query has, and the cut points (in fifths) over them; none where there is nobody.
+
+    `expected` saves a count: where there are as many, as is usual, the first reading is the last.
+    """
+    while expected:
+        count, found = store.rfm.order_statistics(session, customers, expected, quantile_ranks(expected), measures)
+        if count == expected:
+            return count, {measure: cut_points(count, found[measure]) for measure in measures}
+        expected = count
+    return 0, {}
 
 
 def rfm(session: Session, settings: Settings, run: Run) -> None:
@@ -30,8 +39,8 @@ def rfm(session: Session, settings: Settings, run: Run) -> None:
     assert run.plan is not None
     last = runs.published_run(session, "rfm")
     assert last.counts is not None
-    total = rfm_merge.take_out(session, run)
-    points = exact_cut_points(session, rfm_merge.customers(run), total)
+    expected = last.counts["customers"] + rfm_merge.take_out(session, run)
+    total, points = exact_cut_points(session, rfm_merge.customers(run), max(expected, 1))
     segments = run.plan["segments"]
     before = last.counts["cut_points"]
     wrote = rfm_merge.put_in(
