@@ -1,6 +1,7 @@
 """Who moved segment: found shard by shard in a full run, told when it is published, read in order.
 
-A full run's moves are those against the baseline, the generation that the changes told so far lead up to.
+A full run's moves are those against the baseline, the generation that the changes told so far lead up to. Where the
+orders' database puts ids in another order than ours, its shards do not part the baseline, and all is looked at once.
 """
 
 from __future__ import annotations
@@ -14,21 +15,21 @@ from sqlalchemy.orm import Session
 
 from store.database import driver
 from store.models import Change, Part, Published, Run
-from store.rfm import Rules, piece
+from store.rfm import Rules, generation, piece
 from store.window import key_range
 
 KEPT = timedelta(days=90)
 
 
-def find(session: Session, run: Run, part: Part, baseline: int, before: Rules, *, same_settings: bool) -> None:
-    """Note who moved in a scored shard: into it, out of it, or from another segment.
+def find(session: Session, run: Run, part: Part | None, baseline: int, before: Rules, *, same_settings: bool) -> None:
+    """Note who moved in a scored shard, or in all of the run: into it, out of it, or from another segment.
 
     The reason is `settings` where those differ from the baseline's; `cut_points` where the new values, held
     against the cut points of before, give the segment of before; otherwise the customer's own `behaviour`.
     """
-    connection = driver(session)
+    connection, shard = driver(session), part.part if part else 0
     connection.execute(
-        "DELETE FROM segment_changes_pending WHERE generation = %s AND shard = %s", [run.generation, part.part]
+        "DELETE FROM segment_changes_pending WHERE generation = %s AND shard = %s", [run.generation, shard]
     )
     connection.execute(
         sql.SQL(
@@ -43,13 +44,13 @@ def find(session: Session, run: Run, part: Part, baseline: int, before: Rules, *
             "  WHERE was IS DISTINCT FROM becomes) AS moved"
         ).format(
             generation=sql.Literal(run.generation),
-            shard=sql.Literal(part.part),
+            shard=sql.Literal(shard),
             same_settings=sql.Literal(same_settings),
             segment_before=before.segment(),
             scores_before=before.columns(),
-            piece=piece(run, part.part),
+            piece=piece(run, part.part) if part else generation(run),
             baseline=sql.Literal(baseline),
-            range=key_range(sql.Identifier("mobile_id"), part, "text"),
+            range=key_range(sql.Identifier("mobile_id"), part, "text") if part else sql.SQL("true"),
         )
     )
 

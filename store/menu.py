@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 from psycopg import sql
-from sqlalchemy import delete
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from store.database import driver
@@ -40,6 +40,12 @@ def save_tallies(session: Session, run: Run, part: Part, items: pd.DataFrame, tr
         for stretch, daytime_id, counted in transactions[[*place, "transactions"]].to_numpy().tolist()
     )
     session.flush()
+
+
+def stretches(session: Session, generation: int) -> list[str]:
+    """The first days of the stretches that a generation has tallies of."""
+    found = session.scalars(select(MenuTally.stretch).where(MenuTally.generation == generation).distinct())
+    return [stretch.isoformat() for stretch in found]
 
 
 def daypart_tallies(session: Session, run: Run, daytime_id: int) -> tuple[pd.DataFrame, int]:

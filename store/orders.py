@@ -1,9 +1,9 @@
 """The orders that the menu is tallied from, as arrays: a block of transactions at a time, with all their lines.
 
 A full run's part reads a range of transaction ids in their order, from the indexes that `smartcrm doctor` recommends;
-an incremental run reads the touched business days. Each column of a block leaves PostgreSQL as one value, of eight
-bytes a row, which costs a third of what rows cost; a range's lines leave it two columns to one where they fit. The SQL
-is raw since it is built from the source's column types.
+an incremental run reads the touched business days, or everything as one range. Each column of a block leaves PostgreSQL
+as one value, of eight bytes a row, which costs a third of what rows cost; a range's lines leave it two columns to one
+where they fit. The SQL is raw since it is built from the source's column types.
 """
 
 from __future__ import annotations
@@ -54,7 +54,8 @@ def blocks(source_url: str, plan: Plan, part: Part) -> Iterator[Block]:
         crm.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         tune(crm)
         use_time_zone(crm, plan)
-        yield from _of_days(crm, plan) if "since" in plan else _of_range(crm, plan, part)
+        by_days = "since" in plan and not plan.get("everything")
+        yield from _of_days(crm, plan) if by_days else _of_range(crm, plan, part)
 
 
 def lines_without_id(source_url: str) -> int:

@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 
 from store import source, touched
 from store.bulk import insert_from_source, tune
-from store.database import driver
+from store.database import driver, scalar
 from store.models import Part, Run
 from store.window import Plan, business_date, in_window, key_range, local_time
 
@@ -33,6 +33,11 @@ def staging(run: Run, shard: int) -> sql.Identifier:
 def piece(run: Run, shard: int) -> sql.Identifier:
     """The shard's piece of the run's results."""
     return sql.Identifier(f"rfm_results_g{run.generation}_s{shard}")
+
+
+def generation(run: Run) -> sql.Identifier:
+    """All of the run's results."""
+    return sql.Identifier(f"rfm_results_g{run.generation}")
 
 
 def aggregate_query(plan: Plan, whose: sql.Composable) -> sql.Composed:
@@ -72,19 +77,26 @@ def aggregate(session: Session, source_url: str, run: Run, part: Part) -> dict[s
 def aggregate_touched(session: Session, source_url: str, run: Run) -> dict[str, int]:
     """Fill the staging table with every touched customer, those without a purchase too; returns its counts."""
     assert run.plan is not None
-    with source.connect(source_url) as crm:
-        customers = touched.customers(crm, run.plan)
-    whose = sql.SQL("mobile_id = ANY({}::text[])").format(sql.Literal(customers))
+    if run.plan.get("everything"):
+        whose: sql.Composable = sql.SQL("mobile_id IS NOT NULL")
+        known = sql.SQL("SELECT mobile_id FROM rfm_results WHERE generation = {}").format(
+            sql.Literal(run.plan["since"]["generation"])
+        )
+    else:
+        with source.connect(source_url) as crm:
+            customers = sql.Literal(touched.customers(crm, run.plan))
+        whose = sql.SQL("mobile_id = ANY({}::text[])").format(customers)
+        known = sql.SQL("SELECT mobile_id FROM unnest({}::text[]) AS touched (mobile_id)").format(customers)
     _stage(session, source_url, run, 0, whose, "")
     driver(session).execute(
         sql.SQL(
-            "INSERT INTO {table} SELECT mobile_id, NULL, 0, 0, 0, 0 FROM unnest(%s::text[]) AS all_touched (mobile_id)"
-            " WHERE mobile_id NOT IN (SELECT mobile_id FROM {table})"
-        ).format(table=staging(run, 0)),
-        [customers],
+            "INSERT INTO {table} SELECT mobile_id, NULL, 0, 0, 0, 0 FROM ({known}) AS known"
+            " WHERE NOT EXISTS (SELECT FROM {table} AS staged WHERE staged.mobile_id = known.mobile_id)"
+        ).format(table=staging(run, 0), known=known)
     )
     driver(session).execute(sql.SQL("ANALYZE {}").format(staging(run, 0)))
-    return _counted(session, run, 0) | {"touched_customers": len(customers)}
+    staged = scalar(driver(session), sql.SQL("SELECT count(*) FROM {}").format(staging(run, 0)))
+    return _counted(session, run, 0) | {"touched_customers": int(staged)}
 
 
 def _stage(session: Session, source_url: str, run: Run, shard: int, whose: sql.Composable, persistence: str) -> None:
@@ -210,17 +222,17 @@ def create_generation(session: Session, run: Run, shards: Sequence[int]) -> None
     ATTACH takes no lock that a reader minds.
     """
     connection = driver(session)
-    generation = sql.Identifier(f"rfm_results_g{run.generation}")
-    connection.execute(sql.SQL("CREATE TABLE {} (LIKE rfm_results) PARTITION BY LIST (shard)").format(generation))
+    whole = generation(run)
+    connection.execute(sql.SQL("CREATE TABLE {} (LIKE rfm_results) PARTITION BY LIST (shard)").format(whole))
     for shard in shards:
         connection.execute(
             sql.SQL("CREATE TABLE {} PARTITION OF {} FOR VALUES IN ({})").format(
-                piece(run, shard), generation, sql.Literal(shard)
+                piece(run, shard), whole, sql.Literal(shard)
             )
         )
     connection.execute(
         sql.SQL("ALTER TABLE rfm_results ATTACH PARTITION {} FOR VALUES IN ({})").format(
-            generation, sql.Literal(run.generation)
+            whole, sql.Literal(run.generation)
         )
     )
 

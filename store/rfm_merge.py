@@ -29,11 +29,17 @@ def take_out(session: Session, run: Run) -> int:
     """
     connection = driver(session)
     tune(connection)
-    names = {"touched": staging(run, 0), "generation": _generation(run)}
+    assert run.plan is not None
+    theirs = sql.SQL("true" if run.plan.get("everything") else "mobile_id = ANY (ARRAY(SELECT mobile_id FROM {}))")
+    names = {
+        "touched": staging(run, 0),
+        "generation": _generation(run),
+        "theirs": theirs.format(staging(run, 0)),
+    }
     for statement in (
         "CREATE TEMP TABLE rfm_was ON COMMIT DROP AS"
         " SELECT shard, mobile_id, recency_days, frequency, cents, segment FROM rfm_results"
-        " WHERE generation = {generation} AND mobile_id = ANY (ARRAY(SELECT mobile_id FROM {touched}))",
+        " WHERE generation = {generation} AND {theirs}",
         "ANALYZE rfm_was",
         "DELETE FROM {touched} AS t USING rfm_was AS w WHERE t.mobile_id = w.mobile_id"
         " AND (t.recency_days, t.frequency, t.cents) = (w.recency_days, w.frequency, w.cents)",

@@ -196,6 +196,19 @@ def has_index(source: Connection, table: str, column: str) -> bool:
     )
 
 
+def sorts_as_its_database(source: Connection, table: str, column: str) -> bool:
+    """Whether a column has its database's own collation."""
+    return bool(
+        scalar(
+            source,
+            "SELECT attcollation = 'pg_catalog.\"default\"'::regcollation FROM pg_attribute"
+            " WHERE attrelid = to_regclass(%s) AND attname = %s",
+            table,
+            column,
+        )
+    )
+
+
 def default_ranges(rows: int, *, indexed: bool) -> int:
     """How many key ranges to plan: 1 up to 40,000 rows, 6 at a million, 16 at ten million.
 

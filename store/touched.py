@@ -2,6 +2,9 @@
 
 That is those with an id above the last covered one, those that an import named, and those whose time lies
 between the last `as_of` and this one. Their customers and business days are then read anew, whole.
+
+A row that was named may have been another customer's before, or of another day, or be gone, and nobody keeps what it
+was. So where rows were named that the last run had read already, everything is read anew.
 """
 
 from __future__ import annotations
@@ -20,17 +23,31 @@ from store.window import EPOCH, Plan, business_date, in_window, local_time, stre
 # Transactions commit out of order: one with a lower id may appear after one with a higher id was read. The
 # newest rows by id are therefore taken as not yet covered; counted in rows, so that sparse ids are no trap.
 OVERLAP_ROWS = 1_000
+FEW = 10_000  # touched transactions that are read within a second or so
+
+# Whose the newest rows are, and of when; a sum, so that their order does not matter.
+_OWNERS = """
+SELECT coalesce(sum(hash_record_extended(ROW(transaction_id, mobile_id, created_at), 0)), 0)::text
+FROM fact_transactions WHERE transaction_id > %s AND transaction_id <= %s
+"""
 
 
-def covered_id(crm: source.Connection) -> int | None:
-    """The id up to which a run that is planned now sees everything; None where nothing is so old."""
+def covered(crm: source.Connection) -> dict[str, Any]:
+    """What a run that is planned now covers, for the next one's plan.
+
+    `covered_id` is the id up to which it sees everything, None where nothing is so old; `last_id` the highest one, and
+    `owners` tells whether one of the rows between them changed its customer or time, or went.
+    """
     found = scalar(
         crm,
         "SELECT transaction_id FROM fact_transactions WHERE transaction_id IS NOT NULL"
         " ORDER BY transaction_id DESC OFFSET %s LIMIT 1",
         OVERLAP_ROWS,
     )
-    return None if found is None else int(found)
+    if found is None:
+        return {"covered_id": None, "last_id": None, "owners": None}
+    last_id = scalar(crm, "SELECT max(transaction_id) FROM fact_transactions")
+    return {"covered_id": found, "last_id": last_id, "owners": scalar(crm, _OWNERS, found, last_id)}
 
 
 def since(published: Published, last: Run, named_ids: Sequence[Sequence[int]]) -> dict[str, Any]:
@@ -40,8 +57,31 @@ def since(published: Published, last: Run, named_ids: Sequence[Sequence[int]]) -
         "generation": published.generation,
         "as_of": published.as_of.isoformat(),
         "covered_id": last.plan["covered_id"],
+        "last_id": last.plan.get("last_id"),
+        "owners": last.plan.get("owners"),
         "named_ids": named_ids,
     }
+
+
+def everything(crm: source.Connection, plan: Plan) -> bool:
+    """Whether all customers and days have to be read anew: all rows may be new, or rows were named that were read."""
+    last: Mapping[str, Any] = plan["since"]
+    if last["covered_id"] is None:
+        return True
+    oldest = min((first for first, _ in last["named_ids"]), default=None)
+    if oldest is None or (last["last_id"] is not None and oldest > last["last_id"]):
+        return False
+    if last["last_id"] is None or oldest <= last["covered_id"]:
+        return True
+    return bool(scalar(crm, _OWNERS, last["covered_id"], last["last_id"]) != last["owners"])
+
+
+def few(crm: source.Connection, plan: Plan) -> bool:
+    """Whether what is touched is read so fast that a task of its own would cost more."""
+    if plan["everything"] and plan["since"]["covered_id"] is not None:
+        return False
+    query = sql.SQL("SELECT count(*) FROM (SELECT FROM ({}) AS touched LIMIT {}) AS counted")
+    return int(scalar(crm, query.format(_transactions(plan), FEW + 1))) <= FEW
 
 
 def _transactions(plan: Plan) -> sql.Composable:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
@@ -15,16 +16,19 @@ import pytest
 from hypothesis import HealthCheck, Phase, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from psycopg import sql
 
 from settings import Settings
-from store import changes, runs, touched
+from store import changes, retention, runs, touched
 from store.database import transaction
 from store.models import Change
 from tests import oracle
 from tests.builders import items, transactions
 from tests.oracle import Rules
 from tests.system import (
+    do_part,
     fill,
+    finish_inline,
     make_settings,
     menu_recommendation,
     read,
@@ -32,6 +36,7 @@ from tests.system import (
     run_inline,
 )
 from worker import steering
+from worker.stages import STAGES
 
 EVENING = datetime(2025, 10, 25, 18, tzinfo=UTC)  # the night in which London's clocks go back
 MENU_PARTS = ((1, time(4, 0), time(11, 59)), (2, time(12, 0), time(17, 59)), (3, time(18, 0), time(2, 0)))
@@ -69,6 +74,17 @@ class Restaurant:
                     " VALUES (%s, %s, %s, %s, %s)",
                     (len(self.lines), *self.lines[-1]),
                 )
+
+    def remove(self, which: Callable[[int, str | None], bool]) -> list[int]:
+        """Transactions and their lines, as if they had never been; returns their numbers."""
+        gone = [number for number, (_, customer, _, _) in self.sold.items() if which(number, customer)]
+        self.sold = {number: row for number, row in self.sold.items() if number not in gone}
+        self.lines = [line for line in self.lines if line[0] not in gone]
+        with psycopg.connect(self.url) as connection:
+            for table in ("fact_transaction_items", "fact_transactions"):
+                query = sql.SQL("DELETE FROM {} WHERE transaction_id = ANY(%s)").format(sql.Identifier(table))
+                connection.execute(query, [gone])
+        return gone
 
     def set_dayparts(self, parts: tuple[Any, ...]) -> None:
         self.rules = replace(self.rules, dayparts=parts)
@@ -249,6 +265,60 @@ def test_only_rows_whose_values_change_are_written(restaurant: Restaurant) -> No
     assert len(run_ids(restaurant.url)) == 2
 
 
+def test_customers_are_counted_anew_after_one_was_forgotten(restaurant: Restaurant) -> None:
+    gone = restaurant.remove(lambda number, customer: customer == "c1")
+    with transaction(restaurant.url) as session:
+        assert retention.forget(session, "c1") == 1
+    assert restaurant.refresh(named=(min(gone), max(gone))) == {"incremental"}
+    restaurant.check()
+
+
+@pytest.mark.parametrize("newest", [False, True])
+@pytest.mark.parametrize("change", ["removed", "another customer's", "of another day"])
+def test_rows_that_were_read_and_are_named_again_may_have_been_anything(
+    restaurant: Restaurant, change: str, newest: bool
+) -> None:
+    numbers = sorted(restaurant.sold)[-3:] if newest else sorted(restaurant.sold)[3:6]
+    if change == "removed":
+        restaurant.remove(lambda number, customer: number in numbers)
+    for number in numbers if change != "removed" else []:
+        _, customer, amount, at = restaurant.sold[number]
+        assert at is not None
+        new = (number, "moved", amount, at) if "customer" in change else (number, customer, amount, at - timedelta(40))
+        restaurant.sold[number] = new
+        with psycopg.connect(restaurant.url) as connection:
+            connection.execute(
+                "UPDATE fact_transactions SET mobile_id = %s, created_at = %s WHERE transaction_id = %s",
+                (new[1], new[3], number),
+            )
+    assert restaurant.refresh(named=(numbers[0], numbers[-1])) == {"incremental"}
+    restaurant.check()
+
+
+def test_rows_that_are_new_and_named_are_read_alone(restaurant: Restaurant) -> None:
+    last = max(restaurant.sold)
+    for number in range(last + 1, last + 4):
+        put(restaurant, number, ("c2", "12.00", 0, [1]))
+    assert restaurant.refresh(named=(last + 1, last + 3)) == {"incremental"}
+    restaurant.check()
+    plans = read(restaurant.url, "SELECT plan FROM analytics_runs ORDER BY generation DESC LIMIT 2").plan
+    assert [plan["everything"] for plan in plans] == [False, False]
+
+
+def test_a_large_refresh_is_a_task_of_its_own(restaurant: Restaurant, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(touched, "FEW", 2)
+    put(restaurant, max(restaurant.sold) + 1, ("c2", "12.00", 0, [1]))
+    for kind in ("rfm", "menu"):
+        with transaction(restaurant.url) as session:
+            run = runs.request(session, [kind], mode="incremental")[0]
+            run.as_of = restaurant.now
+        assert steering.advance(restaurant.settings, run.run_id) == [(STAGES[kind][0], 0)]
+        assert finish_inline(restaurant.settings, run.run_id).run.status == "running"  # its part was sent just now
+        do_part(restaurant.settings, run.run_id, STAGES[kind][0], 0)
+        assert finish_inline(restaurant.settings, run.run_id).run.status == "succeeded"
+    restaurant.check()
+
+
 def test_named_ids_of_a_run_that_failed_are_looked_at_by_the_next_one(restaurant: Restaurant) -> None:
     put(restaurant, 1, ("c1", "500.00", 2 * 1440, [4]))
     for kind in ("rfm", "menu"):
@@ -285,7 +355,11 @@ def test_the_first_run_tells_no_changes(restaurant: Restaurant) -> None:
     assert read(restaurant.url, "SELECT * FROM segment_changes").empty
 
 
-def test_a_move_is_told_with_its_reason(restaurant: Restaurant) -> None:
+@pytest.mark.parametrize("collation", ["default", "C"])
+def test_a_move_is_told_with_its_reason(restaurant: Restaurant, collation: str) -> None:
+    with psycopg.connect(restaurant.url) as connection:
+        alter = sql.SQL("ALTER TABLE fact_transactions ALTER mobile_id TYPE text COLLATE {}")
+        connection.execute(alter.format(sql.Identifier(collation)))
     reader = Reader(restaurant.url)
     for visit in range(12):
         put(restaurant, 2000 + visit, ("c1", "90.00", 1, []))
@@ -297,6 +371,8 @@ def test_a_move_is_told_with_its_reason(restaurant: Restaurant) -> None:
         restaurant.refresh(mode)
         assert (f"new {mode}", None, "behaviour") in {(row[0], row[1], row[3]) for row in reader.follow()}
         assert reader.segments == reader.published()
+    baseline = read(restaurant.url, "SELECT plan FROM analytics_runs WHERE mode = 'full'").plan.iloc[-1]["baseline"]
+    assert baseline["by_shard"] == (collation == "default")
     restaurant.rules = replace(restaurant.rules, top_n=10)
     settings = make_settings(restaurant.url, restaurant.home, TIMEZONE="Europe/London", RFM_LOOKBACK_DAYS="4")
     run_inline(settings, "rfm", at=restaurant.now, mode="incremental")

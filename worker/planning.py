@@ -18,12 +18,12 @@ from analytics import dayparts
 from analytics.dayparts import Daypart
 from analytics.segments import load_segments
 from settings import Settings
-from store import rfm, runs, source, touched
+from store import menu, rfm, runs, source, touched
 from store.models import Part, Published, Run
 from store.window import business_date_of, daily_after
 
 # What of a plan tells one run of a kind from the next, where nothing that a result follows from has changed.
-OF_THE_MOMENT = ("as_of", "covered_id", "since", "stretches", "baseline")
+OF_THE_MOMENT = ("as_of", "covered_id", "last_id", "owners", "since", "everything", "few", "stretches", "baseline")
 
 
 def start(session: Session, settings: Settings, run: Run) -> None:
@@ -40,12 +40,14 @@ def start(session: Session, settings: Settings, run: Run) -> None:
         since = _since(session, run, plan)
         if since is not None:
             run.mode, plan["since"] = "incremental", since
-            parts = {"rfm": _touched_customers, "menu": _touched_stretches}[run.kind](crm, run, plan)
+            plan["everything"] = touched.everything(crm, plan)
+            plan["few"] = touched.few(crm, plan)
+            parts = {"rfm": _touched_customers, "menu": _touched_stretches}[run.kind](session, crm, run, plan)
         else:
             run.mode = "full"
             parts = {"rfm": _shards, "menu": _chunks}[run.kind](settings, crm, run, plan)
             if run.kind == "rfm":
-                plan["baseline"] = _baseline(session, run, plan)
+                plan["baseline"] = _baseline(session, settings, crm, run, plan)
     runs.start(session, run, plan, parts, as_of)
     if run.kind == "rfm" and run.mode == "full":
         rfm.create_generation(session, run, sorted({part.part for part in parts}))
@@ -61,8 +63,7 @@ def _common(settings: Settings, crm: source.Connection, as_of: datetime) -> dict
         "daily_after": daily_after(today).isoformat(),
         "source_is_ours": settings.source_database_url == settings.database_url,
         "source": source.identity(crm),
-        "covered_id": touched.covered_id(crm),
-    }
+    } | touched.covered(crm)
 
 
 def _since(session: Session, run: Run, plan: dict[str, Any]) -> dict[str, Any] | None:
@@ -82,8 +83,13 @@ def _steady(plan: dict[str, Any] | None) -> dict[str, Any]:
     return dict(json.loads(json.dumps(kept)))
 
 
-def _baseline(session: Session, run: Run, plan: dict[str, Any]) -> dict[str, Any] | None:
-    """What the moves of a full run are told against: the generation, and the rules that it was scored by."""
+def _baseline(
+    session: Session, settings: Settings, crm: source.Connection, run: Run, plan: dict[str, Any]
+) -> dict[str, Any] | None:
+    """What the moves of a full run are told against: the generation, and the rules that it was scored by.
+
+    `by_shard` says whether the shards' bounds part our customers, too: another database may put ids in another order.
+    """
     published = session.get(Published, "rfm")
     last = session.get(Run, published.baseline_run_id) if published and published.baseline_run_id else None
     if run.as_of_given or published is None or last is None or last.plan is None or last.counts is None:
@@ -95,16 +101,21 @@ def _baseline(session: Session, run: Run, plan: dict[str, Any]) -> dict[str, Any
         "cut_points": last.counts["cut_points"],
         "segments": last.plan["segments"],
         "same_settings": before | that_day == now | that_day,
+        "by_shard": plan["source_is_ours"] and source.sorts_as_its_database(crm, "fact_transactions", "mobile_id"),
     }
 
 
-def _touched_customers(crm: source.Connection, run: Run, plan: dict[str, Any]) -> list[Part]:
+def _touched_customers(session: Session, crm: source.Connection, run: Run, plan: dict[str, Any]) -> list[Part]:
     return [Part(run_id=run.run_id, stage="aggregate", part=0)]
 
 
-def _touched_stretches(crm: source.Connection, run: Run, plan: dict[str, Any]) -> list[Part]:
-    plan["stretches"] = touched.stretches(crm, plan)
-    return [Part(run_id=run.run_id, stage="tally", part=0)] if plan["stretches"] else []
+def _touched_stretches(session: Session, crm: source.Connection, run: Run, plan: dict[str, Any]) -> list[Part]:
+    if plan["everything"]:
+        plan["stretches"] = menu.stretches(session, plan["since"]["generation"])
+    else:
+        plan["stretches"] = touched.stretches(crm, plan)
+    wanted = plan["everything"] or plan["stretches"]
+    return [Part(run_id=run.run_id, stage="tally", part=0)] if wanted else []
 
 
 def _rfm(settings: Settings, crm: source.Connection) -> dict[str, Any]:

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from sqlalchemy.orm import Session
+
 from analytics import tallies
 from analytics.menu import rank_items
 from analytics.scores import MEASURES, NOBODYS, CutPoints, score_expression
@@ -19,6 +21,7 @@ from analytics.tallies import Calendar
 from errors import SmartCRMError
 from settings import Settings
 from store import changes, menu, orders, rfm, runs, source
+from store.models import Part, Run
 from store.parts import Claim
 from store.rfm import Rules
 from store.window import day_start, stretches
@@ -55,12 +58,18 @@ def score(settings: Settings, claimed: Claim) -> dict[str, int]:
     expected = runs.part_counts(claimed.session, run, "aggregate", part.part)["customers"]
     if scored != expected:
         raise StagingLostError(f"Shard {part.part} has {scored} of {expected} customers staged.")
+    note_moves(claimed.session, run, part)
+    return {"scored": scored}
+
+
+def note_moves(session: Session, run: Run, part: Part | None) -> None:
+    """Note who moved in a scored shard, or, for none, in all of a run whose shards do not part the baseline."""
+    assert run.plan is not None
     baseline = run.plan.get("baseline")
-    if baseline:
+    if baseline and baseline["by_shard"] == (part is not None):
         before = rules(baseline["cut_points"], baseline["segments"])
         same = baseline["same_settings"]
-        changes.find(claimed.session, run, part, baseline["generation"], before, same_settings=same)
-    return {"scored": scored}
+        changes.find(session, run, part, baseline["generation"], before, same_settings=same)
 
 
 def rules(points: CutPoints, segments: Sequence[str]) -> Rules:

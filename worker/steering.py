@@ -126,7 +126,10 @@ def _step(session: Session, settings: Settings, run: Run) -> list[tuple[str, int
 def _next_stage(session: Session, settings: Settings, run: Run) -> list[tuple[str, int]]:
     first, second = STAGES[run.kind]
     missing = runs.missing(session, run, first)
+    assert run.plan is not None
     if run.mode == "incremental":
+        if missing and not run.plan.get("few", True):
+            return _to_send(session, run, first)
         # One part, done right here: messages would cost more than the work.
         for only in missing:
             _do(session, settings, run, only)
@@ -221,6 +224,7 @@ def _cut_points(session: Session, settings: Settings, customers: sql.Composable,
 
 def _publish(session: Session, run: Run) -> None:
     if run.kind == "rfm":
+        stages.note_moves(session, run, None)
         publishing.publish_rfm(session, run)
     else:
         run.counts = _summed(runs.parts(session, run, "tally")) | _summed(runs.parts(session, run, "rank"))
