@@ -65,7 +65,8 @@ def check(dayparts: Sequence[Daypart]) -> None:
     for daypart in dayparts:
         if ids.count(daypart.daytime_id) > 1:
             raise DaypartsError(f"The daypart id {daypart.daytime_id} is used more than once.")
-    stretches = sorted((start, until, daypart) for daypart in dayparts for start, until in daypart.windows)
+    windows = ((start, until, daypart) for daypart in dayparts for start, until in daypart.windows)
+    stretches = sorted(windows, key=lambda window: window[:2])
     for (_, until, first), (start, _, second) in itertools.pairwise(stretches):
         if start < until and first != second:
             raise DaypartsError(
