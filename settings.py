@@ -26,6 +26,8 @@ from psycopg.conninfo import conninfo_to_dict
 from errors import SettingsError
 
 DEFAULT_HOME = ".smartcrm"
+MOST_SHARDS = 256  # each is a table of its own: one statement over two generations has to fit PostgreSQL's lock table
+MOST_DAYS = 36_500  # a hundred years
 T = TypeVar("T")
 
 
@@ -87,9 +89,9 @@ class Settings:
             timezone=_read(env, "TIMEZONE", "UTC", _timezone, "Europe/London"),
             business_day_start=_read(env, "BUSINESS_DAY_START", "04:00", _time_of_day, "04:00"),
             top_n=_read(env, "TOP_N", "10", _whole(1, 1_000_000), "10"),
-            rfm_lookback_days=_read(env, "RFM_LOOKBACK_DAYS", "0", _whole(0, 1_000_000), "365"),
-            menu_lookback_days=_read(env, "MENU_LOOKBACK_DAYS", "0", _whole(0, 1_000_000), "90"),
-            rfm_shards=_read(env, "RFM_SHARDS", "", _optional(_whole(1, 1024)), "8"),
+            rfm_lookback_days=_read(env, "RFM_LOOKBACK_DAYS", "0", _whole(0, MOST_DAYS), "365"),
+            menu_lookback_days=_read(env, "MENU_LOOKBACK_DAYS", "0", _whole(0, MOST_DAYS), "90"),
+            rfm_shards=_read(env, "RFM_SHARDS", "", _optional(_whole(1, MOST_SHARDS)), "8"),
             segment_map=_read(env, "SEGMENT_MAP", "", _optional(_readable_file), "/etc/smartcrm/segments.toml"),
             webhook_secrets=_read(
                 env, "WEBHOOK_SECRETS", kept["WEBHOOK_SECRETS"], _webhook_secrets, "whsec_ and 24 to 64 bytes in base64"
