@@ -23,6 +23,7 @@ Plan = Mapping[str, Any]
 
 EPOCH = date(2000, 1, 1)  # PostgreSQL's own
 FIRST_DAY = "1900-01-01"  # whatever is dated before is one stretch: nobody's orders, somebody's zero
+FIRST_YEAR = 1901
 STRETCH_DAYS = 28
 
 
@@ -38,18 +39,20 @@ def parse_as_of(value: str, timezone: str) -> datetime:
     Raises
     ------
     RequestError
-        When it is neither a date nor a time in ISO 8601.
+        When it is neither a date nor a time in ISO 8601, or before all orders that anybody has.
     """
     try:
         instant = datetime.fromisoformat(value)
         if re.fullmatch(r"\d{4}-?(\d{2}-?\d{2}|W\d{2}-?\d)", value):
-            instant = datetime.combine(instant, time.max)
+            instant = datetime.combine(instant, time.max.replace(fold=1))  # clocks may be put back at midnight
         if instant.tzinfo is None:
             instant = instant.replace(tzinfo=ZoneInfo(timezone))
+        if instant.year < FIRST_YEAR:
+            raise ValueError
         return instant.astimezone(UTC)
     except (ValueError, OverflowError):
         raise RequestError(
-            f"as_of is {value!r}, which is not a date or time such as 2026-01-31T18:00:00+00:00."
+            f"as_of is {value!r}, which is not a date or time from {FIRST_YEAR} on, such as 2026-01-31T18:00:00+00:00."
         ) from None
 
 
