@@ -21,7 +21,9 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import click
+import psycopg
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+from sqlalchemy.exc import DBAPIError
 
 import console
 from analytics.segments import load_segments
@@ -351,14 +353,15 @@ def segments(segment: str | None, export: Path | None) -> None:
     if export and export.suffix not in (".csv", ".parquet"):
         raise RequestError(f"{export} ends neither in .csv nor in .parquet.")
     with environment(redis=False) as settings, transaction(settings.database_url) as session:
-        summary = results.summary(session)
-        if not summary and results.published(session, "rfm") is None:
+        state = results.published(session, "rfm")
+        if state is None:
             raise RequestError(
                 "No segments are published yet; ask for them with smartcrm recompute.", code="no_results"
             )
-        names = [row.segment for row in summary]
+        summary = results.summary(session)
+        names = sorted({*state.segments, *(row.segment for row in summary)})
         if segment is not None and segment not in names:
-            raise RequestError(f"No customer is in a segment {segment!r}; there are {', '.join(names)}.")
+            raise RequestError(f"There is no segment {segment!r}; there are {', '.join(names)}.")
         if export:
             _export(results.segments(session, segment), export)
         elif segment is None:
@@ -378,7 +381,7 @@ def _export(rows: Sequence[Any], path: Path) -> None:
         else:
             frame.to_parquet(path, index=False)
     except OSError as fault:
-        raise RequestError(f"{path} can't be written: {fault.strerror}.") from None
+        raise RequestError(f"{path} can't be written: {fault.strerror or fault}.") from None
     out.print(f"{len(frame):,} customers into {path}")
 
 
@@ -414,6 +417,11 @@ def main() -> None:
         sys.exit(0 if sys.argv[1:2] in (["up"], ["demo"]) else 130)
     except SmartCRMError as fault:
         click.echo(f"smartcrm: {fault}", err=True)
+        sys.exit(1)
+    except (DBAPIError, psycopg.Error) as fault:
+        cause = fault.orig if isinstance(fault, DBAPIError) else fault
+        told = cause.diag.message_primary if isinstance(cause, psycopg.Error) else None
+        click.echo(f"smartcrm: PostgreSQL could not do it: {told or str(cause).strip().splitlines()[0]}.", err=True)
         sys.exit(1)
 
 

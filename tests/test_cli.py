@@ -160,6 +160,7 @@ def fill_through(home: Path) -> None:
         (["up"], {"SEGMENT_MAP": "/no/such.toml"}, "SEGMENT_MAP is '/no/such.toml'"),
         (["recompute", "--as-of", "yesterday"], {}, "as_of is 'yesterday'"),
         (["menu", "--at", "25:00"], {}, "--at is '25:00'"),
+        (["recompute", "--as-of", "1200-01-01"], {}, "as_of is '1200-01-01'"),
         (["menu"], {}, "No menu is published yet"),
         (["segments"], {}, "No segments are published yet"),
         (["segments", "--export", "x.doc"], {}, "x.doc ends neither"),
@@ -195,6 +196,23 @@ def test_an_unreachable_redis_is_told_and_the_runs_stay_asked_for(tmp_path: Path
     assert done.returncode == 1 and "REDIS_URL: Redis can't be reached" in done.stderr, done.stderr
     with psycopg.connect(migrated_url) as connection:
         assert connection.execute("SELECT count(*) FROM analytics_runs WHERE status = 'pending'").fetchone() == (2,)
+
+
+def test_a_role_without_rights_is_told_in_one_sentence(tmp_path: Path, migrated_url: str) -> None:
+    with psycopg.connect(migrated_url, autocommit=True) as admin:
+        admin.execute("CREATE ROLE stranger LOGIN")
+        done = smartcrm(tmp_path, "runs", DATABASE_URL=migrated_url.replace("postgres:@", "stranger:@"))
+        admin.execute("DROP ROLE stranger")
+    assert done.returncode == 1 and "permission denied" in done.stderr, done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_worker_does_not_start_with_a_wrong_segment_map(tmp_path: Path, migrated_url: str) -> None:
+    (tmp_path / "map.toml").write_text("[segments]")
+    env = {"DATABASE_URL": migrated_url, "REDIS_URL": "redis://127.0.0.1:1/0", "SMARTCRM_HOME": str(tmp_path)}
+    env |= {**os.environ, **env, "SEGMENT_MAP": str(tmp_path / "map.toml")}
+    done = subprocess.run([sys.executable, "-c", "import worker.app"], env=env, capture_output=True, text=True)
+    assert done.returncode == 1 and "SEGMENT_MAP" in done.stderr.splitlines()[-1]
 
 
 def test_tables_of_another_version_are_told_with_what_mends_them(
