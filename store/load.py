@@ -94,6 +94,8 @@ def _load_file(
 ) -> int:
     _land(connection, table, file, progress)
     _check_whole_numbers(connection, table, file)
+    if not _has_key(connection, table):
+        _raise_for_key(connection, table, file)
     columns = sql.SQL(", ").join(map(sql.Identifier, table.columns))
     insert = sql.SQL("INSERT INTO {} ({columns}) SELECT {columns} FROM landing ORDER BY smartcrm_record").format(
         sql.Identifier(table.name), columns=columns
@@ -158,6 +160,15 @@ def _check_whole_numbers(connection: Connection, table: SourceTable, file: Sourc
             bad = connection.execute(query).fetchone()
             if bad is not None:
                 _refuse(file, file.line_of(bad[0]), column, f'"{bad[1]}" is not a whole number of type {kind}')
+
+
+def _has_key(connection: Connection, table: SourceTable) -> bool:
+    """Whether PostgreSQL itself refuses a key that is missing or repeated: a table of the CRM's own making may not."""
+    query = (
+        "SELECT EXISTS (SELECT FROM pg_index JOIN pg_attribute ON attrelid = indrelid AND attnum = indkey[0]"
+        " WHERE indrelid = to_regclass(%s) AND attname = %s AND indisprimary AND indnkeyatts = 1)"
+    )
+    return bool(scalar(connection, query, table.name, table.key))
 
 
 def _raise_for_key(connection: Connection, table: SourceTable, file: SourceFile) -> None:

@@ -116,6 +116,17 @@ def test_a_bad_row_stops_the_load_and_nothing_is_there(
     assert tables(database_url) == set()
 
 
+def test_a_repeated_key_stops_the_load_also_where_the_table_has_no_key(database_url: str, tmp_path: Path) -> None:
+    with psycopg.connect(database_url) as connection:
+        connection.execute(SOURCE_TABLES["fact_transactions"].ddl.replace(", PRIMARY KEY (transaction_id)", ""))
+        connection.execute("INSERT INTO fact_transactions VALUES (7)")
+    for repeated, line in (([GOOD, GOOD], 3), ([GOOD, "7,a,1,2026-03-02"], 3), (["7,a,1,2026-03-02", GOOD], 2)):
+        with pytest.raises(LoadError, match=f"line {line}, column transaction_id: the key . is there already"):
+            load_orders(database_url, csv(tmp_path, HEADER, *repeated))
+    assert read(database_url, "SELECT transaction_id FROM fact_transactions").transaction_id.tolist() == [7]
+    assert load_orders(database_url, csv(tmp_path, HEADER, GOOD)) == {"fact_transactions": 1}
+
+
 def test_a_bad_number_in_line_70000_is_found_there(database_url: str, tmp_path: Path) -> None:
     lines = [f"{number},a,1.00,2026-03-02 12:00:00" for number in range(2, 80_000)]
     lines[69_998] = "70000,a,1.0O,2026-03-02 12:00:00"
