@@ -231,6 +231,16 @@ def test_the_lookback_keeps_its_first_business_date_whole(migrated_url: str, tmp
     assert menu_recommendation(migrated_url).menu_item_id.tolist() == [1, 3]
 
 
+def test_a_floats_text_does_not_hang_on_a_setting_of_the_database(migrated_url: str, tmp_path: Path) -> None:
+    case = Case(transactions([order(1, "c1", 123456789012.0049)]), items([]), Rules(as_of=NOON))
+    put(migrated_url, case, amount="double precision")
+    with psycopg.connect(migrated_url) as connection:
+        name = connection.info.dbname
+        connection.execute(sql.SQL("ALTER DATABASE {} SET extra_float_digits = 0").format(sql.Identifier(name)))
+    run_inline(settings_for(migrated_url, tmp_path, case.rules), "rfm", as_of=NOON)
+    assert rfm_segments(migrated_url).monetary.tolist() == [Decimal("123456789012.00")]
+
+
 def test_integer_amounts_are_read(migrated_url: str, tmp_path: Path) -> None:
     case = Case(transactions([order(1, "a", "3"), order(2, "b", "4")]), items([(1, 5, 2, "3")]), Rules(as_of=NOON))
     put(migrated_url, case, "bigint")
