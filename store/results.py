@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Row, select, text
 from sqlalchemy.orm import Session
 
-from store.models import MenuResult, Published, Run
+from store.models import MenuResult, Published, Run, Total
 
 MINUTE = 60_000_000
 SEGMENT_COLUMNS = (
@@ -36,6 +36,12 @@ class PublishedState:
     as_of: datetime
     generation: int
     changes_dropped_to: int
+    forgotten: int  # customers, ever
+
+    @property
+    def tag(self) -> str:
+        """What changes with whatever readers see."""
+        return f"{self.run.kind}-{self.run.run_id}-{self.forgotten}"
 
     @property
     def segments(self) -> list[str]:
@@ -74,13 +80,13 @@ def _minute(microseconds: int) -> str:
 
 def published(session: Session, kind: str) -> PublishedState | None:
     """What is published of this kind, or None before the first time."""
-    found = session.execute(
-        select(Published, Run).join(Run, Run.run_id == Published.run_id).where(Published.kind == kind)
-    ).first()
+    forgotten = select(Total.value).where(Total.name == "forgotten").scalar_subquery()
+    query = select(Published, Run, forgotten.label("forgotten")).join(Run, Run.run_id == Published.run_id)
+    found = session.execute(query.where(Published.kind == kind)).first()
     if found is None:
         return None
     state: Published = found.Published
-    return PublishedState(found.Run, state.as_of, state.generation, state.changes_dropped_to)
+    return PublishedState(found.Run, state.as_of, state.generation, state.changes_dropped_to, int(found.forgotten or 0))
 
 
 @dataclass(frozen=True)

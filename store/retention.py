@@ -59,4 +59,6 @@ def forget(session: Session, mobile_id: str) -> int:
     for table in ("segment_changes", "segment_changes_pending"):
         query = sql.SQL("DELETE FROM {} WHERE mobile_id = %s").format(sql.Identifier(table))
         removed += driver(session).execute(query, [mobile_id]).rowcount
+    if removed:
+        totals.add(session, "forgotten")
     return removed

@@ -28,6 +28,7 @@ TOTALS = {
     "part_seconds": "Seconds from their message to their end that parts took.",
     "parts_resent": "Parts that were sent again since their message was lost or late.",
     "skipped_rows": "Source rows that full or incremental runs skipped.",
+    "forgotten": "Customers who were forgotten.",
     "deliveries": "Imports and requests for runs: accepted, repeated, or why an import was refused.",
     "event_attempts": "Attempts to deliver outgoing events.",
 }

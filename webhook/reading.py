@@ -31,7 +31,7 @@ def read(kind: str, answer: Callable[[Session, PublishedState], BaseModel], *, a
         state = results.published(session, kind)
         if state is None:
             raise Problem(404, "no_results", f"No {kind} run has been published yet.")
-        etag = f"{kind}-{state.run.run_id}{also and f'-{also}'}"
+        etag = f"{state.tag}{also and f'-{also}'}"
         known = request.if_none_match.contains(etag)
         response = Response(status=304) if known else answered(answer(session, state))
     response.set_etag(etag)
