@@ -104,7 +104,8 @@ def _request(session: Session, kind: str, mode: str, as_of: datetime | None, nam
             found.named_ids = merged([*found.named_ids, *named])
             found.joined = True
             return found
-    run = Run(kind=kind, mode=mode, as_of=as_of, as_of_given=as_of is not None, named_ids=named)
+    given = as_of is not None
+    run = Run(kind=kind, mode="full" if given else mode, as_of=as_of, as_of_given=given, named_ids=named)
     session.add(run)
     session.flush()
     return run
