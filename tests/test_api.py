@@ -18,6 +18,8 @@ from flask.testing import FlaskClient
 from prometheus_client.parser import text_string_to_metric_families
 
 from settings import Settings
+from store import retention
+from store.database import transaction
 from tests.builders import items, transactions
 from tests.system import fill, make_settings, read, rfm_segments, run_inline
 from webhook.app import create_app
@@ -194,6 +196,20 @@ def test_an_etag_spares_the_answer_until_the_next_publish(published: Api) -> Non
     for kind in ("rfm", "menu"):
         run_inline(published.settings, kind, at=NOON + timedelta(hours=2), mode="incremental")
     published.get(path, 200, **{"If-None-Match": etag})
+
+
+def test_a_forgotten_customer_is_not_confirmed_to_who_has_seen_them(published: Api) -> None:
+    path = "/rfm_segments/+44 20 03/ä"
+    etag = published.client.get(path, headers=TOKEN).headers["ETag"]
+    with transaction(published.settings.database_url) as session:
+        assert retention.forget(session, "+44 20 03/ä") == 1
+    published.get(path, 404, **{"If-None-Match": etag})
+
+
+def test_a_customer_may_have_two_slashes(published: Api) -> None:
+    published.sell(5000, "a//b", "7.00")
+    run_inline(published.settings, "rfm", at=NOON + timedelta(hours=2))
+    assert published.get("/rfm_segments/a//b")["mobile_id"] == "a//b"
 
 
 def test_the_menu_answers_by_time_of_day_across_midnight_and_in_gaps(published: Api) -> None:

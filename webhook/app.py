@@ -33,6 +33,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         When the settings are wrong, or the tables are not at this program's version.
     """
     app = Flask(__name__, static_folder=None)
+    app.url_map.merge_slashes = False  # a customer's id may hold any
     app.config["SETTINGS"] = settings or Settings.from_env()
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     require_current(app.config["SETTINGS"].database_url)

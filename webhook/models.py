@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
 from store.models import Change, Run
 from store.runs import RunState
@@ -48,7 +48,7 @@ class TransactionIds(Body):
 class ImportData(Body):
     """What an import was, as far as the sender says."""
 
-    import_id: Annotated[str, Field(max_length=256, pattern=PLAIN)] | BigInt | None = None
+    import_id: Annotated[str, Field(max_length=256, pattern=PLAIN)] | BigInt | FiniteFloat | None = None
     kinds: list[Kind] = Field(default=["rfm", "menu"], min_length=1, max_length=10)
     mode: Mode = "incremental"
     transaction_ids: TransactionIds | None = None
@@ -58,7 +58,7 @@ class ImportEvent(Body):
     """The body of `POST /webhooks/imports`."""
 
     type: Literal["import.completed"]
-    timestamp: Annotated[str, Field(max_length=64, pattern=PLAIN)] | None = Field(
+    timestamp: Annotated[str, Field(max_length=64, pattern=PLAIN)] | BigInt | FiniteFloat | None = Field(
         default=None, description="When it happened; kept as it is, and not relied upon."
     )
     data: ImportData = ImportData()
