@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, model_validator
 
 from store.models import Change, Run
 from store.runs import RunState
@@ -19,6 +19,8 @@ PLAIN = r"^[^\x00]*$"  # PostgreSQL's text holds no NUL
 BIGINT = 2**63
 BigInt = Annotated[int, Field(strict=True, ge=-BIGINT, lt=BIGINT)]
 Limit = Annotated[int, Field(ge=1, le=1000)]
+# What is not text, of what is only kept: strict, so that a true is kept as true and no number is rounded.
+Scalar = StrictBool | StrictInt | Annotated[float, Field(strict=True, allow_inf_nan=False)]
 
 
 class Body(BaseModel):
@@ -48,7 +50,7 @@ class TransactionIds(Body):
 class ImportData(Body):
     """What an import was, as far as the sender says."""
 
-    import_id: Annotated[str, Field(max_length=256, pattern=PLAIN)] | BigInt | FiniteFloat | None = None
+    import_id: Annotated[str, Field(max_length=256, pattern=PLAIN)] | Scalar | None = None
     kinds: list[Kind] = Field(default=["rfm", "menu"], min_length=1, max_length=10)
     mode: Mode = "incremental"
     transaction_ids: TransactionIds | None = None
@@ -58,7 +60,7 @@ class ImportEvent(Body):
     """The body of `POST /webhooks/imports`."""
 
     type: Literal["import.completed"]
-    timestamp: Annotated[str, Field(max_length=64, pattern=PLAIN)] | BigInt | FiniteFloat | None = Field(
+    timestamp: Annotated[str, Field(max_length=64, pattern=PLAIN)] | Scalar | None = Field(
         default=None, description="When it happened; kept as it is, and not relied upon."
     )
     data: ImportData = ImportData()
