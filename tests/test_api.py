@@ -137,6 +137,19 @@ def test_a_query_that_makes_no_sense_is_told_where(published: Api, query: str, n
     assert named in told["detail"] and told["status"] == 422
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        "rfm_segments?segment=&limit=&cursor=",
+        "menu_recommendations?daytime_id=&at=",
+        "segment_changes?after=&limit=",
+        "runs?webhook_id=&kind=&status=&limit=",
+    ],
+)
+def test_an_empty_value_in_a_query_is_one_that_is_not_given(published: Api, query: str) -> None:
+    assert published.get(f"/{query}") == published.get(f"/{query.partition('?')[0]}")
+
+
 def test_a_customer_is_shown_with_what_the_values_were_held_against(published: Api) -> None:
     told = published.get("/rfm_segments/+44 20 00%2Fä")
     frequencies = pd.Series(range(1, 13))

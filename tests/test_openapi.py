@@ -8,6 +8,7 @@ import random
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 import schemathesis
@@ -79,6 +80,10 @@ class HonestSender:
         return self.app(environ, start_response)
 
 
+def has_an_empty_value(url: str) -> bool:
+    return any(value == "" for _, value in parse_qsl(urlsplit(url).query, keep_blank_values=True))
+
+
 @pytest.mark.parametrize("mode", list(GenerationMode))
 def test_every_answer_is_one_that_the_document_knows(app: Flask, mode: GenerationMode) -> None:
     seen: set[tuple[str, int]] = set()
@@ -95,8 +100,10 @@ def test_every_answer_is_one_that_the_document_knows(app: Flask, mode: Generatio
             case.headers["Authorization"] = "Bearer first-token"
             response = case.call()
             seen.add((case.path, response.status_code))
-            # The proxy signs over a header that was spoilt, so what was sent is not what is answered there.
-            checks = CHECKS if case.path != "/webhooks/imports" else CHECKS[:-1]
+            # The proxy signs over a header that was spoilt, so what was sent is not what is answered there. And what
+            # is empty in a query is not given, whatever its type.
+            spared = case.path == "/webhooks/imports" or has_an_empty_value(response.request.url)
+            checks = CHECKS[:-1] if spared else CHECKS
             case.validate_response(response, checks=checks)
 
         check()

@@ -61,8 +61,9 @@ def description(view: Callable[..., Any]) -> Description | None:
 
 
 def query(model: type[Model]) -> Model:
-    """The request's query, validated."""
-    return model.model_validate(request.args.to_dict())
+    """The request's query, validated; a value that is empty is one that is not given."""
+    given = ((name, next(filter(None, values), None)) for name, values in request.args.lists())
+    return model.model_validate({name: value for name, value in given if value})
 
 
 def body(model: type[Model], *, optional: bool = False) -> Model:
