@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 import pandas as pd
@@ -219,10 +220,16 @@ def test_a_forgotten_customer_is_not_confirmed_to_who_has_seen_them(published: A
     published.get(path, 404, **{"If-None-Match": etag})
 
 
-def test_a_customer_may_have_two_slashes(published: Api) -> None:
-    published.sell(5000, "a//b", "7.00")
+def test_a_customer_may_have_slashes_anywhere(published: Api) -> None:
+    named = ["a//b", "/a", "//a/", "a/", "/", "/summary", "a\nb"]
+    for number, customer in enumerate(named):
+        published.sell(5000 + number, customer, "7.00")
     run_inline(published.settings, "rfm", at=NOON + timedelta(hours=2))
-    assert published.get("/rfm_segments/a//b")["mobile_id"] == "a//b"
+    for customer in named:
+        for path in (quote(customer), quote(customer, safe="")):
+            assert published.get(f"/rfm_segments/{path}")["mobile_id"] == customer
+    assert "cut_points" in published.get("/rfm_segments/summary")
+    assert published.get("/rfm_segments/", 404)["error_code"] == "not_found"
 
 
 def test_the_menu_answers_by_time_of_day_across_midnight_and_in_gaps(published: Api) -> None:

@@ -6,6 +6,7 @@ import time
 
 import structlog
 from flask import Flask, Response, g, request
+from werkzeug.routing import PathConverter
 
 import logs
 from settings import Settings
@@ -24,6 +25,13 @@ HEADERS = {
 log = structlog.get_logger("access")
 
 
+class _Rest(PathConverter):
+    """What follows in a path, as it is: a customer's id may begin with a slash, which Werkzeug's own refuses."""
+
+    part_isolating = False
+    regex = "(?s:.+)"
+
+
 def create_app(settings: Settings | None = None) -> Flask:
     """The front door for these settings, or for the environment's.
 
@@ -34,6 +42,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     """
     app = Flask(__name__, static_folder=None)
     app.url_map.merge_slashes = False  # a customer's id may hold any
+    app.url_map.converters["path"] = _Rest
     app.config["SETTINGS"] = settings or Settings.from_env()
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     require_current(app.config["SETTINGS"].database_url)
