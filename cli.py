@@ -26,7 +26,6 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from sqlalchemy.exc import DBAPIError
 
 import console
-from analytics.segments import load_segments
 from console import out
 from embedded import services
 from embedded.group import ProcessGroup
@@ -63,8 +62,7 @@ def environment(*, embedded_only: bool = False, redis: bool = True, tables: bool
     redis = redis and not env.get("REDIS_URL", "").strip()
     # A wrong setting is told before anything is started.
     anywhere = {"DATABASE_URL": "postgresql://embedded/", "REDIS_URL": "redis://embedded:6379/0"}
-    told = Settings.from_env({**anywhere, **{name: value for name, value in env.items() if value.strip()}})
-    load_segments(told.segment_map)
+    Settings.from_env({**anywhere, **{name: value for name, value in env.items() if value.strip()}})
     with open_servers(home_from(env), database=database, redis=redis) as urls:
         env = {**anywhere, **env, **urls}
         settings = Settings.from_env(env)

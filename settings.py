@@ -23,6 +23,7 @@ from zoneinfo import ZoneInfo
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
+from analytics.segments import load_segments
 from errors import SettingsError
 
 DEFAULT_HOME = ".smartcrm"
@@ -92,7 +93,7 @@ class Settings:
             rfm_lookback_days=_read(env, "RFM_LOOKBACK_DAYS", "0", _whole(0, MOST_DAYS), "365"),
             menu_lookback_days=_read(env, "MENU_LOOKBACK_DAYS", "0", _whole(0, MOST_DAYS), "90"),
             rfm_shards=_read(env, "RFM_SHARDS", "", _optional(_whole(1, MOST_SHARDS)), "8"),
-            segment_map=_read(env, "SEGMENT_MAP", "", _optional(_readable_file), "/etc/smartcrm/segments.toml"),
+            segment_map=_read(env, "SEGMENT_MAP", "", _optional(_segment_map), "/etc/smartcrm/segments.toml"),
             webhook_secrets=_read(
                 env, "WEBHOOK_SECRETS", kept["WEBHOOK_SECRETS"], _webhook_secrets, "whsec_ and 24 to 64 bytes in base64"
             ),
@@ -168,10 +169,11 @@ def _redis_url(value: str) -> str:
     return value
 
 
-def _readable_file(value: str) -> Path:
+def _segment_map(value: str) -> Path:
     path = Path(value).expanduser()
     if not path.is_file() or not os.access(path, os.R_OK):
         raise ValueError(f"is {value!r}, which is not a readable file")
+    load_segments(path)  # a map that is wrong is told now, by every program, and not by each run
     return path
 
 

@@ -183,11 +183,13 @@ def test_a_segment_map_with_a_code_missing_fails_the_run_by_that_code(tmp_path: 
     from analytics.segments import DEFAULT_MAP
     from tests.system import make_settings, run_inline
 
-    (tmp_path / "map.toml").write_text(DEFAULT_MAP.read_text().replace("555 554", "554"))
+    (tmp_path / "map.toml").write_text(DEFAULT_MAP.read_text())
     fill(migrated_url, orders())
+    settings = make_settings(migrated_url, tmp_path, SEGMENT_MAP=str(tmp_path / "map.toml"))
+    (tmp_path / "map.toml").write_text(DEFAULT_MAP.read_text().replace("555 554", "554"))
     done = smartcrm(tmp_path, "up", SEGMENT_MAP=str(tmp_path / "map.toml"))
     assert done.returncode == 1 and "misses 555" in done.stderr
-    failed = run_inline(make_settings(migrated_url, tmp_path, SEGMENT_MAP=str(tmp_path / "map.toml")), "rfm").run
+    failed = run_inline(settings, "rfm").run
     assert failed.status == "failed" and "misses 555" in (failed.error or "")
 
 
@@ -207,12 +209,21 @@ def test_a_role_without_rights_is_told_in_one_sentence(tmp_path: Path, migrated_
     assert len(done.stderr.strip().splitlines()) == 1
 
 
-def test_a_worker_does_not_start_with_a_wrong_segment_map(tmp_path: Path, migrated_url: str) -> None:
+@pytest.mark.parametrize(
+    "start",
+    [
+        ["-c", "import worker.app"],
+        ["-c", "from webhook.app import serve; serve()"],
+        ["-m", "celery", "-A", "worker.app", "worker"],
+        ["-m", "celery", "-A", "worker.app", "beat"],
+    ],
+)
+def test_no_program_starts_with_a_wrong_segment_map(tmp_path: Path, migrated_url: str, start: list[str]) -> None:
     (tmp_path / "map.toml").write_text("[segments]")
     env = {"DATABASE_URL": migrated_url, "REDIS_URL": "redis://127.0.0.1:1/0", "SMARTCRM_HOME": str(tmp_path)}
     env |= {**os.environ, **env, "SEGMENT_MAP": str(tmp_path / "map.toml")}
-    done = subprocess.run([sys.executable, "-c", "import worker.app"], env=env, capture_output=True, text=True)
-    assert done.returncode == 1 and "SEGMENT_MAP" in done.stderr.splitlines()[-1]
+    done = subprocess.run([sys.executable, *start], env=env, capture_output=True, text=True, timeout=60)
+    assert done.returncode != 0 and "SEGMENT_MAP: " in done.stderr.strip().splitlines()[-1]
 
 
 def test_tables_of_another_version_are_told_with_what_mends_them(

@@ -8,7 +8,6 @@ from typing import Any
 import structlog
 from celery import Celery, signals
 
-from analytics.segments import load_segments
 from logs import configure
 from settings import Settings
 
@@ -16,7 +15,6 @@ app = Celery("smartcrm")
 app.config_from_object("celeryconfig")
 
 settings = Settings.from_env()
-load_segments(settings.segment_map)  # a map that is wrong is told now, and not by every run
 
 
 @signals.setup_logging.connect
