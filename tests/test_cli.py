@@ -20,8 +20,12 @@ import psutil
 import psycopg
 import pytest
 import requests
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
 
-from tests.system import fill, wait_for
+from store import runs
+from store.database import transaction
+from tests.system import Workers, fill, make_settings, read, run_inline, wait_for
 from tests.test_runs import orders
 
 SMARTCRM = Path(sys.executable).with_name("smartcrm")
@@ -181,7 +185,6 @@ def test_bad_input_is_one_sentence_and_a_failure(
 
 def test_a_segment_map_with_a_code_missing_fails_the_run_by_that_code(tmp_path: Path, migrated_url: str) -> None:
     from analytics.segments import DEFAULT_MAP
-    from tests.system import make_settings, run_inline
 
     (tmp_path / "map.toml").write_text(DEFAULT_MAP.read_text())
     fill(migrated_url, orders())
@@ -207,6 +210,52 @@ def test_a_role_without_rights_is_told_in_one_sentence(tmp_path: Path, migrated_
         admin.execute("DROP ROLE stranger")
     assert done.returncode == 1 and "permission denied" in done.stderr, done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_database_that_goes_away_ends_the_wait_with_one_sentence(
+    tmp_path: Path, servers: dict[str, str], workers: Workers
+) -> None:
+    url, redis_url = workers.settings.database_url, workers.settings.redis_url
+    with transaction(url) as session:
+        (ahead,) = runs.request(session, ["rfm"])
+        runs.begin(session, ahead.run_id)
+    workers.start()
+    command = [SMARTCRM, "recompute", "rfm", "--wait"]
+    env = environment(tmp_path, DATABASE_URL=url, REDIS_URL=redis_url)
+    waiting = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_for(lambda: len(read(url, "SELECT run_id FROM analytics_runs")) == 2)
+    name = str(conninfo_to_dict(url)["dbname"])
+    with psycopg.connect(servers["DATABASE_URL"], autocommit=True) as admin:
+        admin.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(sql.Identifier(name)))
+        admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
+    _, told = waiting.communicate(timeout=30)
+    assert waiting.returncode == 1 and len(told.strip().splitlines()) == 1, told
+    assert told.startswith("smartcrm: PostgreSQL could not do it: ") and "not currently accepting connections" in told
+
+
+def test_a_known_segment_may_be_empty_and_an_unknown_one_is_told(tmp_path: Path, migrated_url: str) -> None:
+    publish(migrated_url, tmp_path)
+    empty = smartcrm(tmp_path, "segments", "--segment", "Champions", DATABASE_URL=migrated_url)
+    assert (empty.returncode, empty.stderr) == (0, "") and "c1" not in empty.stdout
+    unknown = smartcrm(tmp_path, "segments", "--segment", "Champs", DATABASE_URL=migrated_url)
+    assert unknown.returncode == 1 and "There is no segment 'Champs'; there are About To Sleep, " in unknown.stderr
+
+
+@pytest.mark.parametrize("name", ["out.csv", "out.parquet"])
+def test_an_export_that_can_not_be_written_is_told_with_its_reason(
+    tmp_path: Path, migrated_url: str, name: str
+) -> None:
+    publish(migrated_url, tmp_path)
+    path = tmp_path / "missing" / name
+    done = smartcrm(tmp_path, "segments", "--export", str(path), DATABASE_URL=migrated_url)
+    assert done.returncode == 1 and f"{path} can't be written: " in done.stderr and "None" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def publish(url: str, home: Path) -> None:
+    """Segments of six customers, none of them a champion."""
+    fill(url, orders())
+    assert run_inline(make_settings(url, home), "rfm").run.status == "succeeded"
 
 
 @pytest.mark.parametrize(
