@@ -283,6 +283,14 @@ def test_runs_can_be_asked_for_with_a_token(api: Api) -> None:
     assert api.client.post("/runs").status_code == 401
 
 
+def test_a_run_with_an_as_of_says_full_from_the_start(api: Api) -> None:
+    asked = {"kinds": ["menu"], "mode": "incremental", "as_of": "2026-03-02"}
+    answer = api.client.post("/runs", headers=TOKEN, json=asked)
+    (run,) = api.get(answer.headers["Location"])["runs"]
+    assert (run["status"], run["mode"]) == ("pending", "full")
+    assert api.get(run["url"])["mode"] == "full"
+
+
 def test_metrics_tell_what_was_done_and_what_waits(published: Api) -> None:
     with psycopg.connect(published.settings.database_url) as connection:
         connection.execute("UPDATE fact_transactions SET total_amount = 'NaN' WHERE transaction_id = 0")
