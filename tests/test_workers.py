@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from store import runs
 from store.database import transaction
 from store.load import load
 from tests import oracle
-from tests.system import Workers, fill, menu_recommendation, read, rfm_segments
+from tests.system import Workers, fill, menu_recommendation, read, rfm_segments, wait_for
 from tests.test_runs import orders
 
 AS_OF = {
@@ -137,3 +137,14 @@ def test_a_hint_that_is_lost_is_made_good_by_the_sweep(workers: Workers, kind: s
         asked = [run.run_id for run in runs.request(session, [kind])]
     workers.start(beat=True)
     assert workers.finished(asked)[0].run.status == "succeeded"
+
+
+def test_the_night_is_asked_for_once_also_where_the_database_has_not_come_to_it(workers: Workers) -> None:
+    begins = datetime.now(UTC) + timedelta(minutes=2)  # beat, whose clock is ahead, sends the night now
+    workers.start(TIMEZONE="UTC", BUSINESS_DAY_START=f"{begins:%H:%M}")
+    for _ in range(2):
+        workers.celery.send_task("smartcrm.nightly", queue="control")
+    url = workers.settings.database_url
+    wait_for(lambda: len(read(url, "SELECT value FROM analytics_totals WHERE labels LIKE '%repeated%'")))
+    assert read(url, "SELECT delivery_id FROM analytics_deliveries").delivery_id.tolist() == [f"nightly {begins:%F}"]
+    assert read(url, "SELECT mode FROM analytics_runs")["mode"].tolist() == ["full", "full"]
