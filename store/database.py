@@ -26,6 +26,10 @@ NOTICE_THE_DEAD = (
     " SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3"
 )
 
+# What a float is as text, and so what it is in money, must not hang on a setting of the CRM's, whose tables may be
+# in our own database too.
+FLOATS_IN_FULL = "SET extra_float_digits = 1"
+
 
 def engine(url: str) -> Engine:
     """This process's engine for a libpq URL; psycopg parses it, so every form that libpq knows is good."""
@@ -37,7 +41,7 @@ def _engine(url: str, _process: int) -> Engine:
     # Keyed by process: a forked child makes its own and leaves the connections it inherited to its parent.
     def connect() -> psycopg.Connection:
         connection = psycopg.connect(url, connect_timeout=5, application_name="smartcrm")
-        connection.execute(NOTICE_THE_DEAD)
+        connection.execute(f"{NOTICE_THE_DEAD}; {FLOATS_IN_FULL}")
         connection.commit()
         return connection
 

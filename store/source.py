@@ -17,7 +17,7 @@ import psycopg
 from psycopg import sql
 
 from errors import SourceError, UnavailableError
-from store.database import scalar
+from store.database import FLOATS_IN_FULL, scalar
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -69,8 +69,7 @@ def connect(url: str) -> Iterator[Connection]:
     except psycopg.OperationalError as fault:
         reason = str(fault).strip().splitlines()[-1].strip()
         raise UnavailableError(f"SOURCE_DATABASE_URL: PostgreSQL can't be reached: {reason}.") from None
-    # What a float is as text, and so what it is in money, must not hang on a setting of the CRM's.
-    connection.execute("SET extra_float_digits = 1")
+    connection.execute(FLOATS_IN_FULL)
     connection.commit()
     connection.read_only = True
     with connection:

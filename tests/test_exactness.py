@@ -20,6 +20,7 @@ from psycopg import sql
 
 from settings import Settings
 from store import orders, source
+from store.database import engine
 from tests import oracle
 from tests.builders import Case, cases, items, transactions
 from tests.oracle import Rules
@@ -237,6 +238,10 @@ def test_a_floats_text_does_not_hang_on_a_setting_of_the_database(migrated_url: 
     with psycopg.connect(migrated_url) as connection:
         name = connection.info.dbname
         connection.execute(sql.SQL("ALTER DATABASE {} SET extra_float_digits = 0").format(sql.Identifier(name)))
+    engine(migrated_url).dispose()  # or a connection from before would not have it
+    with source.connect(migrated_url) as crm:
+        told = crm.execute("SELECT total_amount::text FROM fact_transactions").fetchall()
+    assert told == [("123456789012.0049",)]
     run_inline(settings_for(migrated_url, tmp_path, case.rules), "rfm", as_of=NOON)
     assert rfm_segments(migrated_url).monetary.tolist() == [Decimal("123456789012.00")]
 
