@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 
 import structlog
+
+
+def _without_details(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Without what PostgreSQL adds to its faults: it quotes rows, and with them customers."""
+    if isinstance(told := event.get("exception"), str):
+        event["exception"] = re.sub(r"(?m)^.*\b(DETAIL|CONTEXT): .*$", "(details left out)", told)
+    return event
 
 
 def configure(level: int = logging.INFO) -> None:
@@ -17,6 +25,7 @@ def configure(level: int = logging.INFO) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.CallsiteParameterAdder({structlog.processors.CallsiteParameter.PROCESS}),
         structlog.processors.format_exc_info,
+        _without_details,
     ]
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(

@@ -68,8 +68,9 @@ def orders(url: str, *, separate: bool) -> Iterator[Finding]:
             yield _version("source database", crm)
             for table in source.REQUIRED:
                 yield from _table(crm, table, separate)
-    except SmartCRMError as fault:
-        yield Finding("fault", "source", str(fault), "Offer the tables or views that the README names.")
+    except (SmartCRMError, psycopg.Error) as fault:
+        told = fault.diag.message_primary if isinstance(fault, psycopg.Error) else None
+        yield Finding("fault", "source", told or str(fault), "Offer the tables or views that the README names.")
 
 
 def _table(crm: source.Connection, table: str, separate: bool) -> Iterator[Finding]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import psycopg
 from psycopg import sql
+from psycopg.conninfo import make_conninfo
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import Session
@@ -31,6 +32,12 @@ NOTICE_THE_DEAD = (
 FLOATS_IN_FULL = "SET extra_float_digits = 1"
 
 
+def conninfo(url: str) -> str:
+    """A libpq URL as our programs use it: of a database whose host has gone they hear within a minute, too."""
+    keepalives = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "tcp_user_timeout": 60_000}
+    return make_conninfo(url, connect_timeout=5, application_name="smartcrm", **keepalives)
+
+
 def engine(url: str) -> Engine:
     """This process's engine for a libpq URL; psycopg parses it, so every form that libpq knows is good."""
     return _engine(url, os.getpid())
@@ -40,13 +47,19 @@ def engine(url: str) -> Engine:
 def _engine(url: str, _process: int) -> Engine:
     # Keyed by process: a forked child makes its own and leaves the connections it inherited to its parent.
     def connect() -> psycopg.Connection:
-        connection = psycopg.connect(url, connect_timeout=5, application_name="smartcrm")
+        connection = psycopg.connect(conninfo(url))
         connection.execute(f"{NOTICE_THE_DEAD}; {FLOATS_IN_FULL}")
         connection.commit()
         return connection
 
     return create_engine(
-        "postgresql+psycopg://", creator=connect, pool_pre_ping=True, pool_size=4, max_overflow=12, pool_timeout=10
+        "postgresql+psycopg://",
+        creator=connect,
+        pool_pre_ping=True,
+        pool_size=4,
+        max_overflow=12,
+        pool_timeout=10,
+        hide_parameters=True,  # they may be customers
     )
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from datetime import timedelta
 
 from psycopg import sql
-from sqlalchemy import text
+from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
 
+from errors import RequestError
 from store import changes, events, totals
 from store.database import driver
+from store.models import Part, Run
 
 KEPT = timedelta(days=35)  # a webhook-id means the same runs for at least 30 days
 PLANS_KEPT = timedelta(days=1)
@@ -54,11 +56,21 @@ def forget(session: Session, mobile_id: str) -> int:
     """Remove a customer from all that we store; returns how many rows that were.
 
     Orders are the CRM's: as long as it has some of this customer, the next run finds them again.
+
+    Raises
+    ------
+    RequestError
+        While a run works on segments: it has read the customer's orders already.
     """
+    if session.scalars(select(Run.run_id).where(Run.kind == "rfm", Run.status == "running")).first() is not None:
+        raise RequestError("Segments are being computed right now; ask again once that run has ended.")
     removed = driver(session).execute("DELETE FROM rfm_results WHERE mobile_id = %s", [mobile_id]).rowcount
     for table in ("segment_changes", "segment_changes_pending"):
         query = sql.SQL("DELETE FROM {} WHERE mobile_id = %s").format(sql.Identifier(table))
         removed += driver(session).execute(query, [mobile_id]).rowcount
+    bounds = update(Part).where(Part.stage.in_(("aggregate", "score")))
+    for column in (Part.lower, Part.upper):
+        session.execute(bounds.where(column == mobile_id).values({column: None}))
     if removed:
         totals.add(session, "forgotten")
     return removed

@@ -17,7 +17,7 @@ import psycopg
 from psycopg import sql
 
 from errors import SourceError, UnavailableError
-from store.database import FLOATS_IN_FULL, scalar
+from store.database import FLOATS_IN_FULL, conninfo, scalar
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -65,7 +65,7 @@ def connect(url: str) -> Iterator[Connection]:
         When it can't be reached.
     """
     try:
-        connection = psycopg.connect(url, connect_timeout=5, application_name="smartcrm")
+        connection = psycopg.connect(conninfo(url))
     except psycopg.OperationalError as fault:
         reason = str(fault).strip().splitlines()[-1].strip()
         raise UnavailableError(f"SOURCE_DATABASE_URL: PostgreSQL can't be reached: {reason}.") from None

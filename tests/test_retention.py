@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from uuid import UUID
 
 import psycopg
 import pytest
 
+from errors import RequestError
 from settings import Settings
 from store import retention, runs
 from store.database import transaction
@@ -113,3 +116,31 @@ def test_a_forgotten_customer_is_nowhere_left(settings: Settings) -> None:
         for (table,) in named:
             found = connection.execute(f"SELECT count(*) FROM {table} WHERE mobile_id = 'c1'").fetchone()  # type: ignore[arg-type]
             assert found == (0,), table
+
+
+def test_nobody_is_forgotten_in_the_middle_of_a_run_and_no_part_keeps_them_as_its_bound(settings: Settings) -> None:
+    run_inline(settings, "rfm")
+    url = settings.database_url
+    with psycopg.connect(url) as connection:
+        connection.execute("UPDATE analytics_parts SET lower = 'c1' WHERE part = 0")
+        connection.execute("UPDATE analytics_runs SET status = 'running'")
+    with pytest.raises(RequestError, match="right now"), transaction(url) as session:
+        retention.forget(session, "c1")
+    with psycopg.connect(url) as connection:
+        connection.execute("UPDATE analytics_runs SET status = 'succeeded'")
+    with transaction(url) as session:
+        retention.forget(session, "c1")
+    assert read(url, "SELECT * FROM analytics_parts WHERE 'c1' IN (lower, upper)").empty
+
+
+def test_a_fault_that_is_logged_names_no_customer(settings: Settings) -> None:
+    code = (
+        "import logs, sys; logs.configure(); import structlog; from sqlalchemy import text;"
+        "from store.database import transaction\n"
+        "try:\n with transaction(sys.argv[1]) as session:\n"
+        "  session.execute(text('CREATE TEMP TABLE t (mobile_id text PRIMARY KEY)'))\n"
+        "  for _ in range(2): session.execute(text('INSERT INTO t VALUES (:id)'), {'id': '+447700900123'})\n"
+        "except Exception: structlog.get_logger('x').exception('failed')"
+    )
+    told = subprocess.run([sys.executable, "-c", code, settings.database_url], capture_output=True, text=True).stderr
+    assert "duplicate key" in told and "7700900123" not in told

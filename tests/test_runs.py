@@ -27,7 +27,7 @@ from tests.system import (
     run_inline,
     state,
 )
-from worker import steering
+from worker import stages, steering
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
@@ -273,7 +273,25 @@ def test_parts_are_not_sent_again_while_others_are_being_done_or_they_are_worked
     assert steering.advance(settings, run_id) == []
     later(settings, 60)
     with claim(settings.database_url, run_id, "aggregate", 0):
-        assert steering.advance(settings, run_id) == [("aggregate", 2)]
+        assert steering.advance(settings, run_id) == []
+    later(settings, 60)
+    assert steering.advance(settings, run_id) == [("aggregate", 2)]
+
+
+def test_the_last_part_is_left_to_the_worker_that_has_it(settings: Settings) -> None:
+    run_id = request(settings, "rfm")
+    for _, part in steering.advance(settings, run_id):
+        do_part(settings, run_id, "aggregate", part)
+    *others, last = steering.advance(settings, run_id)
+    for stage, part in others:
+        do_part(settings, run_id, stage, part)
+    later(settings, 60)
+    with claim(settings.database_url, run_id, *last) as claimed:
+        assert claimed is not None
+        stages.do(settings, claimed)
+        assert steering.advance(settings, run_id, patient=False) == []
+    assert steering.advance(settings, run_id) == []
+    assert state(settings, run_id).run.status == "succeeded"
 
 
 def test_a_clock_that_is_set_back_delays_nothing(settings: Settings) -> None:

@@ -64,6 +64,8 @@ def advance(settings: Settings, run_id: uuid.UUID, *, patient: bool = True) -> l
             _check_attempts(session, run)
             parts = _step(session, settings, run)
             run.tries = 0
+            if not patient and (parts or run.status in runs.FINISHED):
+                totals.add(session, "sweep_moves", kind=run.kind)
             return parts
     except TRANSIENT as fault:
         if tries < TRIES:
@@ -142,7 +144,7 @@ def _next_stage(session: Session, settings: Settings, run: Run) -> list[tuple[st
     if missing and run.kind == "rfm":
         if not _reduce(session, settings, run):
             return _to_send(session, run, first)
-        if len(missing) == 1:
+        if len(missing) == 1 and missing[0].sent_at is None:
             _do(session, settings, run, missing.pop())  # for the same reason
     if missing:
         return _to_send(session, run, second)
@@ -159,7 +161,7 @@ def _do(session: Session, settings: Settings, run: Run, part: Part) -> None:
 def _to_send(session: Session, run: Run, stage: str) -> list[tuple[str, int]]:
     """The missing parts that no message is likely to be on its way for; a repeat waits longer each time.
 
-    A part that is being worked on is locked, and left alone; so are all while the run's others are being done.
+    A part that is being worked on is locked; as long as one is, or was done just now, the others wait for their turn.
 
     Raises
     ------
@@ -167,15 +169,19 @@ def _to_send(session: Session, run: Run, stage: str) -> list[tuple[str, int]]:
         When a part was sent too often and nobody is working on it.
     """
     now, moved = runs.now(session), runs.last_progress(session, run)
+    missing = runs.missing(session, run, stage)
     due = [
         part
-        for part in runs.missing(session, run, stage, idle=True)
+        for part in missing
         if part.sent_at is None
         or not (
             runs.is_before(now, part.sent_at, RESEND_AFTER * 2 ** min(part.sends - 1, 6))
             or runs.is_before(now, moved, RESEND_AFTER)
         )
     ]
+    # Locked only where something is due: a part whose task looks for it just then would be passed over.
+    if not due or len(runs.missing(session, run, stage, idle=True)) < len(missing):
+        return []
     for part in due:
         if part.sends >= SENDS:
             message = f"Part {part.part} of its stage {stage} was sent {SENDS} times and no process finished it."

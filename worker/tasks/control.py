@@ -9,14 +9,12 @@ from typing import Any
 import structlog
 from celery import Task, chord
 
-from errors import UnavailableError
 from store import events, publishing, retention, runs
 from store.database import TRANSIENT, transaction
 from store.models import KINDS
 from store.window import business_date_of
 from worker import steering
 from worker.app import app, settings
-from worker.faults import told
 from worker.stages import KIND_OF
 from worker.tasks.events import deliver
 from worker.tasks.parts import RETRY
@@ -27,12 +25,7 @@ log = structlog.get_logger("control")
 @app.task(name="smartcrm.advance", bind=True, ignore_result=True, **RETRY)
 def advance(self: Task, run_id: str) -> None:
     """Move one run by its next step and send the parts that this needs."""
-    try:
-        _advance(uuid.UUID(run_id))
-    except UnavailableError as fault:
-        if self.request.retries < self.max_retries:
-            raise
-        steering.fail(settings, uuid.UUID(run_id), *told(fault))
+    _advance(uuid.UUID(run_id))
 
 
 def _advance(run_id: uuid.UUID, *, patient: bool = True) -> None:

@@ -32,16 +32,19 @@ class PartFailedError(Exception):
 
 
 def work(task: Task, run_id: str, stage: str, number: int) -> None:
-    """Do one part under its claim; a fault that will not pass is written down and fails the run."""
+    """Do one part under its claim; a fault that will not pass is written down and fails the run.
+
+    One that may pass is retried here, and after that by the sweep, which has more patience.
+    """
     try:
         with claim(settings.database_url, uuid.UUID(run_id), stage, number) as claimed:
             if claimed is not None:
                 stages.do(settings, claimed)
     except StagingLostError:
         log.warning("staging lost", stage=stage, part=number)
+    except TRANSIENT:
+        raise
     except Exception as fault:
-        if isinstance(fault, TRANSIENT) and task.request.retries < task.max_retries:
-            raise
         log.exception("part failed", stage=stage, part=number)
         code, message = told(fault)
         with transaction(settings.database_url) as session:
