@@ -47,7 +47,7 @@ def start(session: Session, settings: Settings, run: Run) -> None:
             run.mode = "full"
             parts = {"rfm": _shards, "menu": _chunks}[run.kind](settings, crm, run, plan)
             if run.kind == "rfm":
-                plan["baseline"] = _baseline(session, settings, crm, run, plan)
+                plan["baseline"] = _baseline(session, crm, run, plan)
     runs.start(session, run, plan, parts, as_of)
     if run.kind == "rfm" and run.mode == "full":
         rfm.create_generation(session, run, sorted({part.part for part in parts}))
@@ -83,9 +83,7 @@ def _steady(plan: dict[str, Any] | None) -> dict[str, Any]:
     return dict(json.loads(json.dumps(kept)))
 
 
-def _baseline(
-    session: Session, settings: Settings, crm: source.Connection, run: Run, plan: dict[str, Any]
-) -> dict[str, Any] | None:
+def _baseline(session: Session, crm: source.Connection, run: Run, plan: dict[str, Any]) -> dict[str, Any] | None:
     """What the moves of a full run are told against: the generation, and the rules that it was scored by.
 
     `by_shard` says whether the shards' bounds part our customers, too: another database may put ids in another order.

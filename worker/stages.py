@@ -66,7 +66,8 @@ def note_moves(session: Session, run: Run, part: Part | None) -> None:
     """Note who moved in a scored shard, or, for none, in all of a run whose shards do not part the baseline."""
     assert run.plan is not None
     baseline = run.plan.get("baseline")
-    if baseline and baseline["by_shard"] == (part is not None):
+    # A run that an older version has planned knows of shards alone.
+    if baseline and baseline.get("by_shard", True) == (part is not None):
         before = rules(baseline["cut_points"], baseline["segments"])
         same = baseline["same_settings"]
         changes.find(session, run, part, baseline["generation"], before, same_settings=same)
