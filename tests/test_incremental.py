@@ -371,8 +371,8 @@ def test_a_move_is_told_with_its_reason(restaurant: Restaurant, collation: str) 
         restaurant.refresh(mode)
         assert (f"new {mode}", None, "behaviour") in {(row[0], row[1], row[3]) for row in reader.follow()}
         assert reader.segments == reader.published()
-    baseline = read(restaurant.url, "SELECT plan FROM analytics_runs WHERE mode = 'full'").plan.iloc[-1]["baseline"]
-    assert baseline["by_shard"] == (collation == "default")
+    plans = "SELECT plan FROM analytics_runs WHERE kind = 'rfm' AND mode = 'full' ORDER BY generation DESC LIMIT 1"
+    assert read(restaurant.url, plans).plan[0]["baseline"]["by_shard"] == (collation == "default")
     restaurant.rules = replace(restaurant.rules, top_n=10)
     settings = make_settings(restaurant.url, restaurant.home, TIMEZONE="Europe/London", RFM_LOOKBACK_DAYS="4")
     run_inline(settings, "rfm", at=restaurant.now, mode="incremental")

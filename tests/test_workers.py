@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +15,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import redis
 
 from embedded import restaurant
 from store import runs
@@ -137,6 +142,22 @@ def test_a_hint_that_is_lost_is_made_good_by_the_sweep(workers: Workers, kind: s
         asked = [run.run_id for run in runs.request(session, [kind])]
     workers.start(beat=True)
     assert workers.finished(asked)[0].run.status == "succeeded"
+
+
+def test_an_answer_to_a_health_check_that_was_killed_does_not_stay(workers: Workers) -> None:
+    workers.start(beat=True)
+    worker = workers.processes[0]
+    worker.send_signal(signal.SIGSTOP)
+    check = [sys.executable, "-m", "celery", "-A", "worker.app", "inspect", "ping", "--timeout", "60"]
+    with redis.Redis.from_url(workers.settings.redis_url) as client, client.pubsub() as heard:
+        heard.psubscribe("*.celery.pidbox")
+        asking = subprocess.Popen(check, env={**os.environ, **workers.env})
+        wait_for(lambda: (heard.get_message(timeout=1) or {}).get("type") == "pmessage")
+        asking.kill()
+        asking.wait()
+        worker.send_signal(signal.SIGCONT)
+        answers = wait_for(lambda: list(client.scan_iter("*.reply.celery.pidbox")))
+        wait_for(lambda: all(client.ttl(answer) != -1 for answer in answers))
 
 
 def test_the_night_is_asked_for_once_also_where_the_database_has_not_come_to_it(workers: Workers) -> None:

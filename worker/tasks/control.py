@@ -6,6 +6,7 @@ import uuid
 from datetime import timedelta
 from typing import Any
 
+import redis
 import structlog
 from celery import Task, chord
 
@@ -18,6 +19,8 @@ from worker.app import app, settings
 from worker.stages import KIND_OF
 from worker.tasks.events import deliver
 from worker.tasks.parts import RETRY
+
+REPLY_KEPT = 60  # seconds; whoever asks waits for less
 
 log = structlog.get_logger("control")
 
@@ -66,6 +69,18 @@ def sweep() -> None:
     if events_due:
         deliver.delay()
     publishing.clear(settings.database_url)
+    _let_late_replies_expire()
+
+
+def _let_late_replies_expire() -> None:
+    """Give an end to answers that came after their asker, a health check or Flower, had gone.
+
+    Celery leaves that to whoever reads them, so that each would stay in Redis for ever.
+    """
+    with redis.Redis.from_url(settings.redis_url, socket_connect_timeout=3, socket_timeout=20) as client:
+        for key in client.scan_iter("*.reply.celery.pidbox", count=1000):
+            if client.ttl(key) == -1:
+                client.expire(key, REPLY_KEPT)
 
 
 @app.task(name="smartcrm.nightly", ignore_result=True, **RETRY)
