@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -42,14 +43,27 @@ def servers() -> Iterator[dict[str, str]]:
         wait_for(lambda: not locks.held(Path(home) / "keeper.lock"))
 
 
-@pytest.fixture
-def database_url(servers: dict[str, str]) -> Iterator[str]:
-    """A fresh, empty database."""
+@contextmanager
+def _fresh_database(servers: dict[str, str]) -> Iterator[str]:
     name = f"test_{next(_numbers)}"
     with psycopg.connect(servers["DATABASE_URL"], autocommit=True) as admin:
         admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         yield servers["DATABASE_URL"].replace("/postgres?", f"/{name}?")
         admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def database_url(servers: dict[str, str]) -> Iterator[str]:
+    """A fresh, empty database."""
+    with _fresh_database(servers) as url:
+        yield url
+
+
+@pytest.fixture
+def other_database_url(servers: dict[str, str]) -> Iterator[str]:
+    """One more."""
+    with _fresh_database(servers) as url:
+        yield url
 
 
 @pytest.fixture

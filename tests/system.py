@@ -170,13 +170,14 @@ class Workers:
     def __enter__(self) -> Self:
         return self
 
-    def start(self, *, processes: int = 2, beat: bool = False, **env: str) -> None:
-        """Start a worker, with a beat in it where asked, and wait until it listens."""
+    def start(self, *, processes: int = 2, beat: bool = False, celery: tuple[str, ...] = (), **env: str) -> None:
+        """Start a worker, with a beat in it and Celery settings where asked, and wait until it listens."""
         self.env |= env
         name = f"w{len(self.processes)}@test"
         command = [sys.executable, "-m", "celery", "-A", "worker.app", "worker", "--queues", "control,compute"]
         command += ["--concurrency", str(processes), "--hostname", name, "--loglevel", "INFO"]
         command += ["--beat", "--schedule", str(self.folder / "schedule")] if beat else []
+        command += celery
         log = (self.folder / f"{name}.log").open("wb")
         self.processes.append(
             subprocess.Popen(command, env={**os.environ, **self.env}, stdout=log, stderr=log, start_new_session=True)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import psycopg
 import pytest
 import redis
 
@@ -120,6 +121,17 @@ def test_a_part_that_fails_fails_the_run_with_one_sentence_and_the_next_one_goes
     assert len(rfm_segments(url)) == 7
 
 
+def test_a_part_that_takes_too_long_fails_the_run_and_says_so(workers: Workers) -> None:
+    fill(workers.settings.database_url, orders())
+    workers.start(celery=("task.soft_time_limit=2",))
+    with psycopg.connect(workers.settings.database_url) as connection:
+        connection.execute("LOCK TABLE fact_transaction_items")  # a tally waits for it, a plan does not
+        run = workers.finished(workers.request("menu"))[0].run
+    assert (run.status, run.error_code) == ("failed", "part_too_long")
+    assert run.error == "It took longer than a part of a run may take."
+    assert workers.finished(workers.request("menu"))[0].run.status == "succeeded"
+
+
 def test_results_do_not_depend_on_the_number_of_workers_or_shards(workers: Workers, tmp_path: Path) -> None:
     files = restaurant.write(restaurant.generate(seed=2, until=datetime(2026, 3, 1, tzinfo=UTC)), tmp_path)
     url = workers.settings.database_url
@@ -142,6 +154,7 @@ def test_a_hint_that_is_lost_is_made_good_by_the_sweep(workers: Workers, kind: s
         asked = [run.run_id for run in runs.request(session, [kind])]
     workers.start(beat=True)
     assert workers.finished(asked)[0].run.status == "succeeded"
+    assert read(workers.settings.database_url, "SELECT value FROM analytics_totals WHERE name = 'sweeps'").value[0] > 0
 
 
 def test_an_answer_to_a_health_check_that_was_killed_does_not_stay(workers: Workers) -> None:

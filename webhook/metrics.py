@@ -27,6 +27,7 @@ TOTALS = {
     "parts": "Parts of finished runs: customer shards, chunks, dayparts.",
     "part_seconds": "Seconds from their message to their end that parts took.",
     "parts_resent": "Parts that were sent again since their message was lost or late.",
+    "sweeps": "Sweeps, one every five seconds.",
     "sweep_moves": "Steps of runs that the sweep had to take, since their message was lost or late.",
     "skipped_rows": "Source rows that full or incremental runs skipped.",
     "forgotten": "Customers who were forgotten.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import psycopg
+from celery.exceptions import SoftTimeLimitExceeded
 from sqlalchemy.exc import DataError, DBAPIError
 
 from errors import SmartCRMError
@@ -13,11 +14,20 @@ def told(fault: Exception) -> tuple[str, str]:
     """The fault's `error_code` and `error`."""
     if isinstance(fault, SmartCRMError):
         return fault.code, str(fault)
+    if took_too_long(fault):
+        return "part_too_long", "It took longer than a part of a run may take."
     if isinstance(fault, TRANSIENT):
         return "database_unavailable", f"PostgreSQL could not do it in several attempts: {_brief(fault)}."
     if isinstance(fault, DataError | psycopg.DataError):
         return "data_out_of_range", f"The source holds a value that can't be used: {_brief(fault)}."
     return "internal_error", f"It failed for a reason of ours, which the log has: {_brief(fault)}."
+
+
+def took_too_long(fault: BaseException | None) -> bool:
+    """Whether Celery's soft time limit is behind it; cut off in a statement, it looks like a fault of the database."""
+    while fault is not None and not isinstance(fault, SoftTimeLimitExceeded):
+        fault = fault.__context__
+    return fault is not None
 
 
 def _brief(fault: Exception) -> str:

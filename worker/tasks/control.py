@@ -10,7 +10,7 @@ import redis
 import structlog
 from celery import Task, chord
 
-from store import events, publishing, retention, runs
+from store import events, publishing, retention, runs, totals
 from store.database import TRANSIENT, transaction
 from store.models import KINDS
 from store.window import business_date_of
@@ -61,6 +61,7 @@ def sweep() -> None:
     """
     with transaction(settings.database_url) as session:
         unfinished, events_due = runs.unfinished(session), events.due(session)
+        totals.add(session, "sweeps")
     for run_id in unfinished:
         try:
             _advance(run_id, patient=False)

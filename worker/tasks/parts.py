@@ -12,7 +12,7 @@ from store.database import TRANSIENT, transaction
 from store.parts import claim
 from worker import stages
 from worker.app import settings
-from worker.faults import told
+from worker.faults import told, took_too_long
 from worker.stages import StagingLostError
 
 RETRY = {
@@ -42,9 +42,9 @@ def work(task: Task, run_id: str, stage: str, number: int) -> None:
                 stages.do(settings, claimed)
     except StagingLostError:
         log.warning("staging lost", stage=stage, part=number)
-    except TRANSIENT:
-        raise
     except Exception as fault:
+        if isinstance(fault, TRANSIENT) and not took_too_long(fault):
+            raise
         log.exception("part failed", stage=stage, part=number)
         code, message = told(fault)
         with transaction(settings.database_url) as session:
