@@ -23,10 +23,18 @@ Limit = Annotated[int, Field(ge=1, le=1000)]
 Scalar = StrictBool | StrictInt | Annotated[float, Field(strict=True, allow_inf_nan=False)]
 
 
+def _tell_of_null(schema: dict[str, Any]) -> None:
+    """Let the document say that members which need not be given may be null."""
+    for name, member in schema["properties"].items():
+        if name not in schema.get("required", ()) and {"type": "null"} not in member.get("anyOf", ()):
+            type_of = {key: member.pop(key) for key in list(member) if key not in ("title", "default", "description")}
+            member["anyOf"] = [type_of, {"type": "null"}]
+
+
 class Body(BaseModel):
     """A JSON body; a member that is null is one that is not given."""
 
-    model_config = ConfigDict(populate_by_name=True)
+    model_config = ConfigDict(populate_by_name=True, json_schema_extra=_tell_of_null)
 
     @model_validator(mode="before")
     @classmethod

@@ -39,7 +39,7 @@ Send each import to `POST /webhooks/imports`, follow its runs, and read the resu
 
 Every answer that is not as hoped for is a problem document (RFC 9457) with a stable `error_code`. Reads of
 results carry an `ETag` of the published state: send it back in `If-None-Match` and get 304 while nothing has
-changed.
+changed. A member that is null, or a query value that is empty, counts as not given.
 """
 SECURITY = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "One of `API_TOKENS`."},
