@@ -55,7 +55,7 @@ class ProcessGroup:
                 self._spawn(program)
 
     def stop(self) -> None:
-        """Ask all programs at once to end, and wait until they have."""
+        """Ask all programs at once to end, and wait until they have; what they left running has been killed."""
         for program in self._programs:
             self._let_go(program)
         for program in self._programs:

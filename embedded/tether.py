@@ -30,7 +30,7 @@ class Tether:
         self._child = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
 
     def run(self) -> int:
-        """Return the command's status once it and its group are gone."""
+        """Return the command's status once it is gone and its group killed."""
         self._watched.register(0, selectors.EVENT_READ)
         while self._child.poll() is None and not self.asked:
             self._wait()
