@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections import Counter
+from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 
@@ -38,6 +39,12 @@ def load_segments(path: Path | None) -> list[str]:
     _check([code for code, _ in pairs], path)
     named = dict(pairs)
     return [named[code] for code in CODES]
+
+
+def numbered(segments: Sequence[str]) -> tuple[list[str], list[int]]:
+    """A map's names in the order of their first codes, and each code's number among them, from 1."""
+    names = list(dict.fromkeys(segments))
+    return names, [names.index(segment) + 1 for segment in segments]
 
 
 def _check(codes: list[str], path: Path | None) -> None:

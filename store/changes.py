@@ -21,7 +21,9 @@ from store.window import key_range
 KEPT = timedelta(days=90)
 
 
-def find(session: Session, run: Run, part: Part | None, baseline: int, before: Rules, *, same_settings: bool) -> None:
+def find(
+    session: Session, run: Run, part: Part | None, rules: Rules, baseline: int, before: Rules, *, same_settings: bool
+) -> None:
     """Note who moved in a scored shard, or in all of the run: into it, out of it, or from another segment.
 
     The reason is `settings` where those differ from the baseline's; `cut_points` where the new values, held
@@ -38,15 +40,17 @@ def find(session: Session, run: Run, part: Part | None, baseline: int, before: R
             "  CASE WHEN NOT {same_settings} THEN 'settings'"
             "   WHEN becomes IS NOT NULL AND {segment_before} = was THEN 'cut_points' ELSE 'behaviour' END"
             " FROM (SELECT mobile_id, was, becomes, {scores_before}"
-            "  FROM (SELECT mobile_id, segment AS becomes, recency_days, frequency, cents FROM {piece}) AS new"
-            "  FULL JOIN (SELECT mobile_id, segment AS was FROM rfm_results WHERE generation = {baseline} AND {range})"
+            "  FROM (SELECT mobile_id, {becomes} AS becomes, recency_days, frequency, cents FROM {piece}) AS new"
+            "  FULL JOIN (SELECT mobile_id, {was} AS was FROM rfm_results WHERE generation = {baseline} AND {range})"
             "   AS old USING (mobile_id)"
             "  WHERE was IS DISTINCT FROM becomes) AS moved"
         ).format(
             generation=sql.Literal(run.generation),
             shard=sql.Literal(shard),
             same_settings=sql.Literal(same_settings),
-            segment_before=before.segment(),
+            was=before.named(sql.Identifier("segment_number")),
+            becomes=rules.named(sql.Identifier("segment_number")),
+            segment_before=before.named(before.segment_number()),
             scores_before=before.columns(),
             piece=piece(run, part.part) if part else generation(run),
             baseline=sql.Literal(baseline),

@@ -56,6 +56,7 @@ class Run(Base):
     generation: Mapped[int] = mapped_column(BigInteger, Identity(always=True), unique=True)
     plan: Mapped[dict[str, Any] | None]
     counts: Mapped[dict[str, Any] | None]
+    segment_names: Mapped[list[str] | None] = mapped_column(ARRAY(Text))  # what `segment_number` counts
     named_ids: Mapped[list[list[int]]] = mapped_column(JSONB, default=list)
     tries: Mapped[int] = mapped_column(default=0, server_default=text("0"))
     tried_at: Mapped[datetime | None]

@@ -26,7 +26,8 @@ DELETE FROM analytics_runs AS r
 WHERE finished_at < now() - CAST(:kept AS interval)
   AND generation < (SELECT generation FROM analytics_runs WHERE run_id =
     (SELECT run_id FROM analytics_published AS p WHERE p.kind = r.kind))
-  AND run_id NOT IN ({_NAMED} UNION SELECT run_id FROM menu_results UNION SELECT run_id FROM rfm_results)
+  AND run_id NOT IN ({_NAMED} UNION SELECT run_id FROM menu_results)
+  AND generation NOT IN (SELECT written_by FROM rfm_results)
 """  # noqa: S608  # put together from what stands above
 _OLD_PARTS = """
 DELETE FROM analytics_parts USING analytics_runs AS r

@@ -166,23 +166,27 @@ def order_statistics(
 
 @dataclass(frozen=True)
 class Rules:
-    """How values become segments: the SQL scores of recency, frequency and cents, and the 125 codes' names."""
+    """How values become segments: the SQL scores of recency, frequency and cents, and the 125 codes' segments.
+
+    Those are `numbers`, from 1, of `names`.
+    """
 
     scores: Mapping[str, str]
-    segments: Sequence[str]
+    names: Sequence[str]
+    numbers: Sequence[int]
 
     def columns(self) -> sql.Composed:
         """`r`, `f` and `m` of a row with the three measures."""
         measures = ("recency_days", "frequency", "cents")
         return sql.SQL("{} AS r, {} AS f, {} AS m").format(*(sql.SQL(self.scores[measure]) for measure in measures))
 
-    def segment(self) -> sql.Composed:
-        """The segment of a row with `r`, `f` and `m`, by way of its number: to a text of an array PostgreSQL walks."""
-        names = list(dict.fromkeys(self.segments))
-        numbers = [names.index(segment) + 1 for segment in self.segments]
-        return sql.SQL("({}::text[])[({}::int2[])[25 * r + 5 * f + m - 30]]").format(
-            sql.Literal(names), sql.Literal(numbers)
-        )
+    def segment_number(self) -> sql.Composed:
+        """The segment of a row with `r`, `f` and `m`, as its number."""
+        return sql.SQL("({}::int2[])[25 * r + 5 * f + m - 30]").format(sql.Literal(list(self.numbers)))
+
+    def named(self, number: sql.Composable) -> sql.Composed:
+        """The name that belongs to a segment's number."""
+        return sql.SQL("({}::text[])[{}]").format(sql.Literal(list(self.names)), number)
 
 
 def score(session: Session, run: Run, part: Part, rules: Rules) -> int:
@@ -194,18 +198,15 @@ def score(session: Session, run: Run, part: Part, rules: Rules) -> int:
     inserted = connection.execute(
         sql.SQL(
             "INSERT INTO {table} (generation, shard, mobile_id, recency_days, frequency, cents,"
-            " r_score, f_score, m_score, rfm_score, segment, run_id, computed_at)"
-            " SELECT {generation}, {shard}, mobile_id, recency_days, frequency, cents, r, f, m,"
-            " (100 * r + 10 * f + m)::text, {segment}, {run_id}, {now}"
+            " r_score, f_score, m_score, segment_number, written_by)"
+            " SELECT {generation}, {shard}, mobile_id, recency_days, frequency, cents, r, f, m, {segment}, {generation}"
             " FROM (SELECT *, {scores} FROM {staging} WHERE frequency > 0 OFFSET 0) AS scored"
         ).format(
             table=table,
             generation=sql.Literal(run.generation),
             shard=sql.Literal(part.part),
-            segment=rules.segment(),
+            segment=rules.segment_number(),
             scores=rules.columns(),
-            run_id=sql.Literal(run.run_id),
-            now=sql.Literal(run.started_at),
             staging=staging(run, part.part),
         )
     ).rowcount

@@ -38,7 +38,7 @@ def take_out(session: Session, run: Run) -> int:
     }
     for statement in (
         "CREATE TEMP TABLE rfm_was ON COMMIT DROP AS"
-        " SELECT shard, mobile_id, recency_days, frequency, cents, segment FROM rfm_results"
+        " SELECT shard, mobile_id, recency_days, frequency, cents, segment_number FROM rfm_results"
         " WHERE generation = {generation} AND {theirs}",
         "ANALYZE rfm_was",
         "DELETE FROM {touched} AS t USING rfm_was AS w WHERE t.mobile_id = w.mobile_id"
@@ -72,41 +72,45 @@ def put_in(session: Session, run: Run, rules: Rules, before: Rules, *, passed: s
         "generation": _generation(run),
         "touched": staging(run, 0),
         "run_id": sql.Literal(run.run_id),
-        "now": sql.Literal(run.started_at),
+        "written_by": sql.Literal(run.generation),
         "scores": rules.columns(),
-        "segment": rules.segment(),
+        "segment": rules.segment_number(),
+        # Their maps are the same, or the run would be a full one.
+        "from_segment": rules.named(sql.Identifier("was")),
+        "to_segment": rules.named(sql.Identifier("becomes")),
         "passed": sql.SQL(passed),
         "scores_before": before.columns(),
-        "segment_before": before.segment(),
+        "segment_before": before.segment_number(),
     }
     for statement in (
         "CREATE TEMP TABLE rfm_scored ON COMMIT DROP AS"
         " SELECT comes, shard, mobile_id, recency_days, frequency, cents, r, f, m, was, {segment} AS becomes"
         " FROM (SELECT *, {scores} FROM"
         "  (SELECT true AS comes, coalesce(shard, 0) AS shard, mobile_id, t.recency_days, t.frequency, t.cents,"
-        "    NULL::smallint AS r_score, NULL::smallint AS f_score, NULL::smallint AS m_score, segment AS was"
+        "    NULL::smallint AS r_score, NULL::smallint AS f_score, NULL::smallint AS m_score, segment_number AS was"
         "   FROM {touched} AS t LEFT JOIN rfm_was USING (mobile_id) WHERE t.frequency > 0"
         "   UNION ALL SELECT false, shard, mobile_id, recency_days, frequency, cents,"
-        "    r_score, f_score, m_score, segment"
+        "    r_score, f_score, m_score, segment_number"
         "   FROM rfm_results WHERE generation = {generation} AND ({passed})) AS rows OFFSET 0) AS scored"
         " WHERE comes OR r <> r_score OR f <> f_score OR m <> m_score",
         "ANALYZE rfm_scored",
         "DELETE FROM rfm_results WHERE generation = {generation}"
         " AND mobile_id = ANY (ARRAY(SELECT mobile_id FROM rfm_scored WHERE NOT comes))",
         "INSERT INTO rfm_results (generation, shard, mobile_id, recency_days, frequency, cents,"
-        " r_score, f_score, m_score, rfm_score, segment, run_id, computed_at)"
-        " SELECT {generation}, shard, mobile_id, recency_days, frequency, cents, r, f, m,"
-        " (100 * r + 10 * f + m)::text, becomes, {run_id}, {now} FROM rfm_scored",
+        " r_score, f_score, m_score, segment_number, written_by)"
+        " SELECT {generation}, shard, mobile_id, recency_days, frequency, cents, r, f, m, becomes, {written_by}"
+        " FROM rfm_scored",
     ):
         connection.execute(sql.SQL(statement).format(**names))
     moved = connection.execute(
         sql.SQL(
             "INSERT INTO segment_changes (run_id, mobile_id, from_segment, to_segment, changed_at, reason)"
-            " SELECT {run_id}, mobile_id, was, becomes, now(),"
+            " SELECT {run_id}, mobile_id, {from_segment}, {to_segment}, now(),"
             "  CASE WHEN becomes IS NOT NULL AND {segment_before} = was THEN 'cut_points' ELSE 'behaviour' END"
             " FROM (SELECT mobile_id, was, becomes, {scores_before} FROM rfm_scored WHERE was IS DISTINCT FROM becomes"
-            "  UNION ALL SELECT mobile_id, segment, NULL, 1, 1, 1 FROM rfm_was JOIN {touched} AS t USING (mobile_id)"
-            '  WHERE t.frequency = 0) AS moved ORDER BY mobile_id COLLATE "C"'
+            "  UNION ALL SELECT mobile_id, segment_number, NULL, 1, 1, 1"
+            "   FROM rfm_was JOIN {touched} AS t USING (mobile_id) WHERE t.frequency = 0"
+            ' ) AS moved ORDER BY mobile_id COLLATE "C"'
         ).format(**names)
     ).rowcount
     written = int(scalar(connection, "SELECT count(*) FROM rfm_scored"))

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from analytics import dayparts
 from analytics.dayparts import Daypart
-from analytics.segments import load_segments
+from analytics.segments import load_segments, numbered
 from settings import Settings
 from store import menu, rfm, runs, source, touched
 from store.models import Part, Published, Run
@@ -49,6 +49,8 @@ def start(session: Session, settings: Settings, run: Run) -> None:
             if run.kind == "rfm":
                 plan["baseline"] = _baseline(session, crm, run, plan)
     runs.start(session, run, plan, parts, as_of)
+    if run.kind == "rfm":
+        run.segment_names, _ = numbered(plan["segments"])
     if run.kind == "rfm" and run.mode == "full":
         rfm.create_generation(session, run, sorted({part.part for part in parts}))
 

@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from analytics import tallies
 from analytics.menu import rank_items
 from analytics.scores import MEASURES, NOBODYS, CutPoints, score_expression
+from analytics.segments import numbered
 from analytics.tallies import Calendar
 from errors import SmartCRMError
 from settings import Settings
@@ -68,14 +69,17 @@ def note_moves(session: Session, run: Run, part: Part | None) -> None:
     baseline = run.plan.get("baseline")
     # A run that an older version has planned knows of shards alone.
     if baseline and baseline.get("by_shard", True) == (part is not None):
+        assert run.counts is not None
+        now = rules(run.counts["cut_points"], run.plan["segments"])
         before = rules(baseline["cut_points"], baseline["segments"])
         same = baseline["same_settings"]
-        changes.find(session, run, part, baseline["generation"], before, same_settings=same)
+        changes.find(session, run, part, now, baseline["generation"], before, same_settings=same)
 
 
 def rules(points: CutPoints, segments: Sequence[str]) -> Rules:
     """Cut points (in fifths, none where there was no customer) and a segment map as SQL."""
-    return Rules({measure: score_expression(measure, points.get(measure, NOBODYS)) for measure in MEASURES}, segments)
+    scores = {measure: score_expression(measure, points.get(measure, NOBODYS)) for measure in MEASURES}
+    return Rules(scores, *numbered(segments))
 
 
 def tally(settings: Settings, claimed: Claim) -> dict[str, int]:
