@@ -15,7 +15,8 @@ from store import checks, source
 from store.checks import Finding
 from worker.planning import read_dayparts
 
-STRONG = 16  # characters of a token or password, bytes of a webhook secret
+STRONG = 16  # characters of a token or password
+VARIED = 6  # different ones; fewer are not of chance
 
 
 def examine(settings: Settings, env: Mapping[str, str]) -> Iterator[Finding]:
@@ -66,23 +67,29 @@ def _redis(settings: Settings) -> Iterator[Finding]:
 
 
 def _secrets(settings: Settings) -> Iterator[Finding]:
-    weak = [token for token in settings.api_tokens if len(token) < STRONG]
-    if weak:
-        yield Finding("warning", "API_TOKENS", f"{len(weak)} shorter than {STRONG} characters", "openssl rand -hex 32")
-    if len(settings.flower_password) < STRONG:
-        found = f"shorter than {STRONG} characters"
+    tokens = sum(_is_weak(token, STRONG) for token in settings.api_tokens)
+    if tokens:
+        found = f"{tokens} shorter than {STRONG} characters, or of few different ones"
+        yield Finding("warning", "API_TOKENS", found, "openssl rand -hex 32")
+    password = _is_weak(settings.flower_password, STRONG)
+    if password:
+        found = f"shorter than {STRONG} characters, or of few different ones"
         yield Finding("warning", "FLOWER_PASSWORD", found, "openssl rand -hex 24")
-    short = [secret for secret in settings.webhook_secrets if _bytes(secret) < 24]
-    if short:
+    keys = sum(_is_weak(_key(secret), 24) for secret in settings.webhook_secrets)
+    if keys:
         remedy = 'echo "whsec_$(openssl rand -base64 32)"'
-        yield Finding("warning", "WEBHOOK_SECRETS", f"{len(short)} of fewer than 24 bytes", remedy)
-    if not (weak or short):
+        yield Finding("warning", "WEBHOOK_SECRETS", f"{keys} of fewer than 24 bytes, or of few different ones", remedy)
+    if not (tokens or password or keys):
         yield Finding("ok", "secrets", "long enough")
 
 
-def _bytes(secret: str) -> int:
+def _is_weak(secret: str | bytes, length: int) -> bool:
+    return len(secret) < length or len(set(secret)) < VARIED
+
+
+def _key(secret: str) -> bytes:
     key = secret.removeprefix("whsec_")
-    return len(base64.b64decode(key + "=" * (-len(key) % 4)))
+    return base64.b64decode(key + "=" * (-len(key) % 4))
 
 
 def _environment(settings: Settings, env: Mapping[str, str]) -> Iterator[Finding]:

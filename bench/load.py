@@ -107,8 +107,8 @@ def main(rate: int = 200, seconds: int = 60, size: int = 100_000) -> None:
             data.make(settings.database_url, size, data.until_now())
             door.refresh(settings, "full")
             port = choose_port("PORT", 0)
-            command = [sys.executable, "-m", "gunicorn", "--bind", f"{HOST}:{port}", "--worker-class", "gthread"]
-            command += ["--workers", "2", "--threads", "8", "--no-control-socket", "bench.bare:create_app()"]
+            command = [sys.executable, "-m", "gunicorn", "--config", "python:webhook.server"]
+            command += ["--bind", f"{HOST}:{port}", "bench.bare:create_app()"]
             bare = subprocess.Popen(command, stderr=subprocess.DEVNULL)
             try:
                 while not answers(f"http://{HOST}:{port}/customer/x"):

@@ -39,8 +39,8 @@ def choose_port(name: str, wanted: int) -> int:
 def start(group: ProcessGroup, settings: Settings, env: Mapping[str, str], log: Path | None = None) -> None:
     """Start the four programs; `settings` and `env` name the ports chosen."""
     celery = [sys.executable, "-m", "celery", "-A", "worker.app"]
-    gunicorn = [sys.executable, "-m", "gunicorn", "--bind", f"{HOST}:{settings.port}", "--worker-class", "gthread"]
-    gunicorn += ["--workers", "2", "--threads", "8", "--no-control-socket", "webhook.app:serve()"]
+    gunicorn = [sys.executable, "-m", "gunicorn", "--config", "python:webhook.server"]
+    gunicorn += ["--bind", f"{HOST}:{settings.port}"]
     worker = [*celery, "worker", "--queues", "control,compute", "--hostname", "worker@%h", "--loglevel", "INFO"]
     flower = [*celery, "flower", f"--address={HOST}", f"--port={settings.flower_port}"]
     flower += ["--read_only=True", "--max_tasks=1000"]

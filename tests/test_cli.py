@@ -262,7 +262,7 @@ def publish(url: str, home: Path) -> None:
     "start",
     [
         ["-c", "import worker.app"],
-        ["-c", "from webhook.app import serve; serve()"],
+        ["-c", "from webhook.app import create_app; create_app()"],
         ["-m", "celery", "-A", "worker.app", "worker"],
         ["-m", "celery", "-A", "worker.app", "beat"],
     ],

@@ -96,6 +96,12 @@ def test_servers_that_are_away_are_faults(tmp_path: Path) -> None:
     assert {finding.subject for finding in found(away, "fault")} == {"results database", "source", "dayparts", "Redis"}
 
 
+def test_secrets_of_few_characters_are_weak_at_any_length(settings: Settings, tmp_path: Path) -> None:
+    same = {"API_TOKENS": "ab" * 32, "FLOWER_PASSWORD": "p" * 32, "WEBHOOK_SECRETS": "whsec_" + "AAAA" * 10}
+    weak = make_settings(settings.database_url, tmp_path, settings.redis_url, **same)
+    assert {finding.subject for finding in found(weak, "warning", {})} >= set(same)
+
+
 def test_weak_secrets_and_embedded_servers_are_warnings(settings: Settings, tmp_path: Path) -> None:
     weak = make_settings(
         settings.database_url,

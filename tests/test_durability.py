@@ -34,8 +34,8 @@ class Server:
         self.url = f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{self.port}", "--worker-class", "gthread"]
-        command += ["--workers", "2", "--threads", "4", "--no-control-socket", "webhook.app:serve()"]
+        command = [sys.executable, "-m", "gunicorn", "--config", "python:webhook.server"]
+        command += ["--bind", f"127.0.0.1:{self.port}"]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(command, env=self.env, stdout=log, stderr=log, start_new_session=True)
         wait_for(self.answers)
@@ -97,6 +97,8 @@ def test_every_202_has_its_runs_after_kills_at_random_moments(
             assert killer.result() >= 1
     finally:
         server.kill()
+    for line in (tmp_path / "webhook.log").read_text().splitlines():
+        json.loads(line)
     stored = read(migrated_url, "SELECT delivery_id, run_ids FROM analytics_deliveries")
     kept = {row.delivery_id: [str(run_id) for run_id in row.run_ids] for row in stored.itertuples()}
     assert set(kept) == set(told)

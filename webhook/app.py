@@ -1,4 +1,4 @@
-"""The Flask application: `gunicorn 'webhook.app:create_app()'`."""
+"""The Flask application, which webhook/server.py serves."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import structlog
 from flask import Flask, Response, g, request
 from werkzeug.routing import PathConverter
 
-import logs
 from settings import Settings
 from store.schema import require_current
 from webhook import health, imports, menu, metrics, openapi, problems, runs, segments
@@ -52,12 +51,6 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.before_request(_begin)
     app.after_request(_end)
     return app
-
-
-def serve() -> Flask:
-    """The application as a server runs it: with the logs of a program of ours."""
-    logs.configure()
-    return create_app()
 
 
 def _begin() -> None:
