@@ -51,8 +51,8 @@ def start(session: Session, settings: Settings, run: Run) -> None:
     runs.start(session, run, plan, parts, as_of)
     if run.kind == "rfm":
         run.segment_names, _ = numbered(plan["segments"])
-    if run.kind == "rfm" and run.mode == "full":
-        rfm.create_generation(session, run, sorted({part.part for part in parts}))
+        if run.mode == "full":
+            rfm.create_generation(session, run, sorted({part.part for part in parts}))
 
 
 def _common(settings: Settings, crm: source.Connection, as_of: datetime) -> dict[str, Any]:

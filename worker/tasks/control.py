@@ -6,7 +6,6 @@ import uuid
 from datetime import timedelta
 from typing import Any
 
-import redis
 import structlog
 from celery import Task, chord
 
@@ -78,7 +77,8 @@ def _let_late_replies_expire() -> None:
 
     Celery leaves that to whoever reads them, so that each would stay in Redis for ever.
     """
-    with redis.Redis.from_url(settings.redis_url, socket_connect_timeout=3, socket_timeout=20) as client:
+    with app.pool.acquire(block=True) as connection:
+        client = connection.default_channel.client
         for key in client.scan_iter("*.reply.celery.pidbox", count=1000):
             if client.ttl(key) == -1:
                 client.expire(key, REPLY_KEPT)
