@@ -5,11 +5,12 @@ READY := $(VENV)/.ready
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info)' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: help demo test faults lint types check bench pins
+.PHONY: help demo test test-long faults lint types check bench pins
 SIZE ?= 1M
 N ?= 5
 help:
 	@echo "make demo   the whole system on generated data    make test   the tests"
+	@echo "make test-long  simulations, failovers, browsers and others that take minutes"
 	@echo "make faults every fault N=5 times, and a soak of ten minutes"
 	@echo "make check  lint, types and import directions     make pins   resolve requirements anew"
 	@echo "make bench  ours beside its rivals (SIZE=10M for ten million transactions)"
@@ -25,7 +26,10 @@ demo: $(READY)
 	$(VENV)/bin/smartcrm demo
 
 test: $(READY)
-	$(VENV)/bin/python -m pytest --numprocesses 4 --dist worksteal
+	$(VENV)/bin/python -m pytest -m "not long" --numprocesses 4 --dist worksteal
+
+test-long: $(READY)
+	$(VENV)/bin/python -m pytest -m long --numprocesses 2 --dist worksteal
 
 faults: $(READY)
 	$(VENV)/bin/python -m pytest tests/faults --numprocesses 2 --dist worksteal --times $(N) --report docs/faults.md

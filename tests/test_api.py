@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -22,6 +21,7 @@ from settings import Settings
 from store import retention
 from store.database import transaction
 from tests.builders import items, transactions
+from tests.installed import program
 from tests.system import fill, make_settings, read, rfm_segments, run_inline
 from webhook.app import create_app
 
@@ -332,10 +332,9 @@ def test_the_log_names_the_route_and_no_customer(published: Api, caplog: pytest.
     assert "+44" not in str(told) and "MQ" not in str(told)
 
 
+@pytest.mark.long
 def test_the_docs_page_shows_every_operation_in_a_browser(api: Api, tmp_path: Path) -> None:
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("there is no browser on this machine")
+    chromium = program("chromium", "chromium-browser", "google-chrome")
     import threading
 
     from werkzeug.serving import make_server

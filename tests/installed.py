@@ -1,0 +1,24 @@
+"""Programs that no wheel brings: a test that needs one skips where it is absent, and fails there in CI."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import pytest
+
+
+def program(*names: str) -> str:
+    """The path of the first of these programs that is installed; skips the test where none is.
+
+    `.ci/run` installs them all and sets SMARTCRM_CI, so that a test that needs one can't go missing there.
+    """
+    path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
+    for name in names:
+        found = shutil.which(name, path=path)
+        if found is not None:
+            return found
+    message = f"{' or '.join(names)} is not installed"
+    if os.environ.get("SMARTCRM_CI"):
+        pytest.fail(message)
+    pytest.skip(message)
