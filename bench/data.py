@@ -13,7 +13,7 @@ import psycopg
 from psycopg import sql
 
 from analytics.dayparts import DEFAULT_DAYPARTS, MINUTE
-from store.source_tables import SOURCE_TABLES
+from source.tables import SOURCE_TABLES
 
 DAYS = 731
 START = datetime(2024, 1, 1, 4, tzinfo=UTC)  # and the last of the days is 2025-12-31

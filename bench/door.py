@@ -14,7 +14,8 @@ from uuid import UUID
 import psycopg
 import requests
 
-import cli
+from cli.app import environment
+from cli.serving import serving
 from settings import Settings
 from signatures import signed_headers
 from store import runs
@@ -26,10 +27,10 @@ from store.models import Run
 def system(log: Path) -> Iterator[Settings]:
     """Webhook, worker, beat and Flower on embedded servers; what they print goes to `log`."""
     with (
-        cli.environment(embedded_only=True) as settings,
-        cli.serving(settings, log=log, any_port=True) as (serving, _),
+        environment(embedded_only=True) as settings,
+        serving(settings, log=log, any_port=True) as (served, _),
     ):
-        yield serving
+        yield served
 
 
 def post(settings: Settings, *, kinds: tuple[str, ...] = ("rfm", "menu"), mode: str = "incremental") -> list[UUID]:

@@ -26,7 +26,7 @@ HOW = """\
 
 **The data** is made inside an embedded PostgreSQL with its default settings, by `generate_series` and hashes of
 row numbers: two years of transactions, a tenth as many customers with a heavy tail, 10 % guests, 1 % refunds,
-one to four lines each, 200 items; the tables, keys and indexes of `store/source_tables.py`, vacuumed and analyzed.
+one to four lines each, 200 items; the tables, keys and indexes of `source/tables.py`, vacuumed and analyzed.
 
 **The work** is the same for all: from these rows to results in a table with its primary key. Ours is timed from
 the request to the published results, with real prefork Celery workers, Redis and every commit included. The

@@ -5,19 +5,10 @@ from __future__ import annotations
 from psycopg import sql
 from sqlalchemy.orm import Session
 
-from store import source
+from postgres import tune
+from source import reading
+from source.window import Plan, use_time_zone
 from store.database import driver
-from store.window import Plan, use_time_zone
-
-
-def tune(connection: source.Connection) -> None:
-    """Session settings for one bulk statement; they end with the transaction.
-
-    Parallelism is ours (one task per part), compiling costs more than it gives, and a part's groups fit.
-    """
-    connection.execute(
-        "SET LOCAL work_mem = '256MB'; SET LOCAL jit = off; SET LOCAL max_parallel_workers_per_gather = 0"
-    )
 
 
 def insert_from_source(
@@ -30,7 +21,7 @@ def insert_from_source(
         use_time_zone(ours, plan)
         ours.execute(sql.SQL("INSERT INTO {} {}").format(table, query))
         return
-    with source.connect(source_url) as theirs:
+    with reading.connect(source_url) as theirs:
         tune(theirs)
         use_time_zone(theirs, plan)
         copy_out = sql.SQL("COPY ({}) TO STDOUT (FORMAT binary)").format(query)

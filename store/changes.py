@@ -13,10 +13,10 @@ from psycopg import sql
 from sqlalchemy import delete, func, select, text
 from sqlalchemy.orm import Session
 
+from source.window import key_range
 from store.database import driver
 from store.models import Change, Part, Published, Run
 from store.rfm import Rules, generation, piece
-from store.window import key_range
 
 KEPT = timedelta(days=90)
 

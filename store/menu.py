@@ -12,9 +12,9 @@ from psycopg import sql
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
+from source.window import date_of
 from store.database import driver
 from store.models import MenuResult, MenuTally, MenuTotal, Part, Run
-from store.window import date_of
 
 
 def save_tallies(session: Session, run: Run, part: Part, items: pd.DataFrame, transactions: pd.DataFrame) -> None:

@@ -190,7 +190,7 @@ class Total(Base):
 class MenuTally(Base):
     """One chunk's counts of one stretch of business days and daypart; the arrays run in step, one entry per item.
 
-    `stretch` is the first of the days, see store/window.py.
+    `stretch` is the first of the days, see source/window.py.
 
     `cents` is the items' revenue; `transactions` counts those with at least one counted line.
     """

@@ -18,11 +18,12 @@ from datetime import datetime
 from psycopg import sql
 from sqlalchemy.orm import Session
 
-from store import source, touched
-from store.bulk import insert_from_source, tune
-from store.database import driver, scalar
+from postgres import scalar, tune
+from source import reading, touched
+from source.window import Plan, business_date, in_window, key_range, local_time
+from store.bulk import insert_from_source
+from store.database import driver
 from store.models import Part, Run
-from store.window import Plan, business_date, in_window, key_range, local_time
 
 
 def staging(run: Run, shard: int) -> sql.Identifier:
@@ -60,8 +61,8 @@ def aggregate_query(plan: Plan, whose: sql.Composable) -> sql.Composed:
     ).format(
         as_of_date=sql.Literal(plan["business_date"]),
         last_date=business_date(local_time(sql.SQL("max(created_at) FILTER (WHERE cents >= 1)")), plan),
-        cents=source.cents(amount, amount_type),
-        finite=source.finite(amount, amount_type),
+        cents=reading.cents(amount, amount_type),
+        finite=reading.finite(amount, amount_type),
         whose=whose,
         window=in_window(plan),
     )
@@ -83,7 +84,7 @@ def aggregate_touched(session: Session, source_url: str, run: Run) -> dict[str, 
             sql.Literal(run.plan["since"]["generation"])
         )
     else:
-        with source.connect(source_url) as crm:
+        with reading.connect(source_url) as crm:
             customers = sql.Literal(touched.customers(crm, run.plan))
         whose = sql.SQL("mobile_id = ANY({}::text[])").format(customers)
         known = sql.SQL("SELECT mobile_id FROM unnest({}::text[]) AS touched (mobile_id)").format(customers)

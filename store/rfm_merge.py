@@ -11,8 +11,8 @@ from __future__ import annotations
 from psycopg import sql
 from sqlalchemy.orm import Session
 
-from store.bulk import tune
-from store.database import driver, scalar
+from postgres import scalar, tune
+from store.database import driver
 from store.models import Run
 from store.rfm import Rules, staging
 

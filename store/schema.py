@@ -12,7 +12,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
 from errors import UnavailableError
-from store.database import check, engine
+from postgres import check
+from store.database import engine
 
 MIGRATIONS = Path(__file__).parent.parent / "migrations"
 

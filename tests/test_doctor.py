@@ -7,10 +7,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from doctor import examine
+from cli.doctor import examine
 from settings import Settings
-from store.checks import Finding
-from store.load import load
+from source.checks import Finding
+from source.load import load
 from tests.system import fill, make_settings
 from tests.test_runs import orders
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from psycopg import sql
 
 from settings import Settings
-from store import orders, source
+from source import orders, reading
 from store.database import engine
 from tests import oracle
 from tests.builders import Case, cases, items, transactions
@@ -138,8 +138,8 @@ def test_lines_that_fit_are_read_packed_and_mean_the_same(migrated_url: str, amo
     def check(lines: list[tuple[Any, ...]]) -> None:
         fill(migrated_url, {"fact_transaction_items": items(lines)}, amount=amount)
         every = sql.SQL("transaction_id IS NOT NULL")
-        with source.connect(migrated_url) as crm:
-            plan = {"columns": {"fact_transaction_items": source.column_types(crm, "fact_transaction_items")}}
+        with reading.connect(migrated_url) as crm:
+            plan = {"columns": {"fact_transaction_items": reading.column_types(crm, "fact_transaction_items")}}
             first = orders._first_to_pack_from(crm, plan, every)
             packed = None if first is None else orders._read_packed(crm, plan, every, first)
             plain = orders._read(crm, orders._lines(plan, every), limit=orders.BLOCK)
@@ -239,7 +239,7 @@ def test_a_floats_text_does_not_hang_on_a_setting_of_the_database(migrated_url: 
         name = connection.info.dbname
         connection.execute(sql.SQL("ALTER DATABASE {} SET extra_float_digits = 0").format(sql.Identifier(name)))
     engine(migrated_url).dispose()  # or a connection from before would not have it
-    with source.connect(migrated_url) as crm:
+    with reading.connect(migrated_url) as crm:
         told = crm.execute("SELECT total_amount::text FROM fact_transactions").fetchall()
     assert told == [("123456789012.0049",)]
     run_inline(settings_for(migrated_url, tmp_path, case.rules), "rfm", as_of=NOON)

@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from psycopg import sql
 
 from settings import Settings
-from store import changes, retention, runs, touched
+from source import touched
+from store import changes, retention, runs
 from store.database import transaction
 from store.models import Change
 from tests import oracle

@@ -11,8 +11,8 @@ import psycopg
 import pytest
 
 from errors import LoadError, UnavailableError
-from store.load import load
-from store.source_tables import SOURCE_TABLES
+from source.load import load
+from source.tables import SOURCE_TABLES
 from tests.system import read
 from tests.test_workers import files_in, frame_of
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from errors import RequestError
-from store.window import parse_as_of
+from source.window import parse_as_of
 
 
 @pytest.mark.parametrize(

@@ -19,9 +19,9 @@ import pytest
 import redis
 
 from embedded import restaurant
+from source.load import load
 from store import runs
 from store.database import transaction
-from store.load import load
 from tests import oracle
 from tests.system import Workers, fill, menu_recommendation, read, rfm_segments, wait_for
 from tests.test_runs import orders

@@ -10,7 +10,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from errors import SmartCRMError
 from settings import Settings
-from store import schema, source
+from source import reading
+from store import schema
 from webhook.described import answered, described
 from webhook.models import Alive, Readiness
 
@@ -50,7 +51,7 @@ def _database(settings: Settings) -> str:
 
 def _source(settings: Settings) -> str:
     try:
-        with source.connect(settings.source_database_url) as crm:
+        with reading.connect(settings.source_database_url) as crm:
             crm.execute("SELECT 1")
     except (SmartCRMError, psycopg.Error):
         return "down"

@@ -11,7 +11,7 @@ from sqlalchemy.exc import DataError, TimeoutError
 from werkzeug.exceptions import HTTPException
 
 from errors import RequestError, SmartCRMError
-from store.database import TRANSIENT
+from postgres import TRANSIENT
 
 log = structlog.get_logger("webhook")
 

@@ -10,11 +10,11 @@ from uuid import UUID
 from flask import Blueprint, Response, current_app
 
 from settings import Settings
+from source.window import parse_as_of
 from store import runs
 from store.database import transaction
 from store.models import Run
 from store.runs import FINISHED
-from store.window import parse_as_of
 from webhook import sending
 from webhook.access import authorize
 from webhook.described import answered, body, described, query

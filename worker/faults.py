@@ -7,7 +7,7 @@ from celery.exceptions import SoftTimeLimitExceeded
 from sqlalchemy.exc import DataError, DBAPIError
 
 from errors import SmartCRMError
-from store.database import TRANSIENT
+from postgres import TRANSIENT
 
 
 def told(fault: Exception) -> tuple[str, str]:

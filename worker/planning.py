@@ -6,7 +6,6 @@ compute one run alike.
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections.abc import Sequence
 from datetime import datetime
@@ -18,9 +17,11 @@ from analytics import dayparts
 from analytics.dayparts import Daypart
 from analytics.segments import load_segments, numbered
 from settings import Settings
-from store import menu, rfm, runs, source, touched
+from source import reading, touched
+from source.ranges import has_index, key_ranges
+from source.window import business_date_of, daily_after
+from store import menu, rfm, runs
 from store.models import Part, Published, Run
-from store.window import business_date_of, daily_after
 
 # What of a plan tells one run of a kind from the next, where nothing that a result follows from has changed.
 OF_THE_MOMENT = ("as_of", "covered_id", "last_id", "owners", "since", "everything", "few", "stretches", "baseline")
@@ -35,7 +36,7 @@ def start(session: Session, settings: Settings, run: Run) -> None:
         When the source, the dayparts or the segment map can't serve; the run should fail with it.
     """
     as_of = run.as_of or runs.now(session)
-    with source.connect(settings.source_database_url) as crm:
+    with reading.connect(settings.source_database_url) as crm:
         plan = {"rfm": _rfm, "menu": _menu}[run.kind](settings, crm) | _common(settings, crm, as_of)
         since = _since(session, run, plan)
         if since is not None:
@@ -55,7 +56,7 @@ def start(session: Session, settings: Settings, run: Run) -> None:
             rfm.create_generation(session, run, sorted({part.part for part in parts}))
 
 
-def _common(settings: Settings, crm: source.Connection, as_of: datetime) -> dict[str, Any]:
+def _common(settings: Settings, crm: reading.Connection, as_of: datetime) -> dict[str, Any]:
     today = business_date_of(as_of, settings.timezone, settings.business_day_start)
     return {
         "as_of": as_of.isoformat(),
@@ -64,7 +65,7 @@ def _common(settings: Settings, crm: source.Connection, as_of: datetime) -> dict
         "business_date": today.isoformat(),
         "daily_after": daily_after(today).isoformat(),
         "source_is_ours": settings.source_database_url == settings.database_url,
-        "source": source.identity(crm),
+        "source": reading.identity(crm),
     } | touched.covered(crm)
 
 
@@ -76,7 +77,15 @@ def _since(session: Session, run: Run, plan: dict[str, Any]) -> dict[str, Any] |
         return None
     if published.as_of > touched.as_of(plan) or _steady(last.plan) != _steady(plan):
         return None
-    return touched.since(published, last, runs.named_since(session, run, published))
+    assert last.plan is not None
+    return {
+        "generation": published.generation,
+        "as_of": published.as_of.isoformat(),
+        "covered_id": last.plan["covered_id"],
+        "last_id": last.plan.get("last_id"),
+        "owners": last.plan.get("owners"),
+        "named_ids": runs.named_since(session, run, published),
+    }
 
 
 def _steady(plan: dict[str, Any] | None) -> dict[str, Any]:
@@ -85,7 +94,7 @@ def _steady(plan: dict[str, Any] | None) -> dict[str, Any]:
     return dict(json.loads(json.dumps(kept)))
 
 
-def _baseline(session: Session, crm: source.Connection, run: Run, plan: dict[str, Any]) -> dict[str, Any] | None:
+def _baseline(session: Session, crm: reading.Connection, run: Run, plan: dict[str, Any]) -> dict[str, Any] | None:
     """What the moves of a full run are told against: the generation, and the rules that it was scored by.
 
     `by_shard` says whether the shards' bounds part our customers, too: another database may put ids in another order.
@@ -101,15 +110,15 @@ def _baseline(session: Session, crm: source.Connection, run: Run, plan: dict[str
         "cut_points": last.counts["cut_points"],
         "segments": last.plan["segments"],
         "same_settings": before | that_day == now | that_day,
-        "by_shard": plan["source_is_ours"] and source.sorts_as_its_database(crm, "fact_transactions", "mobile_id"),
+        "by_shard": plan["source_is_ours"] and reading.sorts_as_its_database(crm, "fact_transactions", "mobile_id"),
     }
 
 
-def _touched_customers(session: Session, crm: source.Connection, run: Run, plan: dict[str, Any]) -> list[Part]:
+def _touched_customers(session: Session, crm: reading.Connection, run: Run, plan: dict[str, Any]) -> list[Part]:
     return [Part(run_id=run.run_id, stage="aggregate", part=0)]
 
 
-def _touched_stretches(session: Session, crm: source.Connection, run: Run, plan: dict[str, Any]) -> list[Part]:
+def _touched_stretches(session: Session, crm: reading.Connection, run: Run, plan: dict[str, Any]) -> list[Part]:
     if plan["everything"]:
         plan["stretches"] = menu.stretches(session, plan["since"]["generation"])
     else:
@@ -118,21 +127,21 @@ def _touched_stretches(session: Session, crm: source.Connection, run: Run, plan:
     return [Part(run_id=run.run_id, stage="tally", part=0)] if wanted else []
 
 
-def _rfm(settings: Settings, crm: source.Connection) -> dict[str, Any]:
+def _rfm(settings: Settings, crm: reading.Connection) -> dict[str, Any]:
     return {
         "lookback_days": settings.rfm_lookback_days,
         "shards": settings.rfm_shards,
-        "columns": {"fact_transactions": source.column_types(crm, "fact_transactions")},
+        "columns": {"fact_transactions": reading.column_types(crm, "fact_transactions")},
         "segments": load_segments(settings.segment_map),
     }
 
 
-def _menu(settings: Settings, crm: source.Connection) -> dict[str, Any]:
+def _menu(settings: Settings, crm: reading.Connection) -> dict[str, Any]:
     tables = ("fact_transactions", "fact_transaction_items", "dim_menu_items")
     return {
         "lookback_days": settings.menu_lookback_days,
         "top_n": settings.top_n,
-        "columns": {table: source.column_types(crm, table) for table in tables},
+        "columns": {table: reading.column_types(crm, table) for table in tables},
         "dayparts": [
             {"daytime_id": daypart.daytime_id, "label": daypart.label, "windows": daypart.windows}
             for daypart in read_dayparts(crm)
@@ -140,14 +149,14 @@ def _menu(settings: Settings, crm: source.Connection) -> dict[str, Any]:
     }
 
 
-def read_dayparts(crm: source.Connection) -> Sequence[Daypart]:
+def read_dayparts(crm: reading.Connection) -> Sequence[Daypart]:
     """The CRM's dayparts, checked, or the default ones where it has none."""
-    found = [Daypart(row.daytime_id, row.label, row.start, row.end) for row in source.daytimes(crm)]
+    found = [Daypart(row.daytime_id, row.label, row.start, row.end) for row in reading.daytimes(crm)]
     dayparts.check(found)
     return found or dayparts.DEFAULT_DAYPARTS
 
 
-def _shards(settings: Settings, crm: source.Connection, run: Run, plan: dict[str, Any]) -> list[Part]:
+def _shards(settings: Settings, crm: reading.Connection, run: Run, plan: dict[str, Any]) -> list[Part]:
     ranges = _ranges(crm, run, "mobile_id", settings.rfm_shards)
     return [
         Part(run_id=run.run_id, stage=stage, part=number, lower=lower, upper=upper)
@@ -156,7 +165,7 @@ def _shards(settings: Settings, crm: source.Connection, run: Run, plan: dict[str
     ]
 
 
-def _chunks(settings: Settings, crm: source.Connection, run: Run, plan: dict[str, Any]) -> list[Part]:
+def _chunks(settings: Settings, crm: reading.Connection, run: Run, plan: dict[str, Any]) -> list[Part]:
     ranges = _ranges(crm, run, "transaction_id", None)
     return [
         Part(run_id=run.run_id, stage="tally", part=number, lower=lower, upper=upper)
@@ -164,11 +173,8 @@ def _chunks(settings: Settings, crm: source.Connection, run: Run, plan: dict[str
     ] + [Part(run_id=run.run_id, stage="rank", part=daypart["daytime_id"]) for daypart in plan["dayparts"]]
 
 
-def _ranges(crm: source.Connection, run: Run, column: str, wanted: int | None) -> list[tuple[str | None, str | None]]:
-    rows = source.estimated_rows(crm, "fact_transactions")
-    indexed = source.has_index(crm, "fact_transactions", column)
+def _ranges(crm: reading.Connection, run: Run, column: str, wanted: int | None) -> list[tuple[str | None, str | None]]:
+    indexed = has_index(crm, "fact_transactions", column)
     if run.kind == "menu":
-        indexed = indexed and source.has_index(crm, "fact_transaction_items", column)
-    ranges = wanted or source.default_ranges(rows, indexed=indexed)
-    edges = [None, *source.bounds(crm, "fact_transactions", column, rows, ranges), None]
-    return list(itertools.pairwise(edges))
+        indexed = indexed and has_index(crm, "fact_transaction_items", column)
+    return key_ranges(crm, column, wanted, indexed=indexed)

@@ -21,11 +21,12 @@ from analytics.segments import numbered
 from analytics.tallies import Calendar
 from errors import SmartCRMError
 from settings import Settings
-from store import changes, menu, orders, rfm, runs, source
+from source import orders, reading
+from source.window import day_start, stretches
+from store import changes, menu, rfm, runs
 from store.models import Part, Run
 from store.parts import Claim
 from store.rfm import Rules
-from store.window import day_start, stretches
 
 KIND_OF = {"aggregate": "rfm", "score": "rfm", "tally": "menu", "rank": "menu"}
 STAGES = {"rfm": ("aggregate", "score"), "menu": ("tally", "rank")}  # of a full run
@@ -108,8 +109,8 @@ def rank(settings: Settings, claimed: Claim) -> dict[str, int]:
 
 def item_names(settings: Settings, items: Iterable[int]) -> dict[int, tuple[str | None, str | None]]:
     """The items' names and categories, as the CRM has them now."""
-    with source.connect(settings.source_database_url) as crm:
-        return source.item_names(crm, [int(item) for item in items])
+    with reading.connect(settings.source_database_url) as crm:
+        return reading.item_names(crm, [int(item) for item in items])
 
 
 WORK = {"aggregate": aggregate, "score": score, "tally": tally, "rank": rank}

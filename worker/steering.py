@@ -17,9 +17,10 @@ from sqlalchemy.orm import Session
 
 from analytics.scores import MEASURES
 from errors import SmartCRMError
+from postgres import TRANSIENT
 from settings import Settings
 from store import events, publishing, rfm, runs, totals
-from store.database import TRANSIENT, transaction
+from store.database import transaction
 from store.models import Part, Run
 from store.parts import Claim
 from worker import merging, planning, stages

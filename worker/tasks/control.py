@@ -9,10 +9,11 @@ from typing import Any
 import structlog
 from celery import Task, chord
 
+from postgres import TRANSIENT
+from source.window import business_date_of
 from store import events, publishing, retention, runs, totals
-from store.database import TRANSIENT, transaction
+from store.database import transaction
 from store.models import KINDS
-from store.window import business_date_of
 from worker import steering
 from worker.app import app, settings
 from worker.stages import KIND_OF

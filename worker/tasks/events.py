@@ -9,9 +9,10 @@ from functools import lru_cache
 import requests
 import structlog
 
+from postgres import TRANSIENT
 from signatures import signed_headers
 from store import events
-from store.database import TRANSIENT, transaction
+from store.database import transaction
 from store.events import Message
 from worker.app import app, settings
 

@@ -7,8 +7,9 @@ import uuid
 import structlog
 from celery import Task
 
+from postgres import TRANSIENT
 from store import runs
-from store.database import TRANSIENT, transaction
+from store.database import transaction
 from store.parts import claim
 from worker import stages
 from worker.app import settings

@@ -1,21 +1,19 @@
-"""What `smartcrm doctor` asks of the databases: rights, indexes, statistics, clocks; each answer with its remedy."""
+"""What `smartcrm doctor` checks of the CRM's tables: rights, indexes, statistics; each finding with its remedy."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Literal
 
 import psycopg
 
-from errors import SmartCRMError, UnavailableError
-from store import schema, source
-from store.database import scalar
-from store.source_tables import SOURCE_TABLES
+from errors import SmartCRMError
+from postgres import scalar
+from source import ranges, reading
+from source.tables import SOURCE_TABLES
 
 OLDEST = 150_000  # PostgreSQL 15, as server_version_num
-SKEW = 2.0  # seconds
 Level = Literal["ok", "warning", "fault"]
 
 
@@ -29,28 +27,8 @@ class Finding:
     remedy: str = ""
 
 
-def results(url: str) -> Iterator[Finding]:
-    """Our own database: reachable, new enough, at our version, with a clock like this host's."""
-    try:
-        schema.require_current(url)
-    except UnavailableError as fault:
-        remedy = "Run smartcrm migrate." if fault.code == "schema_outdated" else "Check DATABASE_URL and the server."
-        yield Finding("fault", "results database", str(fault), remedy)
-        if fault.code != "schema_outdated":
-            return
-    else:
-        yield Finding("ok", "results database", "reachable, tables at their version")
-    with psycopg.connect(url, connect_timeout=5) as connection:
-        yield _version("results database", connection)
-        skew = abs((scalar(connection, "SELECT clock_timestamp()") - datetime.now(UTC)).total_seconds())
-        yield (
-            Finding("ok", "clocks", "this host and the database agree")
-            if skew <= SKEW
-            else Finding("warning", "clocks", f"{skew:.0f} s apart", "Let both follow the same time server.")
-        )
-
-
-def _version(subject: str, connection: source.Connection) -> Finding:
+def version(subject: str, connection: reading.Connection) -> Finding:
+    """Whether a server is new enough."""
     number = int(scalar(connection, "SELECT current_setting('server_version_num')"))
     told = f"PostgreSQL {number // 10_000}"
     if number < OLDEST:
@@ -64,18 +42,18 @@ def orders(url: str, *, separate: bool) -> Iterator[Finding]:
     `separate` says that the orders have a user or a database of their own, which then should only read.
     """
     try:
-        with source.connect(url) as crm:
-            yield _version("source database", crm)
-            for table in source.REQUIRED:
+        with reading.connect(url) as crm:
+            yield version("source database", crm)
+            for table in reading.REQUIRED:
                 yield from _table(crm, table, separate)
     except (SmartCRMError, psycopg.Error) as fault:
         told = fault.diag.message_primary if isinstance(fault, psycopg.Error) else None
         yield Finding("fault", "source", told or str(fault), "Offer the tables or views that the README names.")
 
 
-def _table(crm: source.Connection, table: str, separate: bool) -> Iterator[Finding]:
-    source.column_types(crm, table)
-    rows = source.estimated_rows(crm, table)
+def _table(crm: reading.Connection, table: str, separate: bool) -> Iterator[Finding]:
+    reading.column_types(crm, table)
+    rows = ranges.estimated_rows(crm, table)
     yield Finding("ok", table, f"readable, about {rows:,} rows")
     if separate and scalar(crm, "SELECT has_table_privilege(%s, 'INSERT, UPDATE, DELETE, TRUNCATE')", table):
         user = scalar(crm, "SELECT quote_ident(current_user)")
@@ -91,5 +69,5 @@ def _table(crm: source.Connection, table: str, separate: bool) -> Iterator[Findi
         yield Finding("warning", table, "never analyzed, so PostgreSQL guesses its plans", f"ANALYZE {table};")
     for ddl in (f"CREATE INDEX ON {table} ({SOURCE_TABLES[table].key})", *SOURCE_TABLES[table].indexes):
         column = ddl.split("(", 1)[1].split(",")[0].split(")")[0]
-        if table.startswith("fact_") and column != "id" and not source.has_index(crm, table, column):
+        if table.startswith("fact_") and column != "id" and not ranges.has_index(crm, table, column):
             yield Finding("warning", table, f"no index on {column}", ddl.replace("INDEX", "INDEX CONCURRENTLY") + ";")

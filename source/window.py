@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from psycopg import sql
 
 from errors import RequestError
-from store.models import Part
+from source.ranges import KeyRange
 
 Plan = Mapping[str, Any]
 
@@ -174,7 +174,7 @@ def _instants(day: date, clock: time, timezone: str) -> tuple[datetime, datetime
     return wall - max(offsets), wall - min(offsets)
 
 
-def key_range(column: sql.Composable, part: Part, type_name: str) -> sql.Composable:
+def key_range(column: sql.Composable, part: KeyRange, type_name: str) -> sql.Composable:
     """Whether a key lies in the part's half-open range; an end that is open matches every key that is not NULL."""
     ends = []
     if part.lower is not None:

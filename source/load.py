@@ -15,9 +15,9 @@ import psycopg
 from psycopg import sql
 
 from errors import LoadError, UnavailableError
-from store.database import scalar
-from store.files import SourceFile, open_file
-from store.source_tables import SOURCE_TABLES, SourceTable
+from postgres import scalar
+from source.files import SourceFile, open_file
+from source.tables import SOURCE_TABLES, SourceTable
 
 Connection = psycopg.Connection[Any]
 Progress = Callable[[int, int], None]

@@ -9,16 +9,15 @@ was. So where rows were named that the last run had read already, everything is 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 from psycopg import sql
 
-from store import source
-from store.database import scalar
-from store.models import Published, Run
-from store.window import EPOCH, Plan, business_date, in_window, local_time, stretches_of, use_time_zone
+from postgres import scalar
+from source import reading
+from source.window import EPOCH, Plan, business_date, in_window, local_time, stretches_of, use_time_zone
 
 # Transactions commit out of order: one with a lower id may appear after one with a higher id was read. The
 # newest rows by id are therefore taken as not yet covered; counted in rows, so that sparse ids are no trap.
@@ -32,7 +31,7 @@ FROM fact_transactions WHERE transaction_id > %s AND transaction_id <= %s
 """
 
 
-def covered(crm: source.Connection) -> dict[str, Any]:
+def covered(crm: reading.Connection) -> dict[str, Any]:
     """What a run that is planned now covers, for the next one's plan.
 
     `covered_id` is the id up to which it sees everything, None where nothing is so old; `last_id` the highest one, and
@@ -50,20 +49,7 @@ def covered(crm: source.Connection) -> dict[str, Any]:
     return {"covered_id": found, "last_id": last_id, "owners": scalar(crm, _OWNERS, found, last_id)}
 
 
-def since(published: Published, last: Run, named_ids: Sequence[Sequence[int]]) -> dict[str, Any]:
-    """What an incremental run's plan says of the state that it builds on."""
-    assert last.plan is not None
-    return {
-        "generation": published.generation,
-        "as_of": published.as_of.isoformat(),
-        "covered_id": last.plan["covered_id"],
-        "last_id": last.plan.get("last_id"),
-        "owners": last.plan.get("owners"),
-        "named_ids": named_ids,
-    }
-
-
-def everything(crm: source.Connection, plan: Plan) -> bool:
+def everything(crm: reading.Connection, plan: Plan) -> bool:
     """Whether all customers and days have to be read anew: all rows may be new, or rows were named that were read."""
     last: Mapping[str, Any] = plan["since"]
     if last["covered_id"] is None:
@@ -76,7 +62,7 @@ def everything(crm: source.Connection, plan: Plan) -> bool:
     return bool(scalar(crm, _OWNERS, last["covered_id"], last["last_id"]) != last["owners"])
 
 
-def few(crm: source.Connection, plan: Plan) -> bool:
+def few(crm: reading.Connection, plan: Plan) -> bool:
     """Whether what is touched is read so fast that a task of its own would cost more."""
     if plan["everything"] and plan["since"]["covered_id"] is not None:
         return False
@@ -103,13 +89,13 @@ def _transactions(plan: Plan) -> sql.Composable:
     return sql.SQL(" UNION ALL ").join(branch.format(reason) for reason in reasons)
 
 
-def customers(crm: source.Connection, plan: Plan) -> list[str]:
+def customers(crm: reading.Connection, plan: Plan) -> list[str]:
     """The customers of the touched transactions."""
     query = sql.SQL("SELECT DISTINCT mobile_id FROM ({}) AS touched WHERE mobile_id <> ''").format(_transactions(plan))
     return [customer for (customer,) in crm.execute(query).fetchall()]
 
 
-def stretches(crm: source.Connection, plan: Plan) -> list[str]:
+def stretches(crm: reading.Connection, plan: Plan) -> list[str]:
     """The first dates of the stretches of business days, in the run's window, that hold touched transactions."""
     query = sql.SQL(
         "SELECT DISTINCT {day} - {epoch} FROM ({touched}) AS touched WHERE isfinite(created_at) AND {window}"

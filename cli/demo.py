@@ -10,12 +10,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from console import out
+from cli.console import out
 from embedded import restaurant
 from settings import Settings
 from signatures import signed_headers
-from store.load import load
-from store.source import has_orders
+from source.load import load
+from source.reading import has_orders
 
 SEED = 20260101
 

@@ -1,4 +1,4 @@
-"""The CRM's four tables: what they look like, how large they are, and how they divide into key ranges.
+"""The CRM's four tables: connecting to them, what their columns are, and how values are read exactly.
 
 Everything is read over `SOURCE_DATABASE_URL`; nothing is ever written there. The tables may be views, their
 amounts numeric, float or integer; what differs is settled here once per run and kept in the run's plan.
@@ -6,8 +6,6 @@ amounts numeric, float or integer; what differs is settled here once per run and
 
 from __future__ import annotations
 
-import math
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +15,7 @@ import psycopg
 from psycopg import sql
 
 from errors import SourceError, UnavailableError
-from store.database import FLOATS_IN_FULL, conninfo, scalar
+from postgres import FLOATS_IN_FULL, conninfo, scalar
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -41,8 +39,6 @@ REQUIRED: dict[str, dict[str, frozenset[str] | str]] = {
     },
     "dim_menu_items": {"item_id": INTEGERS, "menu_item_name": TEXTS, "category": TEXTS},
 }
-SAMPLE_ROWS, SAMPLE_PAGES = 10_000, 1_000
-MOST_ROWS_OF_A_PAGE = 291
 
 
 @dataclass(frozen=True)
@@ -174,30 +170,6 @@ def item_names(source: Connection, item_ids: list[int]) -> dict[int, tuple[str |
     return {item: (name, category) for item, name, category in rows}
 
 
-def estimated_rows(source: Connection, table: str) -> int:
-    """About how many rows the table has: PostgreSQL's own estimate, or a count where it has none."""
-    kind, estimate, pages = source.execute(
-        "SELECT relkind, reltuples::bigint, relpages FROM pg_class WHERE oid = to_regclass(%s)", [table]
-    ).fetchone() or ("v", -1, 0)
-    if kind in ("r", "m") and estimate >= 0 and pages > 0:
-        return int(estimate)
-    return int(scalar(source, sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(table))))
-
-
-def has_index(source: Connection, table: str, column: str) -> bool:
-    """Whether a range of `column` can be read without reading the rest of the table."""
-    return bool(
-        scalar(
-            source,
-            "SELECT EXISTS (SELECT FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid"
-            " AND a.attnum = i.indkey[0] WHERE i.indrelid = to_regclass(%s) AND a.attname = %s"
-            " AND i.indisvalid AND i.indpred IS NULL)",
-            table,
-            column,
-        )
-    )
-
-
 def sorts_as_its_database(source: Connection, table: str, column: str) -> bool:
     """Whether a column has its database's own collation."""
     return bool(
@@ -208,61 +180,4 @@ def sorts_as_its_database(source: Connection, table: str, column: str) -> bool:
             table,
             column,
         )
-    )
-
-
-def default_ranges(rows: int, *, indexed: bool) -> int:
-    """How many key ranges to plan: 1 up to 40,000 rows, 6 at a million, 16 at ten million.
-
-    More ranges than processes, so that the last one to finish is short, and few enough that each is worth
-    its task; even, as processors mostly are. Without an index every range reads the whole table, so there are no
-    more than processors.
-    """
-    root = math.sqrt(rows / 40_000)
-    wanted = 1 if root <= 1 else 2 * math.ceil(root / 2)
-    return wanted if indexed else min(wanted, os.cpu_count() or 1)
-
-
-def bounds(source: Connection, table: str, column: str, rows: int, ranges: int) -> list[str]:
-    """At most `ranges` - 1 rising values, as text, that divide the table's rows about evenly by `column`.
-
-    From a sample, in the column's own collation; equal values never straddle a bound.
-    """
-    if ranges <= 1 or rows == 0:
-        return []
-    fractions = [number / ranges for number in range(1, ranges)]
-    query = sql.SQL(
-        "SELECT percentile_disc({fractions}::float8[]) WITHIN GROUP (ORDER BY {column})::text[]"
-        " FROM {table} WHERE {column} IS NOT NULL AND {sampled}"
-    ).format(
-        fractions=sql.Literal(fractions),
-        column=sql.Identifier(column),
-        table=sql.Identifier(table),
-        sampled=_sampled(source, table, rows),
-    )
-    found = scalar(source, query)
-    return list(dict.fromkeys(found or []))
-
-
-def _sampled(source: Connection, table: str, rows: int) -> sql.Composable:
-    """Whether a row is among some ten thousand.
-
-    Of a table, the first rows of pages at even distances: ids rise with the pages, so even pages are even ids,
-    which a sample of random pages is not. A view or a partitioned table has no such pages.
-    """
-    kind, pages = source.execute(
-        "SELECT relkind::text, pg_relation_size(oid) / current_setting('block_size')::int"
-        " FROM pg_class WHERE oid = to_regclass(%s)",
-        [table],
-    ).fetchone() or ("v", 0)
-    if kind not in ("r", "m"):
-        return sql.SQL("random() <= {}").format(sql.Literal(min(1.0, SAMPLE_ROWS / rows)))
-    step = pages // SAMPLE_PAGES + 1
-    return sql.SQL(
-        "ctid = ANY (ARRAY(SELECT format('(%s,%s)', page, place)::tid"
-        " FROM generate_series(0, {last}, {step}) AS page, generate_series(1, {places}) AS place))"
-    ).format(
-        last=sql.Literal(pages - 1),
-        step=sql.Literal(step),
-        places=sql.Literal(min(MOST_ROWS_OF_A_PAGE, SAMPLE_ROWS * step // max(1, pages) + 1)),
     )

@@ -18,10 +18,10 @@ import psycopg
 from numpy.typing import NDArray
 from psycopg import sql
 
-from store import source
-from store.bulk import tune
-from store.models import Part
-from store.window import Plan, in_window, key_range, local_time, on_days, touched_days, use_time_zone
+from postgres import tune
+from source import reading
+from source.ranges import KeyRange
+from source.window import Plan, in_window, key_range, local_time, on_days, touched_days, use_time_zone
 
 BLOCK = 250_000  # lines, and transactions, at most: some 30 MB, and its arithmetic stays near the processor
 
@@ -48,9 +48,9 @@ class Block(NamedTuple):
     cents: Whole
 
 
-def blocks(source_url: str, plan: Plan, part: Part) -> Iterator[Block]:
+def blocks(source_url: str, plan: Plan, part: KeyRange) -> Iterator[Block]:
     """All that a part counts, as one snapshot of the source."""
-    with source.connect(source_url) as crm:
+    with reading.connect(source_url) as crm:
         crm.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         tune(crm)
         use_time_zone(crm, plan)
@@ -60,13 +60,13 @@ def blocks(source_url: str, plan: Plan, part: Part) -> Iterator[Block]:
 
 def lines_without_id(source_url: str) -> int:
     """How many lines name no transaction."""
-    with source.connect(source_url) as crm:
+    with reading.connect(source_url) as crm:
         row = crm.execute("SELECT count(*) FROM fact_transaction_items WHERE transaction_id IS NULL").fetchone()
     assert row is not None
     return int(row[0])
 
 
-def _of_range(crm: source.Connection, plan: Plan, part: Part) -> Iterator[Block]:
+def _of_range(crm: reading.Connection, plan: Plan, part: KeyRange) -> Iterator[Block]:
     """A range of transaction ids, in blocks that are bounded even where one of the tables has rows for no other."""
     name = sql.Identifier("transaction_id")
     whole = rest = key_range(name, part, "bigint")
@@ -88,9 +88,9 @@ def _of_range(crm: source.Connection, plan: Plan, part: Part) -> Iterator[Block]
         rest = sql.SQL("{} AND {} > {}").format(whole, name, sql.Literal(end))
 
 
-def _first_to_pack_from(crm: source.Connection, plan: Plan, which: sql.Composable) -> int | None:
+def _first_to_pack_from(crm: reading.Connection, plan: Plan, which: sql.Composable) -> int | None:
     """The lowest transaction id of a range, where the range's lines may be packed; None where they never fit."""
-    if plan["columns"]["fact_transaction_items"]["quantity"] not in source.INTEGERS:
+    if plan["columns"]["fact_transaction_items"]["quantity"] not in reading.INTEGERS:
         return None
     query = sql.SQL("SELECT min(transaction_id), max(transaction_id) FROM fact_transaction_items WHERE {}").format(
         which
@@ -99,7 +99,7 @@ def _first_to_pack_from(crm: source.Connection, plan: Plan, which: sql.Composabl
     return None if first is None or last - first >= DISTANCE else int(first)
 
 
-def _read_packed(crm: source.Connection, plan: Plan, which: sql.Composable, first: int) -> list[Whole] | None:
+def _read_packed(crm: reading.Connection, plan: Plan, which: sql.Composable, first: int) -> list[Whole] | None:
     """A block of lines, two columns to one, which costs PostgreSQL a fifth less; None where a value does not fit."""
     with suppress(psycopg.errors.NumericValueOutOfRange), crm.transaction():
         order, amount = _read(crm, _packed_lines(plan, which, first), limit=BLOCK)
@@ -107,7 +107,7 @@ def _read_packed(crm: source.Connection, plan: Plan, which: sql.Composable, firs
     return None
 
 
-def _of_days(crm: source.Connection, plan: Plan) -> Iterator[Block]:
+def _of_days(crm: reading.Connection, plan: Plan) -> Iterator[Block]:
     """The touched stretches' business days, one by one; a day's lines are found by its transactions."""
     for first, until in touched_days(plan):
         day = on_days(plan, first, until)
@@ -135,8 +135,8 @@ def _transactions(plan: Plan, which: sql.Composable) -> _Rows:
         " WHEN {exact} >= 0.005 THEN {local} ELSE '-infinity' END)"
     ).format(
         window=in_window(plan),
-        finite=source.finite(amount, kind),
-        exact=source.exact(amount, kind),
+        finite=reading.finite(amount, kind),
+        exact=reading.exact(amount, kind),
         local=local_time(sql.Identifier("created_at")),
     )
     columns = ("transaction_id", "total_amount", "created_at")
@@ -148,8 +148,8 @@ def _lines(plan: Plan, which: sql.Composable) -> _Rows:
     types = plan["columns"]["fact_transaction_items"]
     amount = _line_cents(types["quantity"], types["price"], "bigint")
     wanted = (_eight("transaction_id"), _eight("coalesce(item_id, 0)"), _eight("coalesce(quantity, 0)"))
-    if types["quantity"] not in source.INTEGERS:
-        finite = source.finite(sql.Identifier("quantity"), types["quantity"])
+    if types["quantity"] not in reading.INTEGERS:
+        finite = reading.finite(sql.Identifier("quantity"), types["quantity"])
         quantity = sql.SQL("int8send(CASE WHEN {} THEN quantity::bigint ELSE 0 END)").format(finite)
         wanted = (*wanted[:2], quantity)
     cents = sql.SQL("int8send(coalesce({}, {}))").format(amount, sql.Literal(LEAST))
@@ -184,19 +184,19 @@ def _eight(expression: LiteralString) -> sql.Composable:
 def _line_cents(quantity_type: str, price_type: str, cast: LiteralString) -> sql.Composable:
     """A line's amount in cents, rounded half away from zero, as a cast of numeric does; NULL if unusable."""
     quantity, price = sql.Identifier("quantity"), sql.Identifier("price")
-    finite = sql.SQL("{} AND {}").format(source.finite(price, price_type), source.finite(quantity, quantity_type))
+    finite = sql.SQL("{} AND {}").format(reading.finite(price, price_type), reading.finite(quantity, quantity_type))
     cents = sql.SQL("(100 * {} * {})::{}").format(
-        source.exact(quantity, quantity_type), source.exact(price, price_type), sql.SQL(cast)
+        reading.exact(quantity, quantity_type), reading.exact(price, price_type), sql.SQL(cast)
     )
     # Most prices are whole cents: then the product needs no numeric. A scale is NULL for what is not finite.
     whole = sql.SQL("WHEN scale(price) <= 2 THEN quantity::bigint * (100 * price)::{}").format(sql.SQL(cast))
-    quick = quantity_type in source.INTEGERS and price_type.startswith("numeric")
+    quick = quantity_type in reading.INTEGERS and price_type.startswith("numeric")
     return sql.SQL("CASE WHEN item_id IS NULL THEN NULL {} WHEN {} THEN {} END").format(
         whole if quick else sql.SQL(""), finite, cents
     )
 
 
-def _read(crm: source.Connection, rows: _Rows, *, limit: int | None = None) -> list[Whole]:
+def _read(crm: reading.Connection, rows: _Rows, *, limit: int | None = None) -> list[Whole]:
     """The wanted columns; at most `limit` rows in order of their transaction ids, and those that share the last."""
     page = sql.SQL("ORDER BY transaction_id FETCH FIRST {} ROWS WITH TIES").format(sql.Literal(limit))
     query = sql.SQL("SELECT {columns} FROM (SELECT {raw} FROM {table} WHERE {which} {page}) AS rows").format(

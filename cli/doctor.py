@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any, cast
 
+import psycopg
 import redis
 from redis.exceptions import RedisError, ResponseError
 
-from errors import SmartCRMError
+from errors import SmartCRMError, UnavailableError
+from postgres import scalar
 from settings import Settings
-from store import checks, source
-from store.checks import Finding
+from source import checks, reading
+from source.checks import Finding, version
+from store import schema
 from worker.planning import read_dayparts
 
+SKEW = 2.0  # seconds
 STRONG = 16  # characters of a token or password
 VARIED = 6  # different ones; fewer are not of chance
 
 
 def examine(settings: Settings, env: Mapping[str, str]) -> Iterator[Finding]:
     """Every finding, part by part; `env` says what was set and what is embedded or generated."""
-    yield from checks.results(settings.database_url)
+    yield from _results(settings.database_url)
     yield from checks.orders(
         settings.source_database_url, separate=settings.source_database_url != settings.database_url
     )
@@ -31,9 +36,30 @@ def examine(settings: Settings, env: Mapping[str, str]) -> Iterator[Finding]:
     yield from _environment(settings, env)
 
 
+def _results(url: str) -> Iterator[Finding]:
+    """Our own database: reachable, new enough, at our version, with a clock like this host's."""
+    try:
+        schema.require_current(url)
+    except UnavailableError as fault:
+        remedy = "Run smartcrm migrate." if fault.code == "schema_outdated" else "Check DATABASE_URL and the server."
+        yield Finding("fault", "results database", str(fault), remedy)
+        if fault.code != "schema_outdated":
+            return
+    else:
+        yield Finding("ok", "results database", "reachable, tables at their version")
+    with psycopg.connect(url, connect_timeout=5) as connection:
+        yield version("results database", connection)
+        skew = abs((scalar(connection, "SELECT clock_timestamp()") - datetime.now(UTC)).total_seconds())
+        yield (
+            Finding("ok", "clocks", "this host and the database agree")
+            if skew <= SKEW
+            else Finding("warning", "clocks", f"{skew:.0f} s apart", "Let both follow the same time server.")
+        )
+
+
 def _dayparts(settings: Settings) -> Iterator[Finding]:
     try:
-        with source.connect(settings.source_database_url) as crm:
+        with reading.connect(settings.source_database_url) as crm:
             found = read_dayparts(crm)
     except SmartCRMError as fault:
         yield Finding("fault", "dayparts", str(fault), "Mend dim_menu_daytimes; an empty one means the default ones.")

@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 
-from store.checks import Finding
+from source.checks import Finding
 from store.models import Event
 from store.results import RankedDaypart
 from store.runs import FINISHED, RunState

@@ -1,0 +1,1 @@
+"""The `smartcrm` command, one module per group of commands."""

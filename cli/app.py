@@ -1,0 +1,46 @@
+"""The command group and its commands' environment: settings, and embedded servers where no URL is set."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+
+from embedded.keeper import open_servers
+from settings import Settings, home_from
+from store import schema
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def cli() -> None:
+    """Customer segments and menu rankings from a restaurant's orders."""
+
+
+@contextmanager
+def environment(*, embedded_only: bool = False, redis: bool = True, tables: bool = True) -> Iterator[Settings]:
+    """The settings, with embedded servers where no URL is set, and our tables at their version.
+
+    Our own embedded database is migrated on the way; another one only by `smartcrm migrate` and `up`.
+    """
+    env = {**os.environ}
+    if embedded_only:
+        for name in ("DATABASE_URL", "SOURCE_DATABASE_URL", "REDIS_URL"):
+            env.pop(name, None)
+    database = not env.get("DATABASE_URL", "").strip()
+    redis = redis and not env.get("REDIS_URL", "").strip()
+    # A wrong setting is told before anything is started.
+    anywhere = {"DATABASE_URL": "postgresql://embedded/", "REDIS_URL": "redis://embedded:6379/0"}
+    Settings.from_env({**anywhere, **{name: value for name, value in env.items() if value.strip()}})
+    with open_servers(home_from(env), database=database, redis=redis) as urls:
+        env = {**anywhere, **env, **urls}
+        settings = Settings.from_env(env)
+        for name in ("DATABASE_URL", "SOURCE_DATABASE_URL", "REDIS_URL"):
+            os.environ.pop(name, None)
+        os.environ.update({name: env[name] for name in (*anywhere, "SOURCE_DATABASE_URL") if name in env})
+        if database:
+            schema.migrate(settings.database_url)
+        elif tables:
+            schema.require_current(settings.database_url)
+        yield settings

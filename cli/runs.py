@@ -1,0 +1,107 @@
+"""`smartcrm recompute`, `runs`, `events` and `sign`: asking for runs and seeing what became of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import time
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+import click
+
+from cli import console
+from cli.app import cli, environment
+from cli.console import out
+from cli.workers import send_hints, wait_for, worker_listens
+from errors import RequestError, UnavailableError
+from settings import Settings
+from signatures import signed_headers
+from source.window import parse_as_of
+from store import events, runs
+from store.database import transaction
+from store.models import KINDS
+from store.runs import RunState
+
+
+@cli.command()
+@click.argument("what", type=click.Choice([*KINDS, "all"]), default="all")
+@click.option("--full/--incremental", "full", default=True, help="Everything anew (the default), or what changed.")
+@click.option("--as-of", help="Count only what is at most this time; a date alone is its last instant.")
+@click.option("--wait", is_flag=True, help="Show progress and fail if a run fails.")
+def recompute(what: str, full: bool, as_of: str | None, wait: bool) -> None:
+    """Ask for runs."""
+    with environment() as settings:
+        instant = parse_as_of(as_of, settings.timezone) if as_of else None
+        with transaction(settings.database_url) as session:
+            mode = "full" if full else "incremental"
+            asked = runs.request(session, KINDS if what == "all" else [what], mode=mode, as_of=instant)
+        send_hints(run.run_id for run in asked)
+        if wait:
+            deadline = time.monotonic() + 5
+            while not worker_listens():
+                if time.monotonic() > deadline:
+                    raise UnavailableError(
+                        "No worker is listening, so the runs will wait for one; start it with smartcrm up.",
+                        code="no_worker",
+                    )
+            states = wait_for(settings, [run.run_id for run in asked], lambda: None)
+        else:
+            states = [RunState(run, 0, 0) for run in asked]
+    for state in states:
+        out.print(f"{state.run.kind} {state.run.mode} run {state.run.run_id} {state.run.status}")
+
+
+@cli.command(name="runs")
+@click.argument("run_id", type=click.UUID, required=False)
+@click.option("--cancel", is_flag=True, help="Cancel this run if it is not finished.")
+def show_runs(run_id: UUID | None, cancel: bool) -> None:
+    """Runs and their state, newest first."""
+    if cancel and run_id is None:
+        raise click.UsageError("--cancel needs a RUN_ID.")
+    with environment(redis=False) as settings, transaction(settings.database_url) as session:
+        if run_id is None:
+            console.show_runs(runs.newest(session))
+            return
+        if cancel:
+            runs.cancel(session, run_id)
+        state = runs.get(session, run_id)
+        if state is None:
+            raise RequestError(f"There is no run {run_id}.", code="run_not_found")
+        console.show_runs([state])
+
+
+@cli.command(name="events")
+def show_events() -> None:
+    """Outgoing events and how far their delivery is, newest first."""
+    with environment(redis=False) as settings, transaction(settings.database_url) as session:
+        console.show_events(events.newest(session))
+
+
+@cli.command()
+@click.option("--import-id", help="The CRM's own name of the import.")
+@click.option("--kind", "kinds", multiple=True, type=click.Choice(KINDS), help="Only this kind.")
+@click.option("--full", is_flag=True, help="Ask for full runs.")
+@click.option("--transaction-ids", nargs=2, type=int, metavar="FROM TO", help="Ids that were imported late.")
+@click.option("--url", help="The webhook; by default on this machine, at PORT.")
+def sign(
+    import_id: str | None, kinds: tuple[str, ...], full: bool, transaction_ids: tuple[int, int] | None, url: str | None
+) -> None:
+    """Print a curl command that posts a signed import; it is good for five minutes."""
+    # No database is needed to sign, and none is asked for.
+    anywhere = {"DATABASE_URL": "postgresql://unused/", "REDIS_URL": "redis://unused:6379/0"}
+    settings = Settings.from_env({**anywhere, **{name: value for name, value in os.environ.items() if value.strip()}})
+    data: dict[str, Any] = {"import_id": import_id, "kinds": list(kinds), "mode": "full" if full else None}
+    if transaction_ids:
+        data["transaction_ids"] = {"from": transaction_ids[0], "to": transaction_ids[1]}
+    now = datetime.now(UTC)
+    given = {name: value for name, value in data.items() if value}
+    body = json.dumps({"type": "import.completed", "timestamp": now.isoformat(), "data": given})
+    headers = {"Content-Type": "application/json"}
+    headers |= signed_headers(settings.webhook_secrets[:1], f"import_{uuid4().hex}", now, body)
+    words = ["curl", "-i", "-X", "POST", url or f"http://127.0.0.1:{settings.port}/webhooks/imports"]
+    for name, value in headers.items():
+        words += ["-H", f"{name}: {value}"]
+    click.echo(shlex.join([*words, "--data-raw", body]))

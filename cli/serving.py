@@ -1,0 +1,106 @@
+"""`smartcrm demo` and `smartcrm up`: webhook, worker, beat and Flower as processes of one group."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from uuid import UUID
+
+import click
+
+from cli import console
+from cli.app import cli, environment
+from cli.console import out
+from cli.workers import wait_for, worker_listens
+from embedded import services
+from embedded.group import ProcessGroup
+from errors import SmartCRMError
+from settings import Settings
+from store import results, schema
+from store.database import transaction
+
+TOP_SHOWN = 5
+
+
+@cli.command()
+@click.option("--once", is_flag=True, help="Stop after printing the results.")
+def demo(once: bool) -> None:
+    """Run the whole system on generated data, through its own signed webhook."""
+    from cli import demo as story
+
+    with environment(embedded_only=True) as settings:
+        story.prepare(settings)
+        with serving(settings, log=settings.home / "logs" / "demo.log", any_port=True) as (serving_settings, group):
+            asked = story.post_import(serving_settings)
+            wait_for(serving_settings, [UUID(run["run_id"]) for run in asked], group.watch)
+            with transaction(serving_settings.database_url) as session:
+                console.show_summary(results.summary(session))
+                console.show_menu(results.menu(session), top=TOP_SHOWN)
+            _print_urls(serving_settings)
+            if once or not sys.stdout.isatty():
+                return
+            out.print("[bold]ready[/] - serving until Ctrl-C")
+            _keep(group)
+
+
+@cli.command()
+def up() -> None:
+    """Serve: webhook, worker, beat and Flower, with embedded PostgreSQL and Redis where no URL is set."""
+    with environment(tables=False) as settings:
+        schema.migrate(settings.database_url)
+        worker_listens()  # or Redis is told to be away before anything starts
+        with serving(settings) as (serving_settings, group):
+            _print_urls(serving_settings)
+            out.print(f"ready on http://127.0.0.1:{serving_settings.port}")
+            _keep(group)
+
+
+@contextmanager
+def serving(
+    settings: Settings, *, log: Path | None = None, any_port: bool = False
+) -> Iterator[tuple[Settings, ProcessGroup]]:
+    """The four programs, ready, with the ports that they got."""
+    settings = replace(
+        settings,
+        port=_port("PORT", settings.port, any_port),
+        flower_port=_port("FLOWER_PORT", settings.flower_port, any_port),
+    )
+    settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)  # beat keeps its schedule there
+    env = {**os.environ, "PORT": str(settings.port), "FLOWER_PORT": str(settings.flower_port)}
+    with ProcessGroup() as group:
+        services.start(group, settings, env, log)
+        probes: dict[str, Callable[[], bool]] = {
+            "webhook": lambda: services.answers(f"http://127.0.0.1:{settings.port}/healthz"),
+            "flower": lambda: services.refuses_politely(f"http://127.0.0.1:{settings.flower_port}/"),
+            "worker": worker_listens,
+        }
+        services.wait_until_ready(group, probes)
+        yield settings, group
+
+
+def _port(name: str, wanted: int, any_port: bool) -> int:
+    try:
+        return services.choose_port(name, wanted)
+    except SmartCRMError:
+        if not any_port or os.environ.get(name):
+            raise
+        return services.choose_port(name, 0)
+
+
+def _print_urls(settings: Settings) -> None:
+    out.print(
+        f"Webhook  http://127.0.0.1:{settings.port}/webhooks/imports   API  http://127.0.0.1:{settings.port}/runs"
+    )
+    out.print(f"Flower   http://127.0.0.1:{settings.flower_port}   user smartcrm, password in FLOWER_PASSWORD or")
+    out.print(f"         {settings.home}/secrets.json, where the webhook secret and the API token are, too")
+
+
+def _keep(group: ProcessGroup) -> None:
+    while True:
+        group.watch()
+        time.sleep(0.5)

@@ -1,0 +1,84 @@
+"""`smartcrm migrate`, `load`, `doctor` and `forget`: our tables, the source tables, checks, and erasing a customer."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
+from cli import console
+from cli.app import cli, environment
+from cli.console import out
+from errors import SmartCRMError
+from store import retention, schema
+from store.database import transaction
+
+
+@cli.command()
+def migrate() -> None:
+    """Bring our tables to the current version."""
+    with environment(redis=False, tables=False) as settings:
+        out.print(f"The tables are at version {schema.migrate(settings.database_url)}.")
+
+
+@cli.command()
+@click.option("--transactions", type=click.Path(path_type=Path), help="fact_transactions as CSV or Parquet")
+@click.option("--items", type=click.Path(path_type=Path), help="fact_transaction_items as CSV or Parquet")
+@click.option("--menu", type=click.Path(path_type=Path), help="dim_menu_items as CSV or Parquet")
+@click.option("--dayparts", type=click.Path(path_type=Path), help="dim_menu_daytimes as CSV or Parquet")
+def load(transactions: Path | None, items: Path | None, menu: Path | None, dayparts: Path | None) -> None:
+    """Bulk-load source tables from files, all or nothing."""
+    from source.load import load as load_files
+
+    named = {
+        "fact_transactions": transactions,
+        "fact_transaction_items": items,
+        "dim_menu_items": menu,
+        "dim_menu_daytimes": dayparts,
+    }
+    files = {table: path for table, path in named.items() if path is not None}
+    with environment(redis=False, tables=False) as settings, _load_progress() as progress:
+        loaded = load_files(settings.source_database_url, files, timezone=settings.timezone, progress=progress)
+    out.print(", ".join(f"{rows:,} rows into {table}" for table, rows in loaded.items()) or "The tables are there.")
+
+
+@contextmanager
+def _load_progress() -> Iterator[Callable[[str, int, int], None]]:
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
+    with Progress(*columns, console=out, transient=True) as drawn:
+        bars: dict[str, Any] = {}
+
+        def progress(name: str, done: int, total: int) -> None:
+            if name not in bars:
+                bars[name] = drawn.add_task(name, total=total)
+            drawn.update(bars[name], completed=done)
+
+        yield progress
+
+
+@cli.command()
+def doctor() -> None:
+    """Check databases, grants, indexes, Redis, time zone and secrets, and say what to do about each."""
+    from cli.doctor import examine
+
+    env = dict(os.environ)
+    with environment(tables=False) as settings:
+        findings = list(examine(settings, env))
+    console.show_findings(findings)
+    faults = sum(finding.level == "fault" for finding in findings)
+    if faults:
+        raise SmartCRMError(f"{faults} {'fault' if faults == 1 else 'faults'} to mend before runs can succeed.")
+
+
+@cli.command()
+@click.argument("mobile_id")
+def forget(mobile_id: str) -> None:
+    """Remove a customer from all that we store; the orders themselves are the CRM's to remove, first."""
+    with environment(redis=False) as settings, transaction(settings.database_url) as session:
+        removed = retention.forget(session, mobile_id)
+    out.print(f"{removed} rows removed. A run finds the customer again while the CRM has orders of theirs.")

@@ -1,0 +1,65 @@
+"""What commands ask of the workers: whether one listens, that a run is advanced now, and to wait for its end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from uuid import UUID
+
+from cli import console
+from errors import SmartCRMError, UnavailableError
+from settings import Settings
+from store import runs
+from store.database import transaction
+from store.runs import RunState
+
+
+def worker_listens() -> bool:
+    """Whether a worker answers a ping within half a second."""
+    from kombu.exceptions import OperationalError
+
+    from worker.app import app
+
+    try:
+        # Beat answers pings, too, and does no work.
+        names = [name for reply in app.control.ping(timeout=0.5) for name in reply]
+        return any(not name.startswith("celerybeat@") for name in names)
+    except OperationalError:
+        raise _no_redis() from None
+
+
+def _no_redis() -> UnavailableError:
+    return UnavailableError("REDIS_URL: Redis can't be reached; what was asked for starts when it is back.")
+
+
+def send_hints(run_ids: Iterator[UUID]) -> None:
+    """Have a worker advance these runs now, rather than with the next sweep."""
+    from kombu.exceptions import OperationalError
+
+    from worker.app import app
+
+    try:
+        for run_id in run_ids:
+            app.send_task("smartcrm.advance", (str(run_id),), queue="control", retry=False, ignore_result=True)
+    except OperationalError:
+        raise _no_redis() from None
+
+
+def wait_for(settings: Settings, run_ids: Sequence[UUID], tick: Callable[[], None]) -> Sequence[RunState]:
+    """Show these runs' progress until all have ended.
+
+    Raises
+    ------
+    SmartCRMError
+        When one of them did not succeed.
+    """
+
+    def read() -> list[RunState]:
+        with transaction(settings.database_url) as session:
+            return [state for run_id in run_ids if (state := runs.get(session, run_id))]
+
+    states = console.follow(read, tick)
+    failed = [state.run for state in states if state.run.status != "succeeded"]
+    if failed:
+        said = "; ".join(f"the {run.kind} run {run.status}: {run.error or 'no reason given'}" for run in failed)
+        raise SmartCRMError(said[0].upper() + said[1:], code=failed[0].error_code)
+    return states
