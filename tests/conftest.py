@@ -44,7 +44,8 @@ def servers() -> Iterator[dict[str, str]]:
 
 
 @contextmanager
-def _fresh_database(servers: dict[str, str]) -> Iterator[str]:
+def fresh_database(servers: dict[str, str]) -> Iterator[str]:
+    """An empty database, for as long as it is needed."""
     name = f"test_{next(_numbers)}"
     with psycopg.connect(servers["DATABASE_URL"], autocommit=True) as admin:
         admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
@@ -55,14 +56,14 @@ def _fresh_database(servers: dict[str, str]) -> Iterator[str]:
 @pytest.fixture
 def database_url(servers: dict[str, str]) -> Iterator[str]:
     """A fresh, empty database."""
-    with _fresh_database(servers) as url:
+    with fresh_database(servers) as url:
         yield url
 
 
 @pytest.fixture
 def other_database_url(servers: dict[str, str]) -> Iterator[str]:
     """One more."""
-    with _fresh_database(servers) as url:
+    with fresh_database(servers) as url:
         yield url
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -15,9 +16,11 @@ from uuid import UUID
 
 import pandas as pd
 import psycopg
+import requests
 from celery import Celery
 from psycopg import sql
 
+from embedded.services import choose_port
 from settings import Settings
 from store import publishing, runs
 from store.database import engine, transaction
@@ -142,6 +145,35 @@ def wait_for(condition: Callable[[], Any], seconds: float = 30) -> Any:
             raise TimeoutError(f"{condition} was not true within {seconds} s")
         time.sleep(0.05)
     return value
+
+
+class Webhook:
+    """The webhook under gunicorn, which can be killed and started again on its port."""
+
+    def __init__(self, env: Mapping[str, str], log: Path) -> None:
+        self.port = choose_port("PORT", 0)
+        self.env, self.log = {**os.environ, **env}, log
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        command = [sys.executable, "-m", "gunicorn", "--config", "python:webhook.server"]
+        command += ["--bind", f"127.0.0.1:{self.port}"]
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(command, env=self.env, stdout=log, stderr=log, start_new_session=True)
+        wait_for(self.answers)
+
+    def answers(self) -> bool:
+        """Whether it answers."""
+        try:
+            return requests.get(f"{self.url}/healthz", timeout=1).ok
+        except requests.RequestException:
+            return False
+
+    def kill(self) -> None:
+        """Kill all its processes."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
 
 
 class Workers:

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import random
-import signal
-import subprocess
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -18,40 +14,14 @@ from typing import Any
 import requests
 from standardwebhooks import Webhook
 
-from embedded.services import choose_port
+from tests import system
 from tests.system import read, wait_for
 
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 POSTS, KILLS = 500, 5
 
 
-class Server:
-    """The webhook under gunicorn, which can be killed and started again on its port."""
-
-    def __init__(self, env: dict[str, str], log: Path) -> None:
-        self.port = choose_port("PORT", 0)
-        self.env, self.log = {**os.environ, **env}, log
-        self.url = f"http://127.0.0.1:{self.port}"
-
-    def start(self) -> None:
-        command = [sys.executable, "-m", "gunicorn", "--config", "python:webhook.server"]
-        command += ["--bind", f"127.0.0.1:{self.port}"]
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(command, env=self.env, stdout=log, stderr=log, start_new_session=True)
-        wait_for(self.answers)
-
-    def answers(self) -> bool:
-        try:
-            return requests.get(f"{self.url}/healthz", timeout=1).ok
-        except requests.RequestException:
-            return False
-
-    def kill(self) -> None:
-        os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
-
-
-def post(server: Server, webhook_id: str) -> list[list[str]]:
+def post(server: system.Webhook, webhook_id: str) -> list[list[str]]:
     """Post an import until it is accepted, and once more; returns the run ids of every 202."""
     body, told = json.dumps({"type": "import.completed"}), []
     while len(told) < 2:
@@ -76,7 +46,7 @@ def test_every_202_has_its_runs_after_kills_at_random_moments(
     migrated_url: str, redis_url: str, tmp_path: Path
 ) -> None:
     env = {"DATABASE_URL": migrated_url, "REDIS_URL": redis_url, "SMARTCRM_HOME": str(tmp_path / "home")}
-    server = Server({**env, "WEBHOOK_SECRETS": SECRET}, tmp_path / "webhook.log")
+    server = system.Webhook({**env, "WEBHOOK_SECRETS": SECRET}, tmp_path / "webhook.log")
     server.start()
     chance, done = random.Random(1), threading.Event()
 

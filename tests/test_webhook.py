@@ -7,12 +7,14 @@ import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
+import requests
+import standardwebhooks
 from flask.testing import FlaskClient
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import text
-from standardwebhooks import Webhook
 from werkzeug.test import TestResponse
 
 from embedded import locks
@@ -21,7 +23,7 @@ from settings import Settings
 from store import retention
 from store.database import transaction
 from store.schema import migrate
-from tests.system import make_settings, read, run_inline, wait_for
+from tests.system import Webhook, make_settings, read, run_inline, wait_for
 from webhook.app import create_app
 
 OLD, NEW = ("whsec_" + base64.b64encode(bytes([number]) * 32).decode() for number in (1, 2))
@@ -50,7 +52,7 @@ def signed(
     headers = {
         "webhook-id": webhook_id,
         "webhook-timestamp": str(int(at.timestamp())),
-        "webhook-signature": Webhook(secret).sign(webhook_id, at, text),
+        "webhook-signature": standardwebhooks.Webhook(secret).sign(webhook_id, at, text),
     }
     return client.post("/webhooks/imports", data=text, headers=headers, content_type="application/json")
 
@@ -106,7 +108,7 @@ def test_a_message_that_nobody_signed_is_refused(
     headers = {
         "webhook-id": "msg_1",
         "webhook-timestamp": str(int(now.timestamp())),
-        "webhook-signature": Webhook(NEW).sign("msg_1", now, body),
+        "webhook-signature": standardwebhooks.Webhook(NEW).sign("msg_1", now, body),
     }
     answer = client.post("/webhooks/imports", data=body, headers={**headers, **spoil})
     assert answer.status_code == 401 and answer.content_type == "application/problem+json"
@@ -121,7 +123,7 @@ def test_another_secret_and_another_body_are_refused(client: FlaskClient) -> Non
     headers = {
         "webhook-id": "m",
         "webhook-timestamp": str(int(now.timestamp())),
-        "webhook-signature": Webhook(NEW).sign("m", now, "{}"),
+        "webhook-signature": standardwebhooks.Webhook(NEW).sign("m", now, "{}"),
     }
     assert client.post("/webhooks/imports", data=b"\xff\xfe", headers=headers).status_code == 401
 
@@ -221,7 +223,7 @@ def test_another_content_type_is_refused_once_the_signature_holds(client: FlaskC
     headers = {
         "webhook-id": "m",
         "webhook-timestamp": str(int(now.timestamp())),
-        "webhook-signature": Webhook(NEW).sign("m", now, body),
+        "webhook-signature": standardwebhooks.Webhook(NEW).sign("m", now, body),
     }
     refused = client.post("/webhooks/imports", data=body, headers=headers, content_type="text/xml")
     assert (refused.status_code, refused.get_json(force=True)["error_code"]) == (415, "unsupported_media_type")
@@ -309,3 +311,33 @@ def test_readiness_tells_which_part_is_down(migrated_url: str, redis_url: str, t
         200,
         {"status": "degraded", "database": "ok", "source": "down", "redis": "down"},
     )
+
+
+def test_it_starts_without_postgres_and_serves_once_that_is_there(
+    database_url: str, redis_url: str, tmp_path: Path
+) -> None:
+    """The socket's folder is a link that leads nowhere at first."""
+    folder = tmp_path / "postgres"
+    sockets = database_url.split("host=")[1].split("&")[0]
+    env = {"DATABASE_URL": database_url.replace(sockets, str(folder)), "REDIS_URL": redis_url}
+    env |= {"SMARTCRM_HOME": str(tmp_path), "WEBHOOK_SECRETS": NEW, "API_TOKENS": "first-token"}
+    webhook = Webhook(env, tmp_path / "webhook.log")
+    webhook.start()
+
+    def ask() -> tuple[int, str, str | None]:
+        answer = requests.post(f"{webhook.url}/runs", headers=token("first-token"), timeout=30)
+        told = answer.json()
+        if answer.status_code == 503:
+            assert answer.headers["Content-Type"] == "application/problem+json" and str(folder) not in answer.text
+        return answer.status_code, told.get("error_code", ""), answer.headers.get("Retry-After")
+
+    try:
+        assert ask() == (503, "database_unavailable", "5")
+        assert requests.get(f"{webhook.url}/readyz", timeout=30).json()["database"] == "down"
+        assert requests.get(f"{webhook.url}/openapi.json", timeout=30).ok
+        folder.symlink_to(unquote(sockets))
+        assert ask() == (503, "schema_outdated", "5")
+        migrate(database_url)
+        assert {ask() for _ in range(8)} == {(202, "", None)}  # both processes
+    finally:
+        webhook.kill()

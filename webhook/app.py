@@ -5,14 +5,15 @@ from __future__ import annotations
 import time
 
 import structlog
-from flask import Flask, Response, g, request
+from flask import Flask, Response, current_app, g, request
 from werkzeug.routing import PathConverter
 
+from errors import UnavailableError
 from settings import Settings
 from store.schema import require_current
 from webhook import health, imports, menu, metrics, openapi, problems, runs, segments
+from webhook.connections import MAX_BODY
 
-MAX_BODY = 64 * 1024
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
@@ -37,24 +38,50 @@ def create_app(settings: Settings | None = None) -> Flask:
     Raises
     ------
     SmartCRMError
-        When the settings are wrong, or the tables are not at this program's version.
+        When the settings are wrong, or the tables are not at this program's version. Where PostgreSQL can't be
+        reached, the version is checked by the first request that finds it; until then answers are 503.
     """
     app = Flask(__name__, static_folder=None)
     app.url_map.merge_slashes = False  # a customer's id may hold any
     app.url_map.converters["path"] = _Rest
     app.config["SETTINGS"] = settings or Settings.from_env()
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
-    require_current(app.config["SETTINGS"].database_url)
+    app.config["TABLES_CHECKED"] = _tables_checked(app.config["SETTINGS"])
     problems.register(app)
     for part in (imports, runs, segments, menu, health, metrics, openapi):
         app.register_blueprint(part.blueprint)
     app.before_request(_begin)
+    app.before_request(_check_host)
+    app.before_request(_check_tables)
     app.after_request(_end)
     return app
 
 
 def _begin() -> None:
     g.began = time.perf_counter()
+
+
+def _check_host() -> None:
+    if request.environ.get("SERVER_PROTOCOL") == "HTTP/1.1" and "Host" not in request.headers:
+        raise problems.Problem(400, "bad_request", "A request in HTTP/1.1 has to name its Host.")
+
+
+def _tables_checked(settings: Settings) -> bool:
+    """True if the tables have our version, False if PostgreSQL can't be reached."""
+    try:
+        require_current(settings.database_url)
+    except UnavailableError as fault:
+        if fault.code == "schema_outdated":
+            raise
+        log.warning("started without PostgreSQL", reason=str(fault))
+        return False
+    return True
+
+
+def _check_tables() -> None:
+    if not current_app.config["TABLES_CHECKED"] and request.blueprint not in ("health", "openapi"):
+        require_current(current_app.config["SETTINGS"].database_url)
+        current_app.config["TABLES_CHECKED"] = True
 
 
 def _end(response: Response) -> Response:

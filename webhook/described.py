@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from flask import Response, request
 from pydantic import BaseModel
 
+from webhook.bodies import received
 from webhook.problems import Problem
 
 View = TypeVar("View", bound=Callable[..., Response])
@@ -76,7 +77,7 @@ def body(model: type[Model], *, optional: bool = False) -> Model:
     """
     if request.mimetype and request.mimetype != "application/json":
         raise Problem(415, "unsupported_media_type", "Send JSON, with Content-Type: application/json.")
-    return model.model_validate_json(request.get_data() or (b"{}" if optional else b""))
+    return model.model_validate_json(received() or (b"{}" if optional else b""))
 
 
 def answered(model: BaseModel, status: int = 200, headers: dict[str, str] | None = None) -> Response:

@@ -11,6 +11,7 @@ from signatures import verified_id
 from store import runs
 from webhook import refusals
 from webhook.access import refuse
+from webhook.bodies import received
 from webhook.described import body, described
 from webhook.models import AskedRuns, ImportEvent
 from webhook.problems import Problem
@@ -29,11 +30,11 @@ def count(response: Response) -> Response:
 
 
 @blueprint.post("/webhooks/imports")
-@described(answer=AskedRuns, status=202, body=ImportEvent, problems=(413, 415), caller="signature")
+@described(answer=AskedRuns, status=202, body=ImportEvent, caller="signature")
 def imports() -> Response:
     """Accept an import: its delivery and its runs are committed before the 202."""
     settings: Settings = current_app.config["SETTINGS"]
-    webhook_id = verified_id(settings.webhook_secrets, request.get_data(), dict(request.headers))
+    webhook_id = verified_id(settings.webhook_secrets, received(), dict(request.headers))
     if webhook_id is None:
         refuse(Problem(401, "invalid_signature", "No configured secret signed this message in the last five minutes."))
     event = body(ImportEvent)

@@ -157,7 +157,8 @@ def _operation(
         answers["304"] = {"description": "Nothing has changed since the `ETag` that was sent."}
     guarded = (401, 429) if told.caller else ()
     checked = (422,) if told.query or told.body else ()
-    for status in sorted({*told.problems, *guarded, *checked, 400, 500, 503}):
+    read = (408, 413, 415) if told.body else ()
+    for status in sorted({*told.problems, *guarded, *checked, *read, 400, 500, 503}):
         answers[str(status)] = {"description": MEANINGS[status], "content": schemas.problem()}
     if told.unready:
         content = {"application/json": {"schema": dict(schemas.refs[told.unready, "serialization"])}}

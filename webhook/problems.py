@@ -6,12 +6,14 @@ import json
 
 import structlog
 from flask import Flask, Response
+from gunicorn.http.errors import NoMoreData, ParseException
 from pydantic import ValidationError
 from sqlalchemy.exc import DataError, TimeoutError
 from werkzeug.exceptions import HTTPException
 
-from errors import RequestError, SmartCRMError
+from errors import RequestError, SmartCRMError, UnavailableError
 from postgres import TRANSIENT
+from webhook.connections import REQUEST_SECONDS, LateBody
 
 log = structlog.get_logger("webhook")
 
@@ -31,9 +33,10 @@ MEANINGS = {
     404: "`run_not_found`, `customer_not_found`, `daypart_not_found`; `no_results`: nothing is published yet;"
     " `not_found`: no such address.",
     405: "`method_not_allowed`: see the `Allow` header.",
+    408: f"`request_timeout`: the request did not arrive within {REQUEST_SECONDS:.0f} seconds.",
     410: "`cursor_too_old`: changes after it are no longer kept; read all customers, and begin anew.",
     413: "`body_too_large`: more than 64 kB.",
-    415: "`unsupported_media_type`: send JSON.",
+    415: "`unsupported_media_type`: send JSON, not compressed.",
     422: "`invalid_request`: the body or the query is not as described. `invalid_cursor`. `unknown_segment`.",
     429: "`too_many_failures`: too many calls without a right to; wait as long as `Retry-After` says.",
     500: "`internal_error`: a fault of ours.",
@@ -68,8 +71,12 @@ def register(app: Flask) -> None:
     app.register_error_handler(DataError, lambda _: answer(422, "invalid_request", "A value can not be stored."))
     app.register_error_handler(HTTPException, _http)
     app.register_error_handler(SmartCRMError, lambda fault: answer(503, fault.code, str(fault), {"Retry-After": "5"}))
+    app.register_error_handler(LateBody, _late)
+    for broken in (ParseException, NoMoreData):
+        app.register_error_handler(broken, lambda fault: answer(400, "bad_request", unreadable(fault)))
     for unreachable in (*TRANSIENT, TimeoutError):
         app.register_error_handler(unreachable, _unreachable)
+    app.register_error_handler(UnavailableError, _unavailable)
     app.register_error_handler(Exception, _ours)
 
 
@@ -78,6 +85,23 @@ def _http(fault: HTTPException) -> Response:
     code = names.get(fault.code or 500, (fault.name or "error").lower().replace(" ", "_"))
     headers = {name: value for name, value in fault.get_headers() if name.lower() in ("allow", "retry-after")}
     return answer(fault.code or 500, code, (fault.description or code).split("\n")[0], headers)
+
+
+def unreadable(fault: Exception) -> str:
+    """What is wrong with a request that breaks the rules of HTTP, as gunicorn says it."""
+    return f"This can't be read as an HTTP request: {str(fault)[:200]}"
+
+
+def _late(_: Exception) -> Response:
+    return answer(408, "request_timeout", f"The body did not arrive within {REQUEST_SECONDS:.0f} seconds.")
+
+
+def _unavailable(fault: UnavailableError) -> Response:
+    # The reason of one that can't be reached names our hosts and users: it is for the log.
+    if fault.code != UnavailableError.code:
+        return answer(503, fault.code, str(fault), {"Retry-After": "5"})
+    log.warning("database unavailable", reason=str(fault))
+    return _unreachable(fault)
 
 
 def _unreachable(_: Exception) -> Response:

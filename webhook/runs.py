@@ -26,7 +26,7 @@ blueprint.before_request(authorize)
 
 
 @blueprint.post("/runs")
-@described(answer=AskedRuns, status=202, body=RunRequest, problems=(413, 415))
+@described(answer=AskedRuns, status=202, body=RunRequest)
 def ask() -> Response:
     """Ask for runs."""
     settings: Settings = current_app.config["SETTINGS"]

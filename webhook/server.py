@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from typing import Any
 
 from gunicorn.glogging import Logger
@@ -9,10 +10,21 @@ from gunicorn.glogging import Logger
 import logs
 
 wsgi_app = "webhook.app:create_app()"
-worker_class = "gthread"
+worker_class = "webhook.connections.Worker"
 workers = 2
-threads = 8
+threads = 8  # requests at work, of each of them
+worker_connections = 1000  # that may be open, of each of them
+keepalive = 75  # seconds; above a proxy's (nginx: 60), which would else send a request to a connection just closed
 control_socket_disable = True
+
+
+def post_fork(_server: Any, _worker: Any) -> None:
+    """Let a worker have as many files open as it may have connections, where the system permits it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2 * worker_connections
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 class JSONLogger(Logger):  # type: ignore[misc]
