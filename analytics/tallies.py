@@ -85,7 +85,14 @@ class Tally:
 
 
 def tally(
-    ids: Whole, local: Whole, line_ids: Whole, items: Whole, quantities: Whole, cents: Whole, calendar: Calendar
+    ids: Whole,
+    local: Whole,
+    line_ids: Whole,
+    items: Whole,
+    quantities: Whole,
+    cents: Whole,
+    rounded: Whole | None,
+    calendar: Calendar,
 ) -> Tally:
     """Count a block of orders, which has all lines of each.
 
@@ -95,8 +102,10 @@ def tally(
         Per transaction its id and its wall-clock time, in microseconds since 2000-01-01: LEAST where it is not to
         be counted, MOST where it can't be, since its amount or time is missing, infinite or not a number.
     line_ids, items, quantities, cents
-        Per line its transaction's id, item, pieces and amount: LEAST where its amount, quantity or item is missing,
-        infinite or not a number.
+        Per line its transaction's id, item, pieces (or thousandths) and amount: LEAST where its amount, quantity or
+        item is missing, infinite or not a number.
+    rounded
+        Per line 1 where its quantity was above zero and was rounded, maybe to zero, else 0; None where none was.
 
     Raises
     ------
@@ -104,7 +113,8 @@ def tally(
         When a sum is too large for 64 bits.
     """
     ids, local = _in_order(ids, local)
-    line_ids, items, quantities, cents = _in_order(line_ids, items, quantities, cents)
+    weighed = [] if rounded is None else [rounded]
+    line_ids, items, quantities, cents, *weighed = _in_order(line_ids, items, quantities, cents, *weighed)
     timed = (local != LEAST) & (local != MOST)
     cell_of = np.where(timed, calendar.cells(local), NOT_COUNTED)
     # Found once for each transaction that has lines, which are several to one.
@@ -114,13 +124,18 @@ def tally(
     known = np.append(ids, LEAST)[place] == named if len(ids) else np.zeros(len(named), dtype=bool)
     cells = np.append(cell_of, NOT_COUNTED)[np.where(known, place, len(ids))]
     usable = cents != LEAST
+    counts, rounded_lines = usable & (quantities > 0), 0
+    for rounded in weighed:
+        of_rounded = usable & (rounded > 0)
+        counts |= of_rounded
+        rounded_lines = int(np.count_nonzero(cells[which[of_rounded]] != NOT_COUNTED))
     left_out = {
         "lines_without_transaction": 0 if known.all() else int(np.count_nonzero(~known[which])),
         "skipped_lines": int(np.count_nonzero(cells[which[~usable]] != NOT_COUNTED)),
         "transactions_in_gaps": int(np.count_nonzero(cell_of == IN_A_GAP)),
         "skipped_transactions": int(np.count_nonzero(local == MOST)),
+        "rounded_lines": rounded_lines,
     }
-    counts = usable & (quantities > 0)
     if not counts.all():
         which, items, quantities, cents = (column[counts] for column in (which, items, quantities, cents))
         opens = _differs(which)

@@ -37,7 +37,8 @@ class Block(NamedTuple):
 
     `local` is the wall-clock time in microseconds since 2000-01-01: the least number for a transaction that is not
     counted, the largest for one whose amount or time is missing, infinite or not a number. A line's `cents` are the
-    least number where its quantity, price or item is.
+    least number where its quantity, price or item is. `rounded` is 1 where a quantity above zero was rounded, maybe to
+    zero; None where quantities are integers. Quantities count the plan's `quantity_unit`: pieces, or thousandths.
     """
 
     ids: Whole
@@ -46,6 +47,7 @@ class Block(NamedTuple):
     items: Whole
     quantities: Whole
     cents: Whole
+    rounded: Whole | None = None
 
 
 def blocks(source_url: str, plan: Plan, part: KeyRange) -> Iterator[Block]:
@@ -144,16 +146,25 @@ def _transactions(plan: Plan, which: sql.Composable) -> _Rows:
 
 
 def _lines(plan: Plan, which: sql.Composable) -> _Rows:
-    """Transaction ids, items, quantities and cents."""
+    """Transaction ids, items, quantities and cents; of quantities that are no integers also whether they are rounded.
+
+    Those are in thousandths, rounded half away from zero as a cast of numeric does, once they are above zero.
+    """
     types = plan["columns"]["fact_transaction_items"]
     amount = _line_cents(types["quantity"], types["price"], "bigint")
-    wanted = (_eight("transaction_id"), _eight("coalesce(item_id, 0)"), _eight("coalesce(quantity, 0)"))
-    if types["quantity"] not in reading.INTEGERS:
-        finite = reading.finite(sql.Identifier("quantity"), types["quantity"])
-        quantity = sql.SQL("int8send(CASE WHEN {} THEN quantity::bigint ELSE 0 END)").format(finite)
-        wanted = (*wanted[:2], quantity)
     cents = sql.SQL("int8send(coalesce({}, {}))").format(amount, sql.Literal(LEAST))
-    return _Rows("fact_transaction_items", LINE_COLUMNS, which, (*wanted, cents))
+    columns = (_eight("transaction_id"), _eight("coalesce(item_id, 0)"))
+    if types["quantity"] in reading.INTEGERS:
+        return _Rows("fact_transaction_items", LINE_COLUMNS, which, (*columns, _eight("coalesce(quantity, 0)"), cents))
+    quantity, unit = sql.Identifier("quantity"), sql.Literal(plan["quantity_unit"])
+    exact, finite = reading.exact(quantity, types["quantity"]), reading.finite(quantity, types["quantity"])
+    units = sql.SQL("int8send(CASE WHEN {finite} AND quantity > 0 THEN ({unit} * {exact})::bigint ELSE 0 END)")
+    rounded = sql.SQL(
+        "int8send((CASE WHEN {finite} AND quantity > 0 THEN ({unit} * {exact}) % 1 <> 0 ELSE false END)::int)"
+    )
+    parts = {"finite": finite, "unit": unit, "exact": exact}
+    wanted = (*columns, units.format(**parts), cents, rounded.format(**parts))
+    return _Rows("fact_transaction_items", LINE_COLUMNS, which, wanted)
 
 
 def _packed_lines(plan: Plan, which: sql.Composable, first: int) -> _Rows:

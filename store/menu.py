@@ -12,9 +12,14 @@ from psycopg import sql
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from source.window import date_of
+from source.window import Plan, date_of
 from store.database import driver
 from store.models import MenuResult, MenuTally, MenuTotal, Part, Run
+
+
+def quantity_unit(plan: Plan) -> int:
+    """How many of the units in which a run's tallies count quantities make a piece: 1, or 1000 for weighed goods."""
+    return int(plan.get("quantity_unit", 1))
 
 
 def save_tallies(session: Session, run: Run, part: Part, items: pd.DataFrame, transactions: pd.DataFrame) -> None:
@@ -100,6 +105,7 @@ def results(
     run: Run, generation: int, daytime_id: int, ranked: pd.DataFrame, names: Mapping[int, tuple[str | None, str | None]]
 ) -> list[MenuResult]:
     """Ranked items as rows of a generation, best first."""
+    assert run.plan is not None
     return [
         MenuResult(
             generation=generation,
@@ -109,7 +115,8 @@ def results(
             menu_item_name=names.get(int(row["menu_item_id"]), (None, None))[0],
             category=names.get(int(row["menu_item_id"]), (None, None))[1],
             orders=int(row["orders"]),
-            quantity=int(row["quantity"]),
+            units=int(row["quantity"]),
+            units_per_piece=quantity_unit(run.plan),
             share=float(row["share"]),
             run_id=run.run_id,
             created_at=run.started_at,

@@ -99,4 +99,4 @@ def put_ranks(
 
 
 def _values(row: MenuResult) -> tuple[int, int, int, float]:
-    return row.menu_item_id, row.orders, row.quantity, row.share
+    return row.menu_item_id, row.orders, row.units, row.share

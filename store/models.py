@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import uuid
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import BigInteger, ForeignKey, Identity, Index, MetaData, Text, text
@@ -223,7 +224,10 @@ class MenuTotal(Base):
 
 
 class MenuResult(Base):
-    """One ranked item of one daypart, with the names it had when it was ranked."""
+    """One ranked item of one daypart, with the names it had when it was ranked.
+
+    Its quantity is `units` ÷ `units_per_piece`: thousandths where the source's quantities are no integers.
+    """
 
     __tablename__ = "menu_results"
 
@@ -234,10 +238,17 @@ class MenuResult(Base):
     menu_item_name: Mapped[str | None]
     category: Mapped[str | None]
     orders: Mapped[int] = mapped_column(BigInteger)
-    quantity: Mapped[int] = mapped_column(BigInteger)
+    units: Mapped[int] = mapped_column("quantity", BigInteger)
+    units_per_piece: Mapped[int] = mapped_column("quantity_unit", server_default=text("1"))
     share: Mapped[float]
     run_id: Mapped[uuid.UUID]
     created_at: Mapped[datetime]
+
+    @property
+    def quantity(self) -> int | Decimal:
+        """Pieces, or what was weighed; an int where it is whole."""
+        whole, rest = divmod(self.units, self.units_per_piece)
+        return Decimal(self.units) / self.units_per_piece if rest else whole
 
 
 class Retired(Base):

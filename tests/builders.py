@@ -39,6 +39,9 @@ BESIDE_AN_EDGE = (-1, 0, 1, 59_999_999, 60_000_000)
 PURCHASES = ("10.00", "10.00", "7", "99.99", "0.01", "1.005", "2.675", "0.005", "1.115", "0.30000000000000004")
 NOT_PURCHASES = ("0", "0.004", "-0.005", "-0.004", "-4.00", "-10.00", "NaN", "Infinity", "-Infinity")
 PRICES = ("1.00", "1.00", "2.675", "0.005", "1.005", "0", "3.335", "-1.00", "NaN", "Infinity")
+PIECES = (1, 1, 1, 2, 3, 0, -1, None)
+# Thousandths and what is rounded to them, from just above nothing on.
+WEIGHTS = ("0.35", "0.45", "1", "2", "0.0004", "0.0005", "1.0015", "12.3456", "0.1005", "0", "-0.2", "-0.0004", "NaN")
 FEW_CUSTOMERS = ("a", "b", "c", "d", "e", "ä", "Z", " ", "+15550100")
 MANY_CUSTOMERS = tuple(f"+1555{number:04}" for number in range(30))
 GUESTS = (None, "")
@@ -71,10 +74,10 @@ class Case:
 
 
 @st.composite
-def cases(draw: st.DrawFn) -> Case:
-    """Rules, and orders around the edges that they make."""
+def cases(draw: st.DrawFn, weighed: bool = False) -> Case:
+    """Rules, and orders around the edges that they make; `weighed` orders have quantities that are no integers."""
     drawn = draw(rules())
-    sold, lines = draw(orders(drawn))
+    sold, lines = draw(orders(drawn, weighed))
     return Case(sold, lines, drawn)
 
 
@@ -96,7 +99,7 @@ def rules(draw: st.DrawFn) -> Rules:
 
 
 @st.composite
-def orders(draw: st.DrawFn, of: Rules | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
+def orders(draw: st.DrawFn, of: Rules | None = None, weighed: bool = False) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Up to 60 transactions with up to 90 lines, most of them within days of `as_of`, for rules given or drawn."""
     read_by = draw(rules()) if of is None else of
     clocks = [clock for _, *ends in read_by.dayparts or () for clock in ends]
@@ -122,7 +125,7 @@ def orders(draw: st.DrawFn, of: Rules | None = None) -> tuple[pd.DataFrame, pd.D
             st.tuples(
                 st.sampled_from(2 * [row[0] for row in sold] + [None, 77_777]),
                 st.sampled_from((1, 2, 3, 2**62, 2, 1, None)),
-                st.sampled_from((1, 1, 1, 2, 3, 0, -1, None)),
+                mostly(amounts(WEIGHTS)) if weighed else st.sampled_from(PIECES),
                 mostly(amounts(PRICES)),
             ),
             min_size=at_least,

@@ -124,7 +124,8 @@ class MenuCounts:
     """What a menu run saw.
 
     `transactions` were counted, in a daypart and with a counted line or not; `transactions_in_gaps` would have been,
-    and `lines_in_gaps` are their lines that would have been. `skipped_lines` belong to either kind.
+    and `lines_in_gaps` are their lines that would have been. `skipped_lines` and `rounded_lines`, whose quantity above
+    zero has more than three decimals, belong to either kind.
     """
 
     transactions: int
@@ -133,6 +134,7 @@ class MenuCounts:
     lines_without_transaction: int
     skipped_transactions: int
     skipped_lines: int
+    rounded_lines: int = 0
 
 
 def rfm(transactions: pd.DataFrame, rules: Rules) -> pd.DataFrame:
@@ -235,9 +237,15 @@ def cents(amount: Any) -> int | None:
 
 
 def line_cents(quantity: Any, price: Any) -> int | None:
-    """Whole cents of a line: the exact product of quantity and the price's decimal text, then rounded as above."""
-    pieces, unit = _whole(quantity), _exact(price)
-    return None if pieces is None or unit is None else _rounded_to_cents(Fraction(unit) * pieces)
+    """Whole cents of a line: the exact product of both decimal texts, then rounded as above."""
+    pieces, unit = _exact(quantity), _exact(price)
+    return None if pieces is None or unit is None else _rounded_to_cents(Fraction(unit) * Fraction(pieces))
+
+
+def thousandths(quantity: Any) -> int | None:
+    """A quantity's decimal text in whole thousandths, half away from zero; None for NULL, NaN and infinity."""
+    exact = _exact(quantity)
+    return None if exact is None else _rounded_to_cents(Fraction(exact) * 10)
 
 
 def instant(value: Any) -> datetime | None:
@@ -389,8 +397,12 @@ class _Dish:
 
     def __init__(self) -> None:
         self.orders: set[int] = set()
-        self.quantity = 0
+        self.thousandths = 0
         self.revenue = 0
+
+    @property
+    def quantity(self) -> Decimal:
+        return Decimal(self.thousandths).scaleb(-3)
 
 
 def _read_menu(
@@ -406,9 +418,9 @@ def _read_menu(
 
     dishes: dict[tuple[int, int], _Dish] = defaultdict(_Dish)
     with_lines: dict[int, set[int]] = defaultdict(set)
-    lines_in_gaps = lines_without_transaction = skipped_lines = 0
+    lines_in_gaps = lines_without_transaction = skipped_lines = rounded_lines = 0
     for transaction_id, item_id, quantity, price in _rows(items, ["transaction_id", "item_id", "quantity", "price"]):
-        number, item, pieces, revenue = _whole(transaction_id), _whole(item_id), _whole(quantity), None
+        number, item, pieces = _whole(transaction_id), _whole(item_id), _exact(quantity)
         if number is None or number not in known:
             lines_without_transaction += 1
             continue
@@ -418,8 +430,10 @@ def _read_menu(
         if revenue is None or item is None:
             skipped_lines += 1
             continue
-        if pieces is None or pieces <= 0:
+        weight = thousandths(quantity)
+        if pieces is None or weight is None or pieces <= 0:
             continue
+        rounded_lines += pieces * 1000 != weight
         daypart = daypart_of[number]
         if daypart is None:
             lines_in_gaps += 1
@@ -427,7 +441,7 @@ def _read_menu(
         with_lines[daypart].add(number)
         dish = dishes[daypart, item]
         dish.orders.add(number)
-        dish.quantity += pieces
+        dish.thousandths += weight
         dish.revenue += revenue
     counts = MenuCounts(
         transactions=len(daypart_of) - in_gaps,
@@ -436,6 +450,7 @@ def _read_menu(
         lines_without_transaction=lines_without_transaction,
         skipped_transactions=len(skipped),
         skipped_lines=skipped_lines,
+        rounded_lines=rounded_lines,
     )
     return dishes, with_lines, counts
 

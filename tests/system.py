@@ -30,7 +30,7 @@ from worker import stages, steering
 
 DDL = {
     "fact_transactions": "transaction_id bigint, mobile_id text, total_amount {amount}, created_at timestamptz",
-    "fact_transaction_items": "id bigint, transaction_id bigint, item_id bigint, quantity int, price {amount}",
+    "fact_transaction_items": "id bigint, transaction_id bigint, item_id bigint, quantity {quantity}, price {amount}",
     "dim_menu_items": "item_id bigint, menu_item_name text, price {amount}, category text",
     "dim_menu_daytimes": "daytime_id int, daytime_label text, start_time time, end_time time",
 }
@@ -42,13 +42,14 @@ def make_settings(database_url: str, home: Path, redis_url: str = "redis://127.0
     return Settings.from_env(names | env)
 
 
-def fill(url: str, tables: Mapping[str, pd.DataFrame], *, amount: str = "numeric") -> None:
+def fill(url: str, tables: Mapping[str, pd.DataFrame], *, amount: str = "numeric", quantity: str = "int") -> None:
     """Replace the source tables' rows; tables that are not given are made, and left empty."""
     with psycopg.connect(url) as connection:
         for table, columns in DDL.items():
             name = sql.Identifier(table)
             connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(name))
-            connection.execute(sql.SQL("CREATE TABLE {} ({})").format(name, sql.SQL(columns.format(amount=amount))))
+            types = sql.SQL(columns.format(amount=amount, quantity=quantity))
+            connection.execute(sql.SQL("CREATE TABLE {} ({})").format(name, types))
             frame = tables.get(table)
             if frame is not None:
                 _copy(connection, table, frame)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -363,3 +364,16 @@ def test_the_docs_page_shows_every_operation_in_a_browser(api: Api, tmp_path: Pa
         server.shutdown()
     for path in api.client.get("/openapi.json").get_json()["paths"]:
         assert path.replace("/", "/<wbr>").replace("<wbr>", "") in page.replace("<wbr>", "").replace("\u200b", "")
+
+
+def test_a_weighed_quantity_is_a_number_to_thousandths_and_a_whole_one_an_integer(api: Api, migrated_url: str) -> None:
+    sold = transactions([(1, "a", "4.20", NOON), (2, "a", "4.20", NOON)])
+    lines = items([(1, 1, "0.35", "12"), (1, 2, "1.0", "5"), (2, 1, "0.45", "12"), (2, 3, "0.5", "1")])
+    fill(migrated_url, {"fact_transactions": sold, "fact_transaction_items": lines}, quantity="numeric")
+    assert run_inline(api.settings, "menu").run.status == "succeeded"
+    answer = api.client.get("/menu_recommendations?at=17:45", headers=TOKEN).get_data(as_text=True)
+    assert [re.search(rf'"menu_item_id":{item},[^}}]*"quantity":([^,]+),', answer)[1] for item in (1, 2, 3)] == [  # type: ignore[index]
+        "0.8",
+        "1",
+        "0.5",
+    ]

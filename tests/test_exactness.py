@@ -53,13 +53,13 @@ def dayparts_of(rules: Rules) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns, dtype=object)
 
 
-def put(url: str, case: Case, amount: str = "numeric") -> None:
+def put(url: str, case: Case, amount: str = "numeric", quantity: str = "int") -> None:
     tables = {
         "fact_transactions": case.transactions,
         "fact_transaction_items": case.items,
         "dim_menu_daytimes": dayparts_of(case.rules),
     }
-    fill(url, tables, amount=amount)
+    fill(url, tables, amount=amount, quantity=quantity)
 
 
 def check_both(url: str, home: Path, case: Case, **env: str) -> None:
@@ -81,6 +81,29 @@ def test_any_restaurant_is_computed_as_the_contract_says(migrated_url: str, tmp_
         check_both(migrated_url, tmp_path, case, RFM_SHARDS=shards)
 
     check()
+
+
+@pytest.mark.parametrize("quantity", ["numeric", "float8", "real"])
+def test_weighed_goods_are_counted_in_thousandths(
+    migrated_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quantity: str
+) -> None:
+    rounded: Counter[bool] = Counter()
+
+    @hypothesis_settings(DATABASE_TEST, max_examples=25)
+    @given(case=cases(weighed=True), rows=st.sampled_from([2, 250_000]))
+    def check(case: Case, rows: int) -> None:
+        monkeypatch.setattr(orders, "BLOCK", rows)
+        put(migrated_url, case, quantity=quantity)
+        run = run_inline(settings_for(migrated_url, tmp_path, case.rules), "menu", as_of=case.rules.as_of).run
+        assert run.status == "succeeded" and run.counts is not None, run.error
+        oracle.compare_menu(menu_recommendation(migrated_url), oracle.menu(case.transactions, case.items, case.rules))
+        counted = oracle.menu_counts(case.transactions, case.items, case.rules)
+        for name in ("skipped_lines", "rounded_lines", "lines_without_transaction"):
+            assert run.counts[name] == getattr(counted, name), name
+        rounded[counted.rounded_lines > 0] += 1
+
+    check()
+    assert rounded[True] and rounded[False]
 
 
 def test_neither_row_order_nor_shards_change_anything(migrated_url: str, tmp_path: Path) -> None:
@@ -282,6 +305,7 @@ def test_what_is_skipped_left_out_or_in_a_gap_is_counted(migrated_url: str, tmp_
         "skipped_transactions": 4,
         "skipped_lines": 2,
         "lines_without_transaction": 2,
+        "rounded_lines": 0,
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, time, timedelta
@@ -53,9 +54,10 @@ class Restaurant:
     rules: Rules = field(default_factory=lambda: Rules(as_of=EVENING, timezone="Europe/London"))
     sold: dict[int, tuple[Any, ...]] = field(default_factory=dict)
     lines: list[tuple[Any, ...]] = field(default_factory=list)
+    quantity: str = "int"
 
     def open(self) -> None:
-        fill(self.url, {})
+        fill(self.url, {}, quantity=self.quantity)
         with psycopg.connect(self.url) as connection:
             connection.execute("ALTER TABLE fact_transactions ADD PRIMARY KEY (transaction_id)")
 
@@ -69,7 +71,8 @@ class Restaurant:
                 self.sold[number],
             )
             for dish in dishes:
-                self.lines.append((number, dish, 1 + dish % 2, "2.505"))
+                quantity = 1 + dish % 2 if self.quantity == "int" else Decimal("0.3505") * dish
+                self.lines.append((number, dish, quantity, "2.505"))
                 connection.execute(
                     "INSERT INTO fact_transaction_items (id, transaction_id, item_id, quantity, price)"
                     " VALUES (%s, %s, %s, %s, %s)",
@@ -416,3 +419,28 @@ def test_an_order_without_a_sensible_date_is_tallied_with_all_of_its_kind(restau
         restaurant.sell(number, f"old {number}", "5.00", at, 4)
         assert restaurant.refresh(named=(number, number)) == {"incremental"}
         restaurant.check()
+
+
+def test_weighed_goods_are_refreshed_exactly_and_another_type_of_quantity_makes_the_next_run_full(
+    migrated_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(touched, "OVERLAP_ROWS", 2)
+    restaurant = Restaurant(migrated_url, tmp_path, quantity="numeric")
+    restaurant.open()
+    for number in range(40):
+        restaurant.sell(number, f"c{number % 7}", "10.00", EVENING - timedelta(days=number), number % 5, number % 3)
+    assert restaurant.refresh() == {"full"}
+    for number in range(100, 110):
+        restaurant.now += timedelta(minutes=5)
+        restaurant.sell(number, "c1", "10.00", restaurant.now - timedelta(minutes=number), 2, 4)
+        assert restaurant.refresh() == {"incremental"}
+        restaurant.check()
+    assert any(quantity % 1 for quantity in menu_recommendation(migrated_url).quantity)
+    run = run_inline(restaurant.settings, "menu", at=restaurant.now, mode="incremental", named_ids=(0, 3)).run
+    assert run.counts is not None and run.mode == "incremental" and run.counts["rounded_lines"] > 0
+    with psycopg.connect(migrated_url) as connection:
+        connection.execute("ALTER TABLE fact_transaction_items ALTER quantity TYPE int USING ceil(quantity)")
+    restaurant.lines = [(*line[:2], math.ceil(line[2]), line[3]) for line in restaurant.lines]
+    run = run_inline(restaurant.settings, "menu", at=restaurant.now, mode="incremental").run
+    assert run.mode == "full"
+    restaurant.check()

@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psycopg
+import pytest
+from psycopg import sql
 
+from errors import UnavailableError
 from store import runs
 from store.database import transaction
 from store.schema import migrate
-from tests.system import do_part, fill, finish_inline, make_settings, read, rfm_segments, run_inline
+from tests import oracle
+from tests.builders import items, transactions
+from tests.oracle import Rules
+from tests.system import (
+    do_part,
+    fill,
+    finish_inline,
+    make_settings,
+    menu_recommendation,
+    read,
+    rfm_segments,
+    run_inline,
+)
 from tests.test_runs import orders
 from worker import steering
 
@@ -30,6 +46,7 @@ ALTER TABLE analytics_runs DROP segment_names;
 UPDATE alembic_version SET version_num = '0002';
 """
 ALL = "SELECT * FROM rfm_segments ORDER BY mobile_id"
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
 
 def test_results_of_version_0002_stay_and_its_runs_go_on(migrated_url: str, tmp_path: Path) -> None:
@@ -49,7 +66,7 @@ def test_results_of_version_0002_stay_and_its_runs_go_on(migrated_url: str, tmp_
     assert published.run_id.nunique() == 2
 
     with psycopg.connect(migrated_url) as connection:
-        connection.execute(AS_0002)
+        connection.execute(MENU_AS_0003 + AS_0002)  # type: ignore[arg-type]
         # Plans of runs that are no longer the last one are dropped after a day.
         connection.execute(
             "UPDATE analytics_runs SET plan = NULL WHERE status = 'succeeded'"
@@ -70,3 +87,106 @@ def test_results_of_version_0002_stay_and_its_runs_go_on(migrated_url: str, tmp_
     for mode in ("incremental", "full"):
         assert run_inline(settings, "rfm", mode=mode).run.mode == mode
         assert rfm_segments(migrated_url).equals(scored)
+
+
+# The menu's results as version 0003 had them.
+MENU_AS_0003 = """
+DROP VIEW menu_recommendation;
+ALTER TABLE menu_results DROP quantity_unit;
+CREATE VIEW menu_recommendation AS
+SELECT daytime_id, menu_item_id, rank, orders, quantity, share, run_id, created_at
+FROM menu_results
+WHERE generation = (SELECT generation FROM analytics_published WHERE kind = 'menu');
+UPDATE alembic_version SET version_num = '0003';
+"""
+READERS = """
+CREATE ROLE {reader} NOLOGIN;
+GRANT SELECT ON menu_recommendation TO {reader} WITH GRANT OPTION;
+COMMENT ON VIEW menu_recommendation IS 'what sells';
+CREATE SCHEMA "Bi";
+CREATE VIEW "Bi"."Best" WITH (security_barrier = true) AS
+    SELECT r.*, quantity / orders AS each, 'L%' AS "50 %" FROM menu_recommendation AS r WHERE rank = 1;
+CREATE VIEW best_ids AS SELECT menu_item_id, "each" FROM "Bi"."Best" JOIN menu_recommendation USING (menu_item_id);
+ALTER VIEW best_ids OWNER TO {reader};
+GRANT SELECT (menu_item_id) ON "Bi"."Best" TO PUBLIC;
+COMMENT ON COLUMN "Bi"."Best"."each" IS 'pieces per order';
+"""
+STATE = """
+SELECT c.oid::regclass::text AS name, relowner::regrole::text AS owner, reloptions::text,
+    ARRAY(SELECT acl::text FROM aclexplode(coalesce(relacl, acldefault('r', relowner))) AS acl ORDER BY 1) AS grants,
+    ARRAY(SELECT attname || ' ' || coalesce(attacl::text, '') || coalesce(col_description(c.oid, attnum), '')
+        FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 ORDER BY attnum) AS columns,
+    obj_description(c.oid) AS comment
+FROM pg_class AS c WHERE oid IN ('menu_recommendation'::regclass, '"Bi"."Best"'::regclass, 'best_ids'::regclass)
+ORDER BY 1
+"""
+
+
+def test_the_menus_view_changes_a_columns_type_and_keeps_its_readers(migrated_url: str, tmp_path: Path) -> None:
+    fill(migrated_url, orders(200))
+    settings = make_settings(migrated_url, tmp_path)
+    run_inline(settings, "menu")
+    reader = f"reader_{psycopg.conninfo.conninfo_to_dict(migrated_url)['dbname']}"
+    with psycopg.connect(migrated_url) as connection:
+        connection.execute(MENU_AS_0003 + READERS.format(reader=reader))  # type: ignore[arg-type]
+    published, state = menu_recommendation(migrated_url), read(migrated_url, STATE)
+    best = read(migrated_url, 'SELECT menu_item_id, quantity FROM "Bi"."Best" ORDER BY 1')
+    try:
+        migrate(migrated_url)
+        assert read(migrated_url, STATE).equals(state)
+        assert menu_recommendation(migrated_url).equals(published)
+        assert read(migrated_url, 'SELECT menu_item_id, quantity FROM "Bi"."Best" ORDER BY 1').equals(best)
+        kind = "SELECT format_type(atttypid, atttypmod) FROM pg_attribute WHERE attname = 'quantity' AND attrelid = "
+        assert read(migrated_url, kind + "'menu_recommendation'::regclass").iat[0, 0] == "numeric(18,3)"
+        with psycopg.connect(migrated_url) as connection:
+            connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(reader)))
+            assert connection.execute("SELECT count(*) FROM menu_recommendation").fetchone() == (len(published),)
+        # Integers as quantities: nothing has to be computed anew.
+        assert run_inline(settings, "menu", mode="incremental").run.mode == "incremental"
+    finally:
+        with psycopg.connect(migrated_url) as connection:
+            connection.execute(sql.SQL("DROP OWNED BY {0}; DROP ROLE {0}").format(sql.Identifier(reader)))
+
+
+@pytest.mark.parametrize(
+    ("dependent", "named"),
+    [
+        ("CREATE MATERIALIZED VIEW top AS SELECT * FROM menu_recommendation", "materialized view top"),
+        (
+            "CREATE FUNCTION top() RETURNS SETOF menu_recommendation LANGUAGE sql AS 'TABLE menu_recommendation'",
+            "top()",
+        ),
+        ("CREATE VIEW odd AS SELECT to_hex(quantity) FROM menu_recommendation", "public.odd"),
+        ("CREATE RULE no AS ON INSERT TO menu_recommendation DO INSTEAD NOTHING", "the rule no"),
+    ],
+)
+def test_what_can_not_be_kept_beside_the_menus_view_is_refused_by_name(
+    migrated_url: str, dependent: str, named: str
+) -> None:
+    with psycopg.connect(migrated_url) as connection:
+        connection.execute(MENU_AS_0003 + dependent)  # type: ignore[arg-type]
+    with pytest.raises(UnavailableError, match="menu_recommendation gets another column type") as refused:
+        migrate(migrated_url)
+    assert named in str(refused.value) and "\n" not in str(refused.value)
+    assert read(migrated_url, "SELECT version_num FROM alembic_version").iat[0, 0] == "0003"
+
+
+def test_a_run_that_counted_weighed_goods_as_pieces_is_planned_again(migrated_url: str, tmp_path: Path) -> None:
+    sold = transactions([(n, "a", "5.00", NOON - timedelta(hours=n)) for n in range(60)])
+    lines = items([(n, n % 3, "0.35", "4.00") for n in range(60)])
+    fill(migrated_url, {"fact_transactions": sold, "fact_transaction_items": lines}, quantity="numeric")
+    settings = make_settings(migrated_url, tmp_path)
+    run_inline(settings, "menu")
+    with transaction(migrated_url) as session:
+        under_way = runs.request(session, ["menu"])[0].run_id
+    for part in steering.advance(settings, under_way):
+        do_part(settings, under_way, *part)
+    with psycopg.connect(migrated_url) as connection:
+        # What that version made of them: plans without a unit, and pieces.
+        connection.execute("UPDATE analytics_runs SET plan = plan - 'quantity_unit'")
+        connection.execute("UPDATE menu_tallies SET quantities = array_fill(0, ARRAY[cardinality(quantities)])")
+        connection.execute(MENU_AS_0003)  # type: ignore[arg-type]
+    migrate(migrated_url)
+    ended = finish_inline(settings, under_way).run
+    assert ended.status == "succeeded", ended.error
+    oracle.compare_menu(menu_recommendation(migrated_url), oracle.menu(sold, lines, Rules(as_of=ended.as_of)))

@@ -443,6 +443,24 @@ def test_ties_are_broken_by_quantity_then_revenue_then_the_lowest_id() -> None:
     assert menu(sold, lines, Rules(as_of=NOON, top_n=2)).menu_item_id.tolist() == [5, 4]
 
 
+def test_weighed_goods_by_hand() -> None:
+    sold = transactions((1, "a", "4.20", NOON), (2, "a", "4.20", NOON))
+    lines = items(
+        (1, 1, "0.35", "12"),
+        (1, 2, "1.0", "5"),
+        (2, 1, Decimal("0.45"), "12"),
+        (2, 3, "0.0004", "1"),
+        (2, 4, "-0.5", "1"),
+    )
+    found = menu(sold, lines, Rules(as_of=NOON))
+    assert found[["menu_item_id", "orders", "quantity"]].values.tolist() == [
+        [1, 2, Decimal("0.8")],
+        [2, 1, 1],
+        [3, 1, 0],
+    ]
+    assert menu_counts(sold, lines, Rules(as_of=NOON)).rounded_lines == 1
+
+
 def test_what_falls_into_a_gap_is_counted() -> None:
     rules = Rules(as_of=NOON, dayparts=[(1, "Lunch", time(12), time(12, 59))])
     sold = transactions((1, "a", "5", NOON), (2, "a", "5", NOON - timedelta(hours=1)), (3, "a", "-5", NOON))

@@ -31,16 +31,17 @@ LINES = st.lists(
         st.sampled_from([1, 2, 3, -7, 2**62]),
         st.sampled_from([1, 1, 2, 0, -1, 2**31]),
         st.sampled_from([100, 250, -30, 0, LEAST, 2**40]),
+        st.sampled_from([0, 0, 1]),
     ),
     max_size=40,
 )
-Orders, Lines = dict[int, int], list[tuple[int, int, int, int]]
+Orders, Lines = dict[int, int], list[tuple[int, int, int, int, int]]
 Plain = tuple[dict[tuple[int, ...], list[int]], Counter[tuple[int, int]], Counter[str]]
 
 
 def tallied(orders: Orders, lines: Lines) -> Tally:
     columns = [np.array(column, dtype=np.int64) for column in (list(orders), list(orders.values()))]
-    columns += list(np.array(lines, dtype=np.int64).reshape(-1, 4).T)
+    columns += list(np.array(lines, dtype=np.int64).reshape(-1, 5).T)
     return tally(*columns, CALENDAR)
 
 
@@ -57,11 +58,12 @@ def plain(orders: Orders, lines: Lines) -> Plain:
             left_out["transactions_in_gaps"] += daypart is None
     sold: dict[tuple[int, ...], list[int]] = defaultdict(lambda: [0, 0, 0])
     with_item, with_line = set(), set()
-    for number, item, quantity, cents in lines:
+    for number, item, quantity, cents, rounded in lines:
         left_out["lines_without_transaction"] += number not in orders
         left_out["skipped_lines"] += number in cells and cents == LEAST
+        left_out["rounded_lines"] += number in cells and cents != LEAST and rounded
         cell = cells.get(number)
-        if cell is not None and cents != LEAST and quantity > 0:
+        if cell is not None and cents != LEAST and (quantity > 0 or rounded):
             with_line.add((cell, number))
             sums = sold[*cell, item]
             sums[0] += (number, item) not in with_item
@@ -96,7 +98,7 @@ def test_blocks_add_up_to_the_whole(orders: Orders, lines: Lines, blocks: int) -
 
 
 def test_a_sum_that_64_bits_cannot_hold_is_refused_and_never_wraps() -> None:
-    large = [(1, 1, 1, 2**61)] * 3
+    large = [(1, 1, 1, 2**61, 0)] * 3
     with pytest.raises(SourceError, match="out of range"):
         tallied({1: 0}, large)
     with pytest.raises(SourceError, match="out of range"):

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, StrictBool, StrictInt, model_validator
 
 from store.models import Change, Run
 from store.runs import RunState
@@ -21,6 +21,12 @@ BigInt = Annotated[int, Field(strict=True, ge=-BIGINT, lt=BIGINT)]
 Limit = Annotated[int, Field(ge=1, le=1000)]
 # What is not text, of what is only kept: strict, so that a true is kept as true and no number is rounded.
 Scalar = StrictBool | StrictInt | Annotated[float, Field(strict=True, allow_inf_nan=False)]
+
+Quantity = Annotated[
+    Decimal,
+    PlainSerializer(lambda value: int(value) if value == int(value) else float(value), return_type=int | float),
+    Field(description="Pieces, or what was weighed, to thousandths; a whole one is written as an integer."),
+]
 
 
 def _tell_of_null(schema: dict[str, Any]) -> None:
@@ -304,7 +310,7 @@ class Recommendation(BaseModel):
     menu_item_name: str | None
     category: str | None
     orders: int
-    quantity: int
+    quantity: Quantity
     share: float
     run_id: UUID
     created_at: datetime

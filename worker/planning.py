@@ -138,10 +138,13 @@ def _rfm(settings: Settings, crm: reading.Connection) -> dict[str, Any]:
 
 def _menu(settings: Settings, crm: reading.Connection) -> dict[str, Any]:
     tables = ("fact_transactions", "fact_transaction_items", "dim_menu_items")
-    return {
+    columns = {table: reading.column_types(crm, table) for table in tables}
+    # Integers' plans name no unit, and so equal those of the versions that knew none.
+    weighed = columns["fact_transaction_items"]["quantity"] not in reading.INTEGERS
+    return ({"quantity_unit": 1000} if weighed else {}) | {
         "lookback_days": settings.menu_lookback_days,
         "top_n": settings.top_n,
-        "columns": {table: reading.column_types(crm, table) for table in tables},
+        "columns": columns,
         "dayparts": [
             {"daytime_id": daypart.daytime_id, "label": daypart.label, "windows": daypart.windows}
             for daypart in read_dayparts(crm)
