@@ -7,6 +7,7 @@
     ├── DaypartsError             dayparts that overlap or make no sense
     ├── LoadError                 a file that can't be loaded: file, line, column, reason
     ├── RequestError              a request for runs that makes no sense
+    │   └── BusyError             one that may be asked again later
     └── UnavailableError          PostgreSQL or Redis can't be reached, or no worker listens
 
 `code` is the stable `error_code` that runs, problem documents and logs carry; `str(error)` is the
@@ -47,6 +48,10 @@ class LoadError(SmartCRMError):
 
 class RequestError(SmartCRMError):
     code = "invalid_request"
+
+
+class BusyError(RequestError):
+    code = "too_many_waiting"
 
 
 class UnavailableError(SmartCRMError):

@@ -96,10 +96,11 @@ class Part(Base):
 
 
 class Delivery(Base):
-    """A request that named itself (a webhook-id, a night): the same name always means the same runs."""
+    """A request with a sender's name for it (a webhook-id, a night): the same name always means the same runs."""
 
     __tablename__ = "analytics_deliveries"
 
+    sender: Mapped[str] = mapped_column(primary_key=True)
     delivery_id: Mapped[str] = mapped_column(primary_key=True)
     received_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
     body: Mapped[dict[str, Any]]

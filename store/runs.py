@@ -14,19 +14,21 @@ import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Select, func, select, text, update
 from sqlalchemy.dialects.postgresql import TIMESTAMP, insert
 from sqlalchemy.orm import Session
 
-from errors import RequestError
+from errors import BusyError, RequestError
 from store import totals
 from store.database import transaction
 from store.models import ACTIVE, KINDS, Delivery, Part, Published, Run
 
+Sender = Literal["webhook", "api", "nightly"]  # each names its requests as it likes
 FINISHED = ("succeeded", "failed", "cancelled")
 LONGEST_WAIT = timedelta(minutes=5)  # between two tries at a step
+AS_OF_WAITING = 8  # runs of a kind with an as_of of their own
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,13 @@ def request(
     """Ask for one run of each kind, or join the one that already waits and has read nothing yet.
 
     `named_ids` is a closed range of transaction ids that an incremental run has to look at, whatever else.
+
+    Raises
+    ------
+    RequestError
+        For a kind that there is not.
+    BusyError
+        Where as many runs with an `as_of` wait already as may.
     """
     unknown = [kind for kind in kinds if kind not in KINDS]
     if unknown or not kinds:
@@ -104,11 +113,19 @@ def _request(session: Session, kind: str, mode: str, as_of: datetime | None, nam
             found.named_ids = merged([*found.named_ids, *named])
             found.joined = True
             return found
+    else:
+        _check_room(session, kind)
     given = as_of is not None
     run = Run(kind=kind, mode="full" if given else mode, as_of=as_of, as_of_given=given, named_ids=named)
     session.add(run)
     session.flush()
     return run
+
+
+def _check_room(session: Session, kind: str) -> None:
+    query = select(func.count()).where(Run.kind == kind, Run.status == "pending", Run.as_of_given)
+    if session.scalars(query).one() >= AS_OF_WAITING:
+        raise BusyError(f"{AS_OF_WAITING} {kind} runs with an as_of wait already; ask again once some have ended.")
 
 
 def merged(ranges: Iterable[Sequence[int]]) -> list[list[int]]:
@@ -124,6 +141,7 @@ def merged(ranges: Iterable[Sequence[int]]) -> list[list[int]]:
 
 def deliver(
     url: str,
+    sender: Sender,
     delivery_id: str,
     body: dict[str, Any],
     kinds: Sequence[str],
@@ -132,20 +150,20 @@ def deliver(
     as_of: datetime | None = None,
     named_ids: tuple[int, int] | None = None,
 ) -> list[Run]:
-    """Ask for runs under a name, committed; the first call asks, every later one with that name answers the same runs.
+    """Ask for runs under a sender's name for them, committed; every later call with both answers the same runs.
 
     Of two calls at once the one whose delivery is there first has asked; the other one's request is undone.
     """
     while True:
         with transaction(url) as session:
-            found = _delivered(session, delivery_id)
+            found = _delivered(session, sender, delivery_id)
             if found is not None:
                 totals.add(session, "deliveries", outcome="repeated")
                 return found
             asked = request(session, kinds, mode=mode, as_of=as_of, named_ids=named_ids)
             stored = session.execute(
                 insert(Delivery)
-                .values(delivery_id=delivery_id, body=body, run_ids=[run.run_id for run in asked])
+                .values(sender=sender, delivery_id=delivery_id, body=body, run_ids=[run.run_id for run in asked])
                 .on_conflict_do_nothing()
                 .returning(Delivery.delivery_id)
             ).first()
@@ -154,8 +172,9 @@ def deliver(
             session.rollback()
 
 
-def _delivered(session: Session, delivery_id: str) -> list[Run] | None:
-    run_ids = session.scalars(select(Delivery.run_ids).where(Delivery.delivery_id == delivery_id)).first()
+def _delivered(session: Session, sender: Sender, delivery_id: str) -> list[Run] | None:
+    query = select(Delivery.run_ids).where(Delivery.sender == sender, Delivery.delivery_id == delivery_id)
+    run_ids = session.scalars(query).first()
     if run_ids is None:
         return None
     found = {run.run_id: run for run in session.scalars(select(Run).where(Run.run_id.in_(run_ids)))}
@@ -177,14 +196,16 @@ def newest(
     delivery_id: str | None = None,
     limit: int = 50,
 ) -> list[RunState]:
-    """The newest runs that match, newest first."""
+    """The newest runs that match, newest first; `delivery_id` is one that came over HTTP."""
     wanted: list[ColumnElement[bool]] = []
     if kind is not None:
         wanted.append(Run.kind == kind)
     if status is not None:
         wanted.append(Run.status == status)
     if delivery_id is not None:
-        of_delivery = select(func.unnest(Delivery.run_ids)).where(Delivery.delivery_id == delivery_id)
+        of_delivery = select(func.unnest(Delivery.run_ids)).where(
+            Delivery.sender.in_(("webhook", "api")), Delivery.delivery_id == delivery_id
+        )
         wanted.append(Run.run_id.in_(of_delivery))
     return _states(session, wanted, limit)
 
@@ -225,7 +246,7 @@ def lock(session: Session, run_id: uuid.UUID) -> Run | None:
 
 
 def begin(session: Session, run_id: uuid.UUID) -> bool:
-    """Set a waiting run running, if none of its kind works and none has waited longer; no request joins it then.
+    """Set a waiting run running, if none of its kind works and none goes before it; no request joins it then.
 
     A step of its own, committed before the run is planned, so that requests never wait for planning. Returns
     whether the run no longer waits.
@@ -240,13 +261,19 @@ def begin(session: Session, run_id: uuid.UUID) -> bool:
     ahead = select(Run.run_id).where(
         Run.kind == run.kind,
         Run.run_id != run.run_id,
-        (Run.status == "running") | ((Run.status == "pending") & (Run.generation < run.generation)),
+        (Run.status == "running") | ((Run.status == "pending") & _goes_before(run)),
     )
     if session.scalars(ahead.limit(1)).first() is not None:
         return False
     run.status, run.started_at = "running", now(session)
     session.flush()
     return True
+
+
+def _goes_before(run: Run) -> ColumnElement[bool]:
+    """Whether a waiting run of the kind goes first: the present before the past, and then in order of asking."""
+    older = Run.generation < run.generation
+    return ~Run.as_of_given | older if run.as_of_given else ~Run.as_of_given & older
 
 
 def try_step(session: Session, run_id: uuid.UUID, *, patient: bool) -> int:
@@ -307,10 +334,9 @@ def cancel(session: Session, run_id: uuid.UUID) -> None:
 
 
 def waiting(session: Session, kind: str) -> uuid.UUID | None:
-    """The run of this kind that has waited longest."""
-    return session.scalars(
-        select(Run.run_id).where(Run.kind == kind, Run.status == "pending").order_by(Run.generation).limit(1)
-    ).first()
+    """The run of this kind that goes next."""
+    query = select(Run.run_id).where(Run.kind == kind, Run.status == "pending")
+    return session.scalars(query.order_by(Run.as_of_given, Run.generation).limit(1)).first()
 
 
 def now(session: Session) -> datetime:

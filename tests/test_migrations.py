@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
 
 import psycopg
 import pytest
 from psycopg import sql
+from psycopg.types.json import Jsonb
 
 from errors import UnavailableError
 from store import runs
@@ -29,6 +32,11 @@ from tests.system import (
 from tests.test_runs import orders
 from worker import steering
 
+# The deliveries as version 0004 had them.
+AS_0004 = """
+ALTER TABLE analytics_deliveries DROP sender, ADD CONSTRAINT pk_analytics_deliveries PRIMARY KEY (delivery_id);
+UPDATE alembic_version SET version_num = '0004';
+"""
 # The tables as version 0002 had them.
 AS_0002 = """
 ALTER TABLE rfm_results ADD rfm_score TEXT, ADD segment TEXT, ADD run_id UUID, ADD computed_at TIMESTAMPTZ;
@@ -90,7 +98,8 @@ def test_results_of_version_0002_stay_and_its_runs_go_on(migrated_url: str, tmp_
 
 
 # The menu's results as version 0003 had them.
-MENU_AS_0003 = """
+MENU_AS_0003 = f"""
+{AS_0004}
 DROP VIEW menu_recommendation;
 ALTER TABLE menu_results DROP quantity_unit;
 CREATE VIEW menu_recommendation AS
@@ -190,3 +199,36 @@ def test_a_run_that_counted_weighed_goods_as_pieces_is_planned_again(migrated_ur
     ended = finish_inline(settings, under_way).run
     assert ended.status == "succeeded", ended.error
     oracle.compare_menu(menu_recommendation(migrated_url), oracle.menu(sold, lines, Rules(as_of=ended.as_of)))
+
+
+def test_a_delivery_of_version_0004_keeps_its_runs_under_its_sender(migrated_url: str, tmp_path: Path) -> None:
+    night, imported = {"type": "nightly", "business_date": "2026-03-02"}, {"type": "import.completed"}
+    stored: list[tuple[str, dict[str, Any]]] = [
+        ("nightly 2026-03-02", night),
+        ("nightly 2026-03-03", imported),  # a webhook-id that looked like ours
+        ("msg_1", imported),
+        ("api_1", {"kinds": ["rfm"], "mode": "full", "as_of": None}),
+    ]
+    asked = [uuid4() for _ in stored]
+    with psycopg.connect(migrated_url) as connection:
+        connection.execute(AS_0004)
+        for run_id, (name, body) in zip(asked, stored, strict=True):
+            connection.execute(
+                "INSERT INTO analytics_runs (run_id, kind, mode, status, as_of_given, named_ids)"
+                " VALUES (%s, 'rfm', 'full', 'cancelled', false, '[]')",
+                [run_id],
+            )
+            connection.execute(
+                "INSERT INTO analytics_deliveries (delivery_id, body, run_ids) VALUES (%s, %s, %s)",
+                [name, Jsonb(body), [run_id]],
+            )
+    migrate(migrated_url)
+
+    def again(sender: runs.Sender, name: str) -> UUID:
+        return runs.deliver(migrated_url, sender, name, {}, ["rfm"], "full")[0].run_id
+
+    assert again("nightly", "2026-03-02") == asked[0]
+    assert again("webhook", "nightly 2026-03-03") == asked[1]
+    assert again("webhook", "msg_1") == asked[2]
+    assert again("api", "api_1") == asked[3]
+    assert again("webhook", "2026-03-02") not in asked and again("nightly", "2026-03-03") not in asked

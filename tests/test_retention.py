@@ -75,7 +75,7 @@ def test_ids_that_were_named_to_a_failed_run_outlive_it(settings: Settings) -> N
 
 def test_deliveries_and_events_are_kept_for_a_month(settings: Settings) -> None:
     url = settings.database_url
-    runs.deliver(url, "msg_1", {}, ["rfm"], "full")
+    runs.deliver(url, "webhook", "msg_1", {}, ["rfm"], "full")
     run_inline(settings, "rfm")
     with psycopg.connect(url) as connection:
         connection.execute("UPDATE analytics_events SET state = 'delivered'")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
@@ -11,7 +11,7 @@ import pandas as pd
 import psycopg
 import pytest
 
-from errors import RequestError
+from errors import BusyError, RequestError
 from settings import Settings
 from store import runs
 from store.database import transaction
@@ -89,7 +89,7 @@ def test_a_hundred_concurrent_deliveries_make_one_waiting_run_of_each_kind(setti
     named: list[list[UUID]] = []
 
     def deliver(number: int) -> None:
-        asked = runs.deliver(settings.database_url, f"msg_{number % 50}", {}, ["rfm", "menu"], "incremental")
+        asked = runs.deliver(settings.database_url, "webhook", f"msg_{number % 50}", {}, ["rfm", "menu"], "incremental")
         named.append([run.run_id for run in asked])
 
     threads = [threading.Thread(target=deliver, args=(number,)) for number in range(100)]
@@ -103,12 +103,46 @@ def test_a_hundred_concurrent_deliveries_make_one_waiting_run_of_each_kind(setti
 
 
 def test_the_same_delivery_names_the_same_runs_after_they_have_ended(settings: Settings) -> None:
-    first = [run.run_id for run in runs.deliver(settings.database_url, "msg_1", {}, ["menu"], "full")]
+    first = [run.run_id for run in runs.deliver(settings.database_url, "webhook", "msg_1", {}, ["menu"], "full")]
     while parts := steering.advance(settings, first[0]):
         for stage, number in parts:
             do_part(settings, first[0], stage, number)
-    again = runs.deliver(settings.database_url, "msg_1", {}, ["menu"], "full")
+    again = runs.deliver(settings.database_url, "webhook", "msg_1", {}, ["menu"], "full")
     assert [run.run_id for run in again] == first and again[0].status == "succeeded"
+
+
+def test_the_present_goes_before_waiting_runs_of_the_past(settings: Settings) -> None:
+    fill(settings.database_url, orders())
+    working, *past = (request(settings, "menu", as_of=NOON - timedelta(days=day)) for day in range(3))
+    parts = steering.advance(settings, working)
+    assert state(settings, working).run.status == "running"
+    present = request(settings, "menu")
+    order = []
+    for run_id in (*past, present):  # as the sweep calls them, in the order of asking
+        steering.advance(settings, run_id)
+        assert state(settings, run_id).run.status == "pending"
+    for stage, part in parts:
+        do_part(settings, working, stage, part)
+    following: UUID | None = working
+    while following is not None:
+        for other in {*past, present} - {following, *order}:
+            steering.advance(settings, other)
+            assert state(settings, other).run.status == ("running" if other == following else "pending")
+        assert finish_inline(settings, following).run.status == "succeeded"
+        order.append(following)
+        following = steering.next_of_kind(settings, following)
+    assert order == [working, present, *past]
+    assert read(settings.database_url, "SELECT run_id FROM analytics_published").run_id.tolist() == [past[-1]]
+
+
+def test_only_so_many_runs_of_the_past_may_wait(settings: Settings) -> None:
+    waiting = [request(settings, "menu", as_of=NOON) for _ in range(runs.AS_OF_WAITING)]
+    with pytest.raises(BusyError, match="8 menu runs with an as_of wait already"):
+        request(settings, "menu", as_of=NOON)
+    assert request(settings, "menu") and request(settings, "rfm", as_of=NOON)
+    with transaction(settings.database_url) as session:
+        runs.cancel(session, waiting[0])
+    assert request(settings, "menu", as_of=NOON)
 
 
 def test_a_run_with_an_as_of_never_joins_another(settings: Settings) -> None:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
+from uuid import UUID, uuid4
 
 import pytest
 import requests
@@ -20,11 +21,13 @@ from werkzeug.test import TestResponse
 from embedded import locks
 from embedded.keeper import open_servers
 from settings import Settings
-from store import retention
+from store import retention, runs
 from store.database import transaction
 from store.schema import migrate
-from tests.system import Webhook, make_settings, read, run_inline, wait_for
+from tests.system import Webhook, do_part, fill, make_settings, read, run_inline, wait_for
+from tests.test_runs import orders
 from webhook.app import create_app
+from worker import steering
 
 OLD, NEW = ("whsec_" + base64.b64encode(bytes([number]) * 32).decode() for number in (1, 2))
 
@@ -311,6 +314,58 @@ def test_readiness_tells_which_part_is_down(migrated_url: str, redis_url: str, t
         200,
         {"status": "degraded", "database": "ok", "source": "down", "redis": "down"},
     )
+
+
+def test_a_webhook_id_can_not_stand_for_what_is_ours(client: FlaskClient, settings: Settings) -> None:
+    stranger = {}
+    for name in ("nightly 2026-11-26", "2026-11-26"):
+        answer = signed(client, {"type": "import.completed", "data": {"kinds": ["menu"]}}, webhook_id=name)
+        stranger[name] = answer.get_json()["runs"][0]["run_id"]
+    asked = runs.deliver(settings.database_url, "nightly", "2026-11-26", {}, ["rfm", "menu"], "full")
+    assert [run.kind for run in asked] == ["rfm", "menu"] and asked[0].mode == "full"
+    for name, run_id in stranger.items():
+        listed = client.get("/runs", query_string={"webhook_id": name}, headers=token()).get_json()["runs"]
+        assert [run["run_id"] for run in listed] == [run_id]
+
+
+def test_runs_of_the_past_that_are_too_many_are_told_to_wait(client: FlaskClient) -> None:
+    def ask() -> TestResponse:
+        return client.post("/runs", json={"kinds": ["menu"], "as_of": "2026-03-02"}, headers=token())
+
+    assert {ask().status_code for _ in range(runs.AS_OF_WAITING)} == {202}
+    refused = ask()
+    assert refused.status_code == 429 and refused.get_json()["error_code"] == "too_many_waiting"
+    assert int(refused.headers["Retry-After"]) > 0
+    assert client.post("/runs", json={"kinds": ["menu"]}, headers=token()).status_code == 202
+
+
+def test_a_run_that_waits_or_works_can_be_cancelled_and_no_other(client: FlaskClient, settings: Settings) -> None:
+    fill(settings.database_url, orders())
+    waiting = client.post("/runs", json={"kinds": ["menu"]}, headers=token()).get_json()["runs"][0]
+    working = client.post("/runs", json={"kinds": ["rfm"]}, headers=token()).get_json()["runs"][0]
+    parts = steering.advance(settings, UUID(working["run_id"]))
+    for run in (waiting, working):
+        cancelled = client.post(f"{run['url']}/cancel", headers=token())
+        assert cancelled.status_code == 200 and cancelled.get_json()["status"] == "cancelled"
+        assert client.get(run["url"], headers=token()).get_json()["status"] == "cancelled"
+        again = client.post(f"{run['url']}/cancel", headers=token())
+        assert again.status_code == 409 and again.get_json()["error_code"] == "run_finished"
+    for stage, part in parts:
+        do_part(settings, UUID(working["run_id"]), stage, part)
+    assert steering.advance(settings, UUID(working["run_id"])) == []
+    assert client.get("/rfm_segments", headers=token()).status_code == 404  # nothing was published
+    unknown = client.post(f"/runs/{uuid4()}/cancel", headers=token())
+    assert unknown.status_code == 404 and unknown.get_json()["error_code"] == "run_not_found"
+    assert client.post(f"{waiting['url']}/cancel").status_code == 401
+
+
+def test_a_run_whose_step_takes_long_is_cancelled_later(client: FlaskClient, settings: Settings) -> None:
+    asked = client.post("/runs", json={"kinds": ["menu"]}, headers=token()).get_json()["runs"][0]
+    with transaction(settings.database_url) as session:
+        runs.lock(session, UUID(asked["run_id"]))
+        busy = client.post(f"{asked['url']}/cancel", headers=token())
+        assert busy.status_code == 503 and busy.get_json()["error_code"] == "run_busy" and busy.headers["Retry-After"]
+    assert client.post(f"{asked['url']}/cancel", headers=token()).status_code == 200
 
 
 def test_it_starts_without_postgres_and_serves_once_that_is_there(

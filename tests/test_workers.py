@@ -180,5 +180,5 @@ def test_the_night_is_asked_for_once_also_where_the_database_has_not_come_to_it(
         workers.celery.send_task("smartcrm.nightly", queue="control")
     url = workers.settings.database_url
     wait_for(lambda: len(read(url, "SELECT value FROM analytics_totals WHERE labels LIKE '%repeated%'")))
-    assert read(url, "SELECT delivery_id FROM analytics_deliveries").delivery_id.tolist() == [f"nightly {begins:%F}"]
+    assert read(url, "SELECT delivery_id FROM analytics_deliveries").delivery_id.tolist() == [f"{begins:%F}"]
     assert read(url, "SELECT mode FROM analytics_runs")["mode"].tolist() == ["full", "full"]

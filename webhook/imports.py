@@ -41,5 +41,5 @@ def imports() -> Response:
     data, ids = event.data, event.data.transaction_ids
     named = (ids.first, ids.last) if ids else None
     kept = event.model_dump(mode="json", by_alias=True)
-    wanted = runs.deliver(settings.database_url, webhook_id, kept, data.kinds, data.mode, named_ids=named)
+    wanted = runs.deliver(settings.database_url, "webhook", webhook_id, kept, data.kinds, data.mode, named_ids=named)
     return accepted(webhook_id, wanted)

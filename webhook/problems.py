@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from sqlalchemy.exc import DataError, TimeoutError
 from werkzeug.exceptions import HTTPException
 
-from errors import RequestError, SmartCRMError, UnavailableError
+from errors import BusyError, RequestError, SmartCRMError, UnavailableError
 from postgres import TRANSIENT
 from webhook.connections import REQUEST_SECONDS, LateBody
 
@@ -34,13 +34,16 @@ MEANINGS = {
     " `not_found`: no such address.",
     405: "`method_not_allowed`: see the `Allow` header.",
     408: f"`request_timeout`: the request did not arrive within {REQUEST_SECONDS:.0f} seconds.",
+    409: "`run_finished`: it has ended already.",
     410: "`cursor_too_old`: changes after it are no longer kept; read all customers, and begin anew.",
     413: "`body_too_large`: more than 64 kB.",
     415: "`unsupported_media_type`: send JSON, not compressed.",
     422: "`invalid_request`: the body or the query is not as described. `invalid_cursor`. `unknown_segment`.",
-    429: "`too_many_failures`: too many calls without a right to; wait as long as `Retry-After` says.",
+    429: "`too_many_failures`: too many calls without a right to; wait as long as `Retry-After` says."
+    " `too_many_waiting`: as many runs with an `as_of` wait as may.",
     500: "`internal_error`: a fault of ours.",
-    503: "`database_unavailable`: nothing was done; send it again after `Retry-After` seconds.",
+    503: "`database_unavailable`: nothing was done; send it again after `Retry-After` seconds."
+    " `run_busy`: the run is taking a step.",
 }
 
 
@@ -67,6 +70,7 @@ def register(app: Flask) -> None:
     """Turn every exception of the application into a problem document."""
     app.register_error_handler(Problem, lambda p: answer(p.status, p.code, p.detail, p.headers))
     app.register_error_handler(RequestError, lambda fault: answer(422, fault.code, str(fault)))
+    app.register_error_handler(BusyError, lambda fault: answer(429, fault.code, str(fault), {"Retry-After": "30"}))
     app.register_error_handler(ValidationError, lambda fault: answer(422, "invalid_request", first_fault(fault)))
     app.register_error_handler(DataError, lambda _: answer(422, "invalid_request", "A value can not be stored."))
     app.register_error_handler(HTTPException, _http)

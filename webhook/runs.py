@@ -8,7 +8,11 @@ from urllib.parse import quote
 from uuid import UUID
 
 from flask import Blueprint, Response, current_app
+from psycopg.errors import LockNotAvailable
+from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 
+from errors import RequestError
 from settings import Settings
 from source.window import parse_as_of
 from store import runs
@@ -34,7 +38,8 @@ def ask() -> Response:
     as_of: datetime | None = parse_as_of(asked.as_of, settings.timezone) if asked.as_of is not None else None
     name = f"api_{uuid.uuid4().hex}"
     kept = asked.model_dump(mode="json")
-    return accepted(name, runs.deliver(settings.database_url, name, kept, asked.kinds, asked.mode, as_of=as_of))
+    wanted = runs.deliver(settings.database_url, "api", name, kept, asked.kinds, asked.mode, as_of=as_of)
+    return accepted(name, wanted)
 
 
 def accepted(delivery_id: str, wanted: list[Run]) -> Response:
@@ -68,3 +73,26 @@ def one_run(run_id: UUID) -> Response:
         raise Problem(404, "run_not_found", f"There is no run {run_id}.")
     headers = {} if state.run.status in FINISHED else {"Retry-After": "1"}
     return answered(ShownRun.state(state), headers=headers)
+
+
+@blueprint.post("/runs/<uuid:run_id>/cancel")
+@described(answer=ShownRun, problems=(404, 409))
+def cancel(run_id: UUID) -> Response:
+    """Cancel a run that waits or works; what is published stays."""
+    settings: Settings = current_app.config["SETTINGS"]
+    try:
+        with transaction(settings.database_url) as session:
+            session.execute(text("SET LOCAL lock_timeout = '5s'"))
+            runs.cancel(session, run_id)
+            state = runs.get(session, run_id)
+    except RequestError as fault:
+        status = {"run_not_found": 404, "run_finished": 409}[fault.code]
+        raise Problem(status, fault.code, str(fault)) from None
+    except OperationalError as fault:
+        if not isinstance(fault.orig, LockNotAvailable):
+            raise
+        told = f"The run {run_id} is taking a step just now; cancel it again."
+        raise Problem(503, "run_busy", told, {"Retry-After": "5"}) from None
+    assert state is not None
+    sending.advance([run_id])  # whoever waits for it goes on now
+    return answered(ShownRun.state(state))

@@ -93,7 +93,7 @@ def nightly() -> None:
     # Beat sends this as the day begins by its own clock; the database's may be a little behind.
     today = business_date_of(now + timedelta(hours=1), settings.timezone, settings.business_day_start)
     body: dict[str, Any] = {"type": "nightly", "business_date": today.isoformat()}
-    asked = runs.deliver(settings.database_url, f"nightly {today}", body, KINDS, "full")
+    asked = runs.deliver(settings.database_url, "nightly", today.isoformat(), body, KINDS, "full")
     for run in asked:
         advance.delay(str(run.run_id))
     with transaction(settings.database_url) as session:
