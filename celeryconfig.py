@@ -9,6 +9,7 @@ from datetime import timedelta
 from celery.schedules import crontab
 from kombu.entity import Queue
 
+from kinds import KINDS
 from settings import Settings
 
 _settings = Settings.from_env()
@@ -17,7 +18,7 @@ broker_url = _settings.redis_url
 result_backend = _settings.result_url
 timezone = _settings.timezone
 enable_utc = True
-include = ["worker.tasks.control", "worker.tasks.rfm", "worker.tasks.menu", "worker.tasks.events"]
+include = ["worker.tasks.control", "worker.tasks.events", *(f"worker.tasks.{name}" for name in KINDS)]
 
 # JSON alone is read: a message can name a task and give numbers, and nothing else.
 task_serializer = result_serializer = event_serializer = "json"
@@ -25,7 +26,6 @@ accept_content = result_accept_content = ["json"]
 
 task_default_queue = "control"
 task_queues = (Queue("control"), Queue("compute"))
-task_routes = {"smartcrm.rfm.*": {"queue": "compute"}, "smartcrm.menu.*": {"queue": "compute"}}
 task_create_missing_queues = False
 
 # One message per process at a time, acknowledged when its work is committed.

@@ -25,6 +25,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from analytics.segments import load_segments
 from errors import SettingsError
+from kinds import KINDS
 
 DEFAULT_HOME = ".smartcrm"
 MOST_SHARDS = 256  # each is a table of its own: one statement over two generations has to fit PostgreSQL's lock table
@@ -52,6 +53,7 @@ class Settings:
     api_tokens: tuple[str, ...] = field(repr=False)
     flower_password: str = field(repr=False)
     event_urls: tuple[str, ...]
+    kinds: tuple[str, ...]  # what is computed; empty: all
     home: Path
 
     @property
@@ -100,6 +102,7 @@ class Settings:
             api_tokens=_read(env, "API_TOKENS", kept["API_TOKENS"], _words(8), "two-tokens-of-8 or-more-characters"),
             flower_password=_read(env, "FLOWER_PASSWORD", kept["FLOWER_PASSWORD"], _password, "a-long-password"),
             event_urls=_read(env, "EVENT_URLS", "", _event_urls, "https://crm.example/hooks/analytics"),
+            kinds=_read(env, "KINDS", "", _kinds, " ".join(KINDS)),
             home=home,
         )
 
@@ -203,6 +206,13 @@ def _password(value: str) -> str:
     if len(value) < 8 or not value.isprintable() or "," in value:
         raise ValueError("is shorter than 8 characters, or holds a comma or characters that can't be typed")
     return value
+
+
+def _kinds(value: str) -> tuple[str, ...]:
+    unknown = [name for name in value.split() if name not in KINDS]
+    if unknown:
+        raise ValueError(f"names {' and '.join(unknown)}, which is no kind of result")
+    return tuple(value.split())
 
 
 def _event_urls(value: str) -> tuple[str, ...]:

@@ -19,8 +19,9 @@ from celery import Celery
 from bench.data import AS_OF, TIMEZONE
 from bench.memory import PeakMemory, children
 from embedded.group import ProcessGroup
+from kinds import upkeep
 from settings import Settings
-from store import publishing, runs
+from store import runs
 from store.database import engine, transaction
 
 PATIENCE = 1800  # seconds for one run
@@ -80,7 +81,7 @@ class Workers:
         for run_id in asked:
             self._wait(run_id, mode)
         seconds = time.perf_counter() - started
-        publishing.clear(self.settings.database_url)
+        upkeep.clear(self.settings.database_url)
         return seconds
 
     def _wait(self, run_id: UUID, mode: str) -> None:

@@ -15,9 +15,9 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 
+from kinds.menu.results import RankedDaypart
 from source.checks import Finding
 from store.models import Event
-from store.results import RankedDaypart
 from store.runs import FINISHED, RunState
 
 WIDTH_WITHOUT_TERMINAL = 118

@@ -12,12 +12,12 @@ import redis
 from redis.exceptions import RedisError, ResponseError
 
 from errors import SmartCRMError, UnavailableError
+from kinds.menu.plan import read_dayparts
 from postgres import scalar
 from settings import Settings
 from source import checks, reading
 from source.checks import Finding, version
 from store import schema
-from worker.planning import read_dayparts
 
 SKEW = 2.0  # seconds
 STRONG = 16  # characters of a token or password

@@ -13,8 +13,10 @@ from cli import console
 from cli.app import cli, environment
 from cli.console import out
 from errors import RequestError
-from store import results
+from kinds.menu import results as menu_results
+from kinds.rfm import results as rfm_results
 from store.database import transaction
+from store.published import published
 
 SHOWN_CUSTOMERS = 50
 TOP_SHOWN = 5
@@ -28,28 +30,28 @@ def segments(segment: str | None, export: Path | None) -> None:
     if export and export.suffix not in (".csv", ".parquet"):
         raise RequestError(f"{export} ends neither in .csv nor in .parquet.")
     with environment(redis=False) as settings, transaction(settings.database_url) as session:
-        state = results.published(session, "rfm")
+        state = published(session, "rfm")
         if state is None:
             raise RequestError(
                 "No segments are published yet; ask for them with smartcrm recompute.", code="no_results"
             )
-        summary = results.summary(session)
-        names = sorted({*state.segments, *(row.segment for row in summary)})
+        summary = rfm_results.summary(session)
+        names = sorted({*rfm_results.segment_names(state), *(row.segment for row in summary)})
         if segment is not None and segment not in names:
             raise RequestError(f"There is no segment {segment!r}; there are {', '.join(names)}.")
         if export:
-            _export(results.segments(session, segment), export)
+            _export(rfm_results.segments(session, segment), export)
         elif segment is None:
             console.show_summary(summary)
         else:
-            rows = results.segments(session, segment, limit=SHOWN_CUSTOMERS + 1)
+            rows = rfm_results.segments(session, segment, limit=SHOWN_CUSTOMERS + 1)
             console.show_customers(rows[:SHOWN_CUSTOMERS], more=len(rows) > SHOWN_CUSTOMERS)
 
 
 def _export(rows: Sequence[Any], path: Path) -> None:
     import pandas as pd
 
-    frame = pd.DataFrame(rows, columns=list(results.SEGMENT_COLUMNS)).astype({"run_id": str})
+    frame = pd.DataFrame(rows, columns=list(rfm_results.SEGMENT_COLUMNS)).astype({"run_id": str})
     try:
         if path.suffix == ".csv":
             frame.to_csv(path, index=False)
@@ -69,9 +71,9 @@ def menu(at: str | None) -> None:
     except ValueError:
         raise RequestError(f"--at is {at!r}, which is not a time of day such as 12:30.") from None
     with environment(redis=False) as settings, transaction(settings.database_url) as session:
-        if results.published(session, "menu") is None:
+        if published(session, "menu") is None:
             raise RequestError("No menu is published yet; ask for it with smartcrm recompute.", code="no_results")
-        dayparts = results.menu(session, moment)
+        dayparts = menu_results.menu(session, moment)
         if moment is None:
             console.show_menu(dayparts, top=TOP_SHOWN)
         elif dayparts:

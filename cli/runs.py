@@ -12,17 +12,18 @@ from uuid import UUID, uuid4
 
 import click
 
+import kinds as registry
 from cli import console
 from cli.app import cli, environment
 from cli.console import out
 from cli.workers import send_hints, wait_for, worker_listens
 from errors import RequestError, UnavailableError
+from kinds import KINDS
 from settings import Settings
 from signatures import signed_headers
 from source.window import parse_as_of
 from store import events, runs
 from store.database import transaction
-from store.models import KINDS
 from store.runs import RunState
 
 
@@ -35,9 +36,10 @@ def recompute(what: str, full: bool, as_of: str | None, wait: bool) -> None:
     """Ask for runs."""
     with environment() as settings:
         instant = parse_as_of(as_of, settings.timezone) if as_of else None
+        mode = "full" if full else "incremental"
+        wanted = registry.requested(settings, None if what == "all" else [what], mode)
         with transaction(settings.database_url) as session:
-            mode = "full" if full else "incremental"
-            asked = runs.request(session, KINDS if what == "all" else [what], mode=mode, as_of=instant)
+            asked = runs.request(session, wanted, mode=mode, as_of=instant)
         send_hints(run.run_id for run in asked)
         if wait:
             deadline = time.monotonic() + 5
@@ -82,7 +84,7 @@ def show_events() -> None:
 
 @cli.command()
 @click.option("--import-id", help="The CRM's own name of the import.")
-@click.option("--kind", "kinds", multiple=True, type=click.Choice(KINDS), help="Only this kind.")
+@click.option("--kind", "kinds", multiple=True, type=click.Choice([*KINDS]), help="Only this kind.")
 @click.option("--full", is_flag=True, help="Ask for full runs.")
 @click.option("--transaction-ids", nargs=2, type=int, metavar="FROM TO", help="Ids that were imported late.")
 @click.option("--url", help="The webhook; by default on this machine, at PORT.")

@@ -20,8 +20,10 @@ from cli.workers import wait_for, worker_listens
 from embedded import services
 from embedded.group import ProcessGroup
 from errors import SmartCRMError
+from kinds.menu import results as menu_results
+from kinds.rfm import results as rfm_results
 from settings import Settings
-from store import results, schema
+from store import schema
 from store.database import transaction
 
 TOP_SHOWN = 5
@@ -39,8 +41,8 @@ def demo(once: bool) -> None:
             asked = story.post_import(serving_settings)
             wait_for(serving_settings, [UUID(run["run_id"]) for run in asked], group.watch)
             with transaction(serving_settings.database_url) as session:
-                console.show_summary(results.summary(session))
-                console.show_menu(results.menu(session), top=TOP_SHOWN)
+                console.show_summary(rfm_results.summary(session))
+                console.show_menu(menu_results.menu(session), top=TOP_SHOWN)
             _print_urls(serving_settings)
             if once or not sys.stdout.isatty():
                 return

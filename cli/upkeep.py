@@ -15,7 +15,8 @@ from cli import console
 from cli.app import cli, environment
 from cli.console import out
 from errors import SmartCRMError
-from store import retention, schema
+from kinds import upkeep
+from store import schema
 from store.database import transaction
 
 
@@ -80,5 +81,5 @@ def doctor() -> None:
 def forget(mobile_id: str) -> None:
     """Remove a customer from all that we store; the orders themselves are the CRM's to remove, first."""
     with environment(redis=False) as settings, transaction(settings.database_url) as session:
-        removed = retention.forget(session, mobile_id)
+        removed = upkeep.forget(session, mobile_id)
     out.print(f"{removed} rows removed. A run finds the customer again while the CRM has orders of theirs.")

@@ -9,14 +9,15 @@ from __future__ import annotations
 import json
 import random
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, timedelta
+from typing import Any
 
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
-from store import changes, runs, totals
+from store import runs, totals
 from store.models import Event, Run
 
 MINUTE = 60
@@ -34,8 +35,11 @@ class Message:
     body: str
 
 
-def record(session: Session, run: Run, urls: Sequence[str]) -> None:
-    """Write down the events of a run that has just finished, in the transaction that finishes it."""
+def record(session: Session, run: Run, urls: Sequence[str], published: Mapping[str, Any]) -> None:
+    """Write down the events of a run that has just finished, in the transaction that finishes it.
+
+    `published` is what they say of the published results beside the run.
+    """
     now = runs.now(session)
     body = {
         "type": f"run.{run.status}",
@@ -45,7 +49,7 @@ def record(session: Session, run: Run, urls: Sequence[str]) -> None:
             "kind": run.kind,
             "mode": run.mode,
             "counts": {name: number for name, number in (run.counts or {}).items() if isinstance(number, int)},
-            "last_change_id": changes.last_id(session),
+            **published,
             "error_code": run.error_code,
             "error": run.error,
         },

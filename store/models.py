@@ -1,21 +1,18 @@
-"""Our tables as SQLAlchemy models: runs, their parts, deliveries, and what is published.
+"""Our tables as SQLAlchemy models: runs, their parts, deliveries, events, and which generation is published.
 
-`rfm_results` is not a model: it is partitioned by generation, one piece per customer shard, and its rows
-only ever move in bulk (store/rfm.py).
+Each kind's own tables are in its models.py.
 """
 
 from __future__ import annotations
 
 import uuid
-from datetime import date, datetime
-from decimal import Decimal
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import BigInteger, ForeignKey, Identity, Index, MetaData, Text, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP, UUID
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-KINDS = ("rfm", "menu")
 ACTIVE = ("pending", "running")
 
 
@@ -126,38 +123,6 @@ class Published(Base):
     changes_dropped_to: Mapped[int] = mapped_column(BigInteger, default=0)
 
 
-class Change(Base):
-    """A customer who moved: into a segment, from one to another, or out of them all.
-
-    Written in the transaction that publishes, one publish after another, so `change_id` rises in commit order.
-    """
-
-    __tablename__ = "segment_changes"
-
-    change_id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
-    run_id: Mapped[uuid.UUID]
-    mobile_id: Mapped[str]
-    from_segment: Mapped[str | None]
-    to_segment: Mapped[str | None]
-    changed_at: Mapped[datetime]
-    reason: Mapped[str]
-
-    __table_args__ = (Index("ix_segment_changes_mobile_id_change_id", "mobile_id", "change_id"),)
-
-
-class PendingChange(Base):
-    """A move that a shard of a full run found; it is told when the run is published."""
-
-    __tablename__ = "segment_changes_pending"
-
-    generation: Mapped[int] = mapped_column(BigInteger, primary_key=True)
-    mobile_id: Mapped[str] = mapped_column(primary_key=True)
-    shard: Mapped[int]
-    from_segment: Mapped[str | None]
-    to_segment: Mapped[str | None]
-    reason: Mapped[str]
-
-
 class Event(Base):
     """One message for one receiver about one finished run, and how far its delivery is."""
 
@@ -187,69 +152,6 @@ class Total(Base):
     name: Mapped[str] = mapped_column(primary_key=True)
     labels: Mapped[str] = mapped_column(primary_key=True)
     value: Mapped[float]
-
-
-class MenuTally(Base):
-    """One chunk's counts of one stretch of business days and daypart; the arrays run in step, one entry per item.
-
-    `stretch` is the first of the days, see source/window.py.
-
-    `cents` is the items' revenue; `transactions` counts those with at least one counted line.
-    """
-
-    __tablename__ = "menu_tallies"
-
-    generation: Mapped[int] = mapped_column(BigInteger, primary_key=True)
-    daytime_id: Mapped[int] = mapped_column(primary_key=True)
-    stretch: Mapped[date] = mapped_column(primary_key=True)
-    chunk: Mapped[int] = mapped_column(primary_key=True)
-    transactions: Mapped[int] = mapped_column(BigInteger)
-    items: Mapped[list[int]] = mapped_column(ARRAY(BigInteger))
-    orders: Mapped[list[int]] = mapped_column(ARRAY(BigInteger))
-    quantities: Mapped[list[int]] = mapped_column(ARRAY(BigInteger))
-    cents: Mapped[list[int]] = mapped_column(ARRAY(BigInteger))
-
-
-class MenuTotal(Base):
-    """A daypart's tallies over all days and chunks of a generation; the arrays run in step."""
-
-    __tablename__ = "menu_totals"
-
-    generation: Mapped[int] = mapped_column(BigInteger, primary_key=True)
-    daytime_id: Mapped[int] = mapped_column(primary_key=True)
-    transactions: Mapped[int] = mapped_column(BigInteger)
-    items: Mapped[list[int]] = mapped_column(ARRAY(BigInteger))
-    orders: Mapped[list[int]] = mapped_column(ARRAY(BigInteger))
-    quantities: Mapped[list[int]] = mapped_column(ARRAY(BigInteger))
-    cents: Mapped[list[int]] = mapped_column(ARRAY(BigInteger))
-
-
-class MenuResult(Base):
-    """One ranked item of one daypart, with the names it had when it was ranked.
-
-    Its quantity is `units` ÷ `units_per_piece`: thousandths where the source's quantities are no integers.
-    """
-
-    __tablename__ = "menu_results"
-
-    generation: Mapped[int] = mapped_column(BigInteger, primary_key=True)
-    daytime_id: Mapped[int] = mapped_column(primary_key=True)
-    rank: Mapped[int] = mapped_column(primary_key=True)
-    menu_item_id: Mapped[int] = mapped_column(BigInteger)
-    menu_item_name: Mapped[str | None]
-    category: Mapped[str | None]
-    orders: Mapped[int] = mapped_column(BigInteger)
-    units: Mapped[int] = mapped_column("quantity", BigInteger)
-    units_per_piece: Mapped[int] = mapped_column("quantity_unit", server_default=text("1"))
-    share: Mapped[float]
-    run_id: Mapped[uuid.UUID]
-    created_at: Mapped[datetime]
-
-    @property
-    def quantity(self) -> int | Decimal:
-        """Pieces, or what was weighed; an int where it is whole."""
-        whole, rest = divmod(self.units, self.units_per_piece)
-        return Decimal(self.units) / self.units_per_piece if rest else whole
 
 
 class Retired(Base):

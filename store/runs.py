@@ -11,7 +11,7 @@ share the one that waits (a partial unique index holds both).
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -23,9 +23,10 @@ from sqlalchemy.orm import Session
 from errors import BusyError, RequestError
 from store import totals
 from store.database import transaction
-from store.models import ACTIVE, KINDS, Delivery, Part, Published, Run
+from store.models import ACTIVE, Delivery, Part, Published, Run
 
 Sender = Literal["webhook", "api", "nightly"]  # each names its requests as it likes
+MODES = ("incremental", "full", "train")  # each does what those before it do
 FINISHED = ("succeeded", "failed", "cancelled")
 LONGEST_WAIT = timedelta(minutes=5)  # between two tries at a step
 AS_OF_WAITING = 8  # runs of a kind with an as_of of their own
@@ -66,10 +67,7 @@ def request(
     BusyError
         Where as many runs with an `as_of` wait already as may.
     """
-    unknown = [kind for kind in kinds if kind not in KINDS]
-    if unknown or not kinds:
-        raise RequestError(f"Unknown kind {', '.join(unknown) or '(none)'}; there are rfm and menu.")
-    wanted = [kind for kind in KINDS if kind in kinds]
+    wanted = sorted(set(kinds))
     found = _joined(session, wanted, mode) if as_of is None and named_ids is None else {}
     for kind in wanted:  # always in the same order, so that two requests never wait for each other
         found[kind] = found.get(kind) or _request(session, kind, mode, as_of, named_ids)
@@ -94,7 +92,7 @@ def _joined(session: Session, kinds: Sequence[str], mode: str) -> dict[str, Run]
     savepoint = session.begin_nested()
     session.execute(_SHARED, {"kinds": list(kinds)})
     found = {run.kind: run for run in session.scalars(_waiting(kinds))}
-    if len(found) < len(kinds) or (mode == "full" and any(run.mode != "full" for run in found.values())):
+    if len(found) < len(kinds) or any(stronger(mode, run.mode) != run.mode for run in found.values()):
         savepoint.rollback()  # and with it the locks, which can't be made exclusive while others share them
         return {}
     savepoint.commit()
@@ -109,7 +107,7 @@ def _request(session: Session, kind: str, mode: str, as_of: datetime | None, nam
     if as_of is None:
         found = session.scalars(_waiting([kind]).with_for_update().execution_options(populate_existing=True)).first()
         if found is not None:
-            found.mode = "full" if mode == "full" else found.mode
+            found.mode = stronger(found.mode, mode)
             found.named_ids = merged([*found.named_ids, *named])
             found.joined = True
             return found
@@ -126,6 +124,11 @@ def _check_room(session: Session, kind: str) -> None:
     query = select(func.count()).where(Run.kind == kind, Run.status == "pending", Run.as_of_given)
     if session.scalars(query).one() >= AS_OF_WAITING:
         raise BusyError(f"{AS_OF_WAITING} {kind} runs with an as_of wait already; ask again once some have ended.")
+
+
+def stronger(one: str, other: str) -> str:
+    """The mode that does what either does."""
+    return max(one, other, key=MODES.index)
 
 
 def merged(ranges: Iterable[Sequence[int]]) -> list[list[int]]:
@@ -352,10 +355,13 @@ def missing(session: Session, run: Run, stage: str, *, idle: bool = False) -> li
     return list(session.scalars(query.order_by(Part.part)))
 
 
-def reopen(session: Session, run: Run, shards: Sequence[int]) -> None:
-    """Take back these shards' aggregates, and all scores, since what they stored is gone."""
-    lost = (Part.run_id == run.run_id) & ((Part.stage == "score") | Part.part.in_(shards))
-    session.execute(update(Part).where(lost).values(done_at=None, sent_at=None))
+def reopen(session: Session, run: Run, stages: Mapping[str, Sequence[int] | None]) -> None:
+    """Have these parts of each stage done again (None: all of it), since the rows that they stored are gone."""
+    for stage, numbers in stages.items():
+        lost = (Part.run_id == run.run_id) & (Part.stage == stage)
+        if numbers is not None:
+            lost &= Part.part.in_(numbers)
+        session.execute(update(Part).where(lost).values(done_at=None, sent_at=None))
     run.counts = {}
     session.flush()
 

@@ -20,13 +20,15 @@ import requests
 from celery import Celery
 from psycopg import sql
 
+import kinds
 from embedded.services import choose_port
+from kinds import upkeep
 from settings import Settings
-from store import publishing, runs
+from store import runs
 from store.database import engine, transaction
 from store.parts import claim
 from store.runs import RunState
-from worker import stages, steering
+from worker import steering
 
 DDL = {
     "fact_transactions": "transaction_id bigint, mobile_id text, total_amount {amount}, created_at timestamptz",
@@ -87,7 +89,7 @@ def finish_inline(settings: Settings, run_id: UUID) -> RunState:
     while parts := steering.advance(settings, run_id):
         for stage, number in parts:
             do_part(settings, run_id, stage, number)
-    publishing.clear(settings.database_url)
+    upkeep.clear(settings.database_url)
     return state(settings, run_id)
 
 
@@ -95,7 +97,7 @@ def do_part(settings: Settings, run_id: UUID, stage: str, number: int) -> None:
     """One part, as its task would do it."""
     with claim(settings.database_url, run_id, stage, number) as claimed:
         if claimed is not None:
-            stages.do(settings, claimed)
+            kinds.get(claimed.run.kind).do(settings, claimed)
 
 
 def state(settings: Settings, run_id: UUID) -> RunState:

@@ -18,8 +18,8 @@ import redis
 from flask.testing import FlaskClient
 from prometheus_client.parser import text_string_to_metric_families
 
+from kinds import upkeep
 from settings import Settings
-from store import retention
 from store.database import transaction
 from tests.builders import items, transactions
 from tests.installed import program
@@ -217,7 +217,7 @@ def test_a_forgotten_customer_is_not_confirmed_to_who_has_seen_them(published: A
     path = "/rfm_segments/+44 20 03/ä"
     etag = published.client.get(path, headers=TOKEN).headers["ETag"]
     with transaction(published.settings.database_url) as session:
-        assert retention.forget(session, "+44 20 03/ä") == 1
+        assert upkeep.forget(session, "+44 20 03/ä") == 1
     published.get(path, 404, **{"If-None-Match": etag})
 
 

@@ -19,11 +19,14 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from psycopg import sql
 
+import kinds
+from kinds import upkeep
+from kinds.rfm import changes, results
+from kinds.rfm.models import Change
 from settings import Settings
 from source import touched
-from store import changes, retention, runs
+from store import runs
 from store.database import transaction
-from store.models import Change
 from tests import oracle
 from tests.builders import items, transactions
 from tests.oracle import Rules
@@ -38,7 +41,6 @@ from tests.system import (
     run_inline,
 )
 from worker import steering
-from worker.stages import STAGES
 
 EVENING = datetime(2025, 10, 25, 18, tzinfo=UTC)  # the night in which London's clocks go back
 MENU_PARTS = ((1, time(4, 0), time(11, 59)), (2, time(12, 0), time(17, 59)), (3, time(18, 0), time(2, 0)))
@@ -272,7 +274,7 @@ def test_only_rows_whose_values_change_are_written(restaurant: Restaurant) -> No
 def test_customers_are_counted_anew_after_one_was_forgotten(restaurant: Restaurant) -> None:
     gone = restaurant.remove(lambda number, customer: customer == "c1")
     with transaction(restaurant.url) as session:
-        assert retention.forget(session, "c1") == 1
+        assert upkeep.forget(session, "c1") == 1
     assert restaurant.refresh(named=(min(gone), max(gone))) == {"incremental"}
     restaurant.check()
 
@@ -316,9 +318,9 @@ def test_a_large_refresh_is_a_task_of_its_own(restaurant: Restaurant, monkeypatc
         with transaction(restaurant.url) as session:
             run = runs.request(session, [kind], mode="incremental")[0]
             run.as_of = restaurant.now
-        assert steering.advance(restaurant.settings, run.run_id) == [(STAGES[kind][0], 0)]
+        assert steering.advance(restaurant.settings, run.run_id) == [(kinds.get(kind).stages[0].name, 0)]
         assert finish_inline(restaurant.settings, run.run_id).run.status == "running"  # its part was sent just now
-        do_part(restaurant.settings, run.run_id, STAGES[kind][0], 0)
+        do_part(restaurant.settings, run.run_id, kinds.get(kind).stages[0].name, 0)
         assert finish_inline(restaurant.settings, run.run_id).run.status == "succeeded"
     restaurant.check()
 
@@ -388,16 +390,16 @@ def test_old_changes_are_dropped_and_a_cursor_before_them_is_known_to_be_too_old
     put(restaurant, 2000, ("new", "5.00", 1, []))
     restaurant.refresh()
     with transaction(restaurant.url) as session:
-        told = changes.after(session, None, 1000)
+        told = results.changes_after(session, None, 1000)
         assert told
         session.execute(Change.__table__.update().values(changed_at=Change.changed_at - timedelta(days=91)))  # type: ignore[attr-defined]
         changes.drop_old(session)
     put(restaurant, 2010, ("newer", "5.00", 1, []))
     restaurant.refresh()
     with transaction(restaurant.url) as session:
-        assert changes.after(session, told[0].change_id - 1, 10) is None
-        later = changes.after(session, told[-1].change_id, 1000)
-        assert later and later == changes.after(session, None, 1000)
+        assert results.changes_after(session, told[0].change_id - 1, 10) is None
+        later = results.changes_after(session, told[-1].change_id, 1000)
+        assert later and later == results.changes_after(session, None, 1000)
 
 
 def test_an_incremental_run_that_fails_in_the_middle_leaves_everything_as_it_was(restaurant: Restaurant) -> None:

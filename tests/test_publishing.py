@@ -10,8 +10,8 @@ import psycopg
 import pytest
 from psycopg import IsolationLevel
 
+from kinds import upkeep
 from settings import Settings
-from store import publishing
 from tests.system import fill, make_settings, read, run_inline
 from tests.test_runs import orders
 
@@ -95,7 +95,7 @@ def test_an_old_snapshot_keeps_its_generation_until_it_ends(settings: Settings) 
         publish_twice(settings)
         assert old.execute(STATE).fetchone() == before
         assert len(read(settings.database_url, GENERATIONS)) == 3
-    publishing.clear(settings.database_url)
+    upkeep.clear(settings.database_url)
     assert len(read(settings.database_url, GENERATIONS)) == 1
     assert read(settings.database_url, "SELECT count(DISTINCT generation) AS n FROM menu_results").n[0] == 1
 

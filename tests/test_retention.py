@@ -11,8 +11,9 @@ import psycopg
 import pytest
 
 from errors import RequestError
+from kinds import upkeep
 from settings import Settings
-from store import retention, runs
+from store import runs
 from store.database import transaction
 from tests.system import fill, make_settings, read, rfm_segments, run_inline
 from tests.test_runs import orders
@@ -39,7 +40,7 @@ def age(url: str, days: int) -> None:
 
 def drop_old(url: str) -> None:
     with transaction(url) as session:
-        retention.drop_old(session)
+        upkeep.drop_old(session)
 
 
 def run_ids(url: str) -> set[UUID]:
@@ -106,7 +107,7 @@ def test_a_forgotten_customer_is_nowhere_left(settings: Settings) -> None:
     with psycopg.connect(url) as connection:
         connection.execute("DELETE FROM fact_transactions WHERE mobile_id = 'c1'")
     with transaction(url) as session:
-        assert retention.forget(session, "c1") >= 2
+        assert upkeep.forget(session, "c1") >= 2
     with psycopg.connect(url) as connection:
         named = connection.execute(
             "SELECT table_name FROM information_schema.columns WHERE column_name = 'mobile_id'"
@@ -125,11 +126,11 @@ def test_nobody_is_forgotten_in_the_middle_of_a_run_and_no_part_keeps_them_as_it
         connection.execute("UPDATE analytics_parts SET lower = 'c1' WHERE part = 0")
         connection.execute("UPDATE analytics_runs SET status = 'running'")
     with pytest.raises(RequestError, match="right now"), transaction(url) as session:
-        retention.forget(session, "c1")
+        upkeep.forget(session, "c1")
     with psycopg.connect(url) as connection:
         connection.execute("UPDATE analytics_runs SET status = 'succeeded'")
     with transaction(url) as session:
-        retention.forget(session, "c1")
+        upkeep.forget(session, "c1")
     assert read(url, "SELECT * FROM analytics_parts WHERE 'c1' IN (lower, upper)").empty
 
 

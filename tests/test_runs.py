@@ -11,6 +11,7 @@ import pandas as pd
 import psycopg
 import pytest
 
+import kinds
 from errors import BusyError, RequestError
 from settings import Settings
 from store import runs
@@ -27,7 +28,7 @@ from tests.system import (
     run_inline,
     state,
 )
-from worker import stages, steering
+from worker import steering
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
@@ -322,7 +323,7 @@ def test_the_last_part_is_left_to_the_worker_that_has_it(settings: Settings) -> 
     later(settings, 60)
     with claim(settings.database_url, run_id, *last) as claimed:
         assert claimed is not None
-        stages.do(settings, claimed)
+        kinds.get(claimed.run.kind).do(settings, claimed)
         assert steering.advance(settings, run_id, patient=False) == []
     assert steering.advance(settings, run_id) == []
     assert state(settings, run_id).run.status == "succeeded"

@@ -20,8 +20,9 @@ from werkzeug.test import TestResponse
 
 from embedded import locks
 from embedded.keeper import open_servers
+from kinds import upkeep
 from settings import Settings
-from store import retention, runs
+from store import runs
 from store.database import transaction
 from store.schema import migrate
 from tests.system import Webhook, do_part, fill, make_settings, read, run_inline, wait_for
@@ -298,7 +299,7 @@ def test_deliveries_are_counted_by_outcome_and_retention_lowers_no_count(
     assert counted() == expected
     with transaction(settings.database_url) as session:
         session.execute(text("UPDATE analytics_deliveries SET received_at = '2020-01-01' WHERE delivery_id = 'msg_1'"))
-        retention.drop_old(session)
+        upkeep.drop_old(session)
     assert len(read(settings.database_url, "SELECT delivery_id FROM analytics_deliveries")) == 1
     assert counted() == expected
 

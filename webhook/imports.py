@@ -6,6 +6,7 @@ from http import HTTPStatus
 
 from flask import Blueprint, Response, current_app, request
 
+import kinds
 from settings import Settings
 from signatures import verified_id
 from store import runs
@@ -41,5 +42,6 @@ def imports() -> Response:
     data, ids = event.data, event.data.transaction_ids
     named = (ids.first, ids.last) if ids else None
     kept = event.model_dump(mode="json", by_alias=True)
-    wanted = runs.deliver(settings.database_url, "webhook", webhook_id, kept, data.kinds, data.mode, named_ids=named)
-    return accepted(webhook_id, wanted)
+    wanted = kinds.requested(settings, data.kinds, data.mode)
+    asked = runs.deliver(settings.database_url, "webhook", webhook_id, kept, wanted, data.mode, named_ids=named)
+    return accepted(webhook_id, asked)

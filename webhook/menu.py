@@ -8,9 +8,10 @@ from zoneinfo import ZoneInfo
 from flask import Blueprint, Response, current_app
 from sqlalchemy.orm import Session
 
+from kinds.menu import results
+from kinds.menu.results import RankedDaypart
 from settings import Settings
-from store import results
-from store.results import PublishedState, RankedDaypart
+from store.published import PublishedState
 from webhook.access import authorize
 from webhook.described import described, query
 from webhook.models import Daypart, DaypartMenu, MenuQuery, Recommendation, WholeMenu

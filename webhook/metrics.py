@@ -11,8 +11,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 from redis.exceptions import RedisError
 
+from kinds import KINDS
 from settings import Settings
-from store import results, totals
+from store import figures, totals
 from store.database import snapshot
 from webhook import refusals
 from webhook.access import authorize
@@ -60,7 +61,7 @@ class _Figures(Collector):
 
 def _kept(settings: Settings) -> Iterator[Metric]:
     with snapshot(settings.database_url) as session:
-        kept, states = totals.every(session), results.states(session)
+        kept, states = totals.every(session), figures.states(session, [*KINDS])
     refused = [("deliveries", {"outcome": code}, count) for code, count in refusals.every(settings.result_url).items()]
     for name, told in TOTALS.items():
         rows = [(labels, value) for of, labels, value in [*kept, *refused] if of == name]
@@ -76,7 +77,7 @@ def _kept(settings: Settings) -> Iterator[Metric]:
     families: dict[str, GaugeMetricFamily] = {}
     for state in states:
         family_of = families.setdefault(
-            state.name, GaugeMetricFamily(f"smartcrm_{state.name}", state.told, labels=[state.label])
+            state.name, GaugeMetricFamily(f"smartcrm_{state.name}", state.description, labels=[state.label])
         )
         family_of.add_metric([state.of], state.value)
     yield from families.values()

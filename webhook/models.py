@@ -7,13 +7,31 @@ from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, StrictBool, StrictInt, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    StrictBool,
+    StrictInt,
+    model_validator,
+)
 
-from store.models import Change, Run
+from kinds import KINDS
+from kinds.rfm.models import Change
+from store.models import Run
 from store.runs import RunState
 
-Kind = Literal["rfm", "menu"]
-Mode = Literal["full", "incremental"]
+
+def _kind(name: str) -> str:
+    if name not in KINDS:
+        raise ValueError(f"there are {' and '.join(KINDS)}")
+    return name
+
+
+Kind = Annotated[str, AfterValidator(_kind), Field(json_schema_extra=lambda schema: schema.update(enum=[*KINDS]))]
+Mode = Literal["full", "incremental", "train"]
 Status = Literal["pending", "running", "succeeded", "failed", "cancelled"]
 PLAIN = r"^[^\x00]*$"  # PostgreSQL's text holds no NUL
 BIGINT = 2**63
@@ -65,7 +83,9 @@ class ImportData(Body):
     """What an import was, as far as the sender says."""
 
     import_id: Annotated[str, Field(max_length=256, pattern=PLAIN)] | Scalar | None = None
-    kinds: list[Kind] = Field(default=["rfm", "menu"], min_length=1, max_length=10)
+    kinds: list[Kind] | None = Field(
+        default=None, min_length=1, max_length=10, description="By default all that are computed."
+    )
     mode: Mode = "incremental"
     transaction_ids: TransactionIds | None = None
 
@@ -83,7 +103,9 @@ class ImportEvent(Body):
 class RunRequest(Body):
     """The body of `POST /runs`; it may be empty."""
 
-    kinds: list[Kind] = Field(default=["rfm", "menu"], min_length=1, max_length=10)
+    kinds: list[Kind] | None = Field(
+        default=None, min_length=1, max_length=10, description="By default all that are computed."
+    )
     mode: Mode = "full"
     as_of: str | None = Field(
         default=None,

@@ -9,9 +9,8 @@ from pydantic import BaseModel
 from sqlalchemy.orm import Session
 
 from settings import Settings
-from store import results
 from store.database import snapshot
-from store.results import PublishedState
+from store.published import PublishedState, published
 from webhook.described import answered
 from webhook.problems import Problem
 
@@ -28,7 +27,7 @@ def read(kind: str, answer: Callable[[Session, PublishedState], BaseModel], *, a
     """
     settings: Settings = current_app.config["SETTINGS"]
     with snapshot(settings.database_url) as session:
-        state = results.published(session, kind)
+        state = published(session, kind)
         if state is None:
             raise Problem(404, "no_results", f"No {kind} run has been published yet.")
         etag = f"{state.tag}{also and f'-{also}'}"

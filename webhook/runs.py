@@ -12,6 +12,7 @@ from psycopg.errors import LockNotAvailable
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
+import kinds
 from errors import RequestError
 from settings import Settings
 from source.window import parse_as_of
@@ -38,8 +39,8 @@ def ask() -> Response:
     as_of: datetime | None = parse_as_of(asked.as_of, settings.timezone) if asked.as_of is not None else None
     name = f"api_{uuid.uuid4().hex}"
     kept = asked.model_dump(mode="json")
-    wanted = runs.deliver(settings.database_url, "api", name, kept, asked.kinds, asked.mode, as_of=as_of)
-    return accepted(name, wanted)
+    wanted = kinds.requested(settings, asked.kinds, asked.mode)
+    return accepted(name, runs.deliver(settings.database_url, "api", name, kept, wanted, asked.mode, as_of=as_of))
 
 
 def accepted(delivery_id: str, wanted: list[Run]) -> Response:

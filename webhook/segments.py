@@ -8,8 +8,8 @@ import binascii
 from flask import Blueprint, Response
 from sqlalchemy.orm import Session
 
-from store import changes, results
-from store.results import PublishedState
+from kinds.rfm import results
+from store.published import PublishedState
 from webhook.access import authorize
 from webhook.described import described, query
 from webhook.models import (
@@ -40,8 +40,8 @@ def customers() -> Response:
 
     def answer(session: Session, state: PublishedState) -> CustomerPage:
         rows = results.segments(session, asked.segment, after=after, limit=asked.limit + 1)
-        if not rows and asked.segment is not None and asked.segment not in state.segments:
-            known = ", ".join(state.segments)
+        if not rows and asked.segment is not None and asked.segment not in results.segment_names(state):
+            known = ", ".join(results.segment_names(state))
             raise Problem(422, "unknown_segment", f"There is no segment of that name; there are {known}.")
         page = [Customer.model_validate(row) for row in rows[: asked.limit]]
         more = len(rows) > asked.limit
@@ -80,7 +80,7 @@ def summary() -> Response:
             run_id=state.run.run_id,
             as_of=state.as_of,
             customers=sum(row.customers for row in rows),
-            cut_points=CutPoints.of(state.cut_points),
+            cut_points=CutPoints.of(results.cut_points(state)),
             segments=[SegmentSummary.model_validate(row) for row in rows],
         )
 
@@ -96,12 +96,12 @@ def one_customer(mobile_id: str) -> Response:
         row = None if "\x00" in mobile_id else results.customer(session, mobile_id)
         if row is None:
             raise Problem(404, "customer_not_found", "There is no such customer with a purchase.")
-        moved = changes.last_of(session, mobile_id)
+        moved = results.last_change_of(session, mobile_id)
         return ExplainedCustomer(
             **Customer.model_validate(row).model_dump(),
             published_run_id=state.run.run_id,
             as_of=state.as_of,
-            cut_points=CutPoints.of(state.cut_points),
+            cut_points=CutPoints.of(results.cut_points(state)),
             last_change=None if moved is None else SegmentChange.of(moved),
         )
 
@@ -115,7 +115,7 @@ def segment_changes() -> Response:
     asked = query(ChangesQuery)
 
     def answer(session: Session, state: PublishedState) -> Changes:
-        told = changes.after(session, asked.after, asked.limit + 1)
+        told = results.changes_after(session, asked.after, asked.limit + 1)
         if told is None:
             raise Problem(410, "cursor_too_old", "Changes after this one are no longer kept; read all customers anew.")
         page = [SegmentChange.of(change) for change in told[: asked.limit]]

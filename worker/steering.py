@@ -8,25 +8,21 @@ say when, the database says what, and a call too many is harmless.
 from __future__ import annotations
 
 import uuid
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import structlog
-from psycopg import sql
 from sqlalchemy.orm import Session
 
-from analytics.scores import MEASURES
+import kinds
 from errors import SmartCRMError
 from postgres import TRANSIENT
 from settings import Settings
-from store import events, publishing, rfm, runs, totals
+from store import events, runs, totals
 from store.database import transaction
-from store.models import Part, Run
+from store.models import Run
 from store.parts import Claim
-from worker import merging, planning, stages
+from worker import planning
 from worker.faults import told
-from worker.merging import exact_cut_points
-from worker.stages import STAGES
 
 log = structlog.get_logger("steering")
 
@@ -102,7 +98,8 @@ def _finish(
     runs.finish(session, run, status, error_code=code, error=message)
     totals.count_run(session, run)
     if not run.as_of_given:
-        events.record(session, run, settings.event_urls)
+        published = {name: value for kind in kinds.every() for name, value in kind.event_data(session).items()}
+        events.record(session, run, settings.event_urls, published)
     log.info(f"run {status}", run_id=str(run.run_id), kind=run.kind, mode=run.mode, error_code=code, error=message)
 
 
@@ -127,36 +124,31 @@ def _step(session: Session, settings: Settings, run: Run) -> list[tuple[str, int
 
 
 def _next_stage(session: Session, settings: Settings, run: Run) -> list[tuple[str, int]]:
-    first, second = STAGES[run.kind]
-    missing = runs.missing(session, run, first)
     assert run.plan is not None
+    kind = kinds.get(run.kind)
+    few = run.mode == "incremental" and run.plan.get("few", True)
+    before = None
+    for stage in kind.stages:
+        missing = runs.missing(session, run, stage.name)
+        if missing and stage.before is not None and before is not None:
+            stage.before(session, settings, run)
+            if runs.missing(session, run, before.name):
+                return _to_send(session, run, before.name)
+            missing = runs.missing(session, run, stage.name)
+        if few or (stage.inline and len(missing) == 1 and missing[0].sent_at is None):
+            # Done right here: messages would cost more than the work.
+            for part in missing:
+                kind.do(settings, Claim(session, run, part))
+                part.done_at = runs.now(session)
+        elif missing:
+            return _to_send(session, run, stage.name)
+        before = stage
     if run.mode == "incremental":
-        if missing and not run.plan.get("few", True):
-            return _to_send(session, run, first)
-        # One part, done right here: messages would cost more than the work.
-        for only in missing:
-            _do(session, settings, run, only)
-        {"rfm": merging.rfm, "menu": merging.menu}[run.kind](session, settings, run)
-        _finish(session, settings, run, "succeeded")
-        return []
-    if missing:
-        return _to_send(session, run, first)
-    missing = runs.missing(session, run, second)
-    if missing and run.kind == "rfm":
-        if not _reduce(session, settings, run):
-            return _to_send(session, run, first)
-        if len(missing) == 1 and missing[0].sent_at is None:
-            _do(session, settings, run, missing.pop())  # for the same reason
-    if missing:
-        return _to_send(session, run, second)
-    _publish(session, run)
+        kind.merge(session, settings, run)
+    else:
+        kind.publish(session, run)
     _finish(session, settings, run, "succeeded")
     return []
-
-
-def _do(session: Session, settings: Settings, run: Run, part: Part) -> None:
-    stages.do(settings, Claim(session, run, part))
-    part.done_at = runs.now(session)
 
 
 def _to_send(session: Session, run: Run, stage: str) -> list[tuple[str, int]]:
@@ -194,53 +186,3 @@ def _to_send(session: Session, run: Run, stage: str) -> list[tuple[str, int]]:
     for part in due:
         part.sent_at, part.sends = now, part.sends + 1
     return [(part.stage, part.part) for part in due]
-
-
-def _reduce(session: Session, settings: Settings, run: Run) -> bool:
-    """From the shards' customers to the exact global cut points, once.
-
-    False where a crash of PostgreSQL has emptied staging tables: those shards are then to be read again, and
-    with them everything that was derived from them.
-    """
-    shards = runs.parts(session, run, "aggregate")
-    counted = {part.part: (part.counts or {})["customers"] for part in shards}
-    lost = rfm.lost_shards(session, run, counted)
-    if lost:
-        runs.reopen(session, run, lost)
-        return False
-    if run.counts:
-        return True
-    points = _cut_points(session, settings, rfm.staged(run, list(counted)), sum(counted.values()))
-    run.counts = _summed(shards) | {"cut_points": points}
-    session.flush()
-    return True
-
-
-def _cut_points(session: Session, settings: Settings, customers: sql.Composable, count: int) -> dict[str, list[int]]:
-    """The cut points over the shards' customers; the largest measure is sorted beside the others, on another core."""
-
-    def beside() -> dict[str, list[int]]:
-        with transaction(settings.database_url) as other:
-            return exact_cut_points(other, customers, count, MEASURES[2:])[1]
-
-    with ThreadPoolExecutor(1) as thread:
-        largest = thread.submit(beside)
-        _, points = exact_cut_points(session, customers, count, MEASURES[:2])
-        return points | largest.result()
-
-
-def _publish(session: Session, run: Run) -> None:
-    if run.kind == "rfm":
-        stages.note_moves(session, run, None)
-        publishing.publish_rfm(session, run)
-    else:
-        run.counts = _summed(runs.parts(session, run, "tally")) | _summed(runs.parts(session, run, "rank"))
-        publishing.name_current(session, run, run.generation)
-
-
-def _summed(parts: list[Part]) -> dict[str, int]:
-    totals: dict[str, int] = {}
-    for part in parts:
-        for name, number in (part.counts or {}).items():
-            totals[name] = totals.get(name, 0) + number
-    return totals

@@ -29,8 +29,9 @@ from standardwebhooks import Webhook
 from embedded import services
 from embedded.group import ProcessGroup
 from embedded.keeper import open_servers
+from kinds import upkeep
 from settings import Settings
-from store import publishing, runs, schema
+from store import runs, schema
 from store.database import engine, transaction
 from tests import builders, oracle
 from tests.faults.wire import Wire
@@ -371,7 +372,7 @@ class Plant:
 
     def clear(self) -> None:
         """Remove what nobody needs, as the sweep does."""
-        publishing.clear(self.database_url)
+        upkeep.clear(self.database_url)
 
     def events(self, since: int) -> list[Mapping[str, Any]]:
         """What the programs have logged after so many bytes."""

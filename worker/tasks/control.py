@@ -9,14 +9,15 @@ from typing import Any
 import structlog
 from celery import Task, chord
 
+import kinds
+from kinds import upkeep
 from postgres import TRANSIENT
 from source.window import business_date_of
-from store import events, publishing, retention, runs, totals
+from store import events, runs, totals
 from store.database import transaction
-from store.models import KINDS
+from store.models import Run
 from worker import steering
 from worker.app import app, settings
-from worker.stages import KIND_OF
 from worker.tasks.events import deliver
 from worker.tasks.parts import RETRY
 
@@ -45,8 +46,10 @@ def _advance(run_id: uuid.UUID, *, patient: bool = True) -> None:
 
 def send_parts(run_id: uuid.UUID, parts: list[tuple[str, int]]) -> None:
     """Send a chord of these parts; its end, good or bad, calls `advance` again."""
+    with transaction(settings.database_url) as session:
+        kind = session.get_one(Run, run_id).kind
     header = [
-        app.signature(f"smartcrm.{KIND_OF[stage]}.{stage}", (str(run_id), part), immutable=True)
+        app.signature(f"smartcrm.{kind}.{stage}", (str(run_id), part), immutable=True, options={"queue": "compute"})
         for stage, part in parts
     ]
     body = advance.si(str(run_id))
@@ -69,7 +72,7 @@ def sweep() -> None:
             log.warning("run waits", run_id=str(run_id), reason=type(fault).__name__)
     if events_due:
         deliver.delay()
-    publishing.clear(settings.database_url)
+    upkeep.clear(settings.database_url)
     _let_late_replies_expire()
 
 
@@ -87,14 +90,14 @@ def _let_late_replies_expire() -> None:
 
 @app.task(name="smartcrm.nightly", ignore_result=True, **RETRY)
 def nightly() -> None:
-    """Ask for full runs of both kinds, once per business day however often this is sent; drop what is old."""
+    """Ask for full runs of the kinds that are computed, once per business day; drop what is old."""
     with transaction(settings.database_url) as session:
         now = runs.now(session)
     # Beat sends this as the day begins by its own clock; the database's may be a little behind.
     today = business_date_of(now + timedelta(hours=1), settings.timezone, settings.business_day_start)
     body: dict[str, Any] = {"type": "nightly", "business_date": today.isoformat()}
-    asked = runs.deliver(settings.database_url, "nightly", today.isoformat(), body, KINDS, "full")
+    asked = runs.deliver(settings.database_url, "nightly", today.isoformat(), body, kinds.computed(settings), "full")
     for run in asked:
         advance.delay(str(run.run_id))
     with transaction(settings.database_url) as session:
-        retention.drop_old(session)
+        upkeep.drop_old(session)

@@ -7,14 +7,14 @@ import uuid
 import structlog
 from celery import Task
 
+import kinds
+from kinds.base import RowsLostError
 from postgres import TRANSIENT
 from store import runs
 from store.database import transaction
 from store.parts import claim
-from worker import stages
 from worker.app import settings
 from worker.faults import told, took_too_long
-from worker.stages import StagingLostError
 
 RETRY = {
     "autoretry_for": TRANSIENT,
@@ -40,9 +40,9 @@ def work(task: Task, run_id: str, stage: str, number: int) -> None:
     try:
         with claim(settings.database_url, uuid.UUID(run_id), stage, number) as claimed:
             if claimed is not None:
-                stages.do(settings, claimed)
-    except StagingLostError:
-        log.warning("staging lost", stage=stage, part=number)
+                kinds.get(claimed.run.kind).do(settings, claimed)
+    except RowsLostError:
+        log.warning("rows lost", stage=stage, part=number)
     except Exception as fault:
         if isinstance(fault, TRANSIENT) and not took_too_long(fault):
             raise

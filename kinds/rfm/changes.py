@@ -6,19 +6,33 @@ orders' database puts ids in another order than ours, its shards do not part the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import timedelta
 
 from psycopg import sql
-from sqlalchemy import delete, func, select, text
+from sqlalchemy import delete, select, text
 from sqlalchemy.orm import Session
 
+from kinds.rfm.models import Change
+from kinds.rfm.rows import generation, piece
+from kinds.rfm.rules import Rules, rules
 from source.window import key_range
 from store.database import driver
-from store.models import Change, Part, Published, Run
-from store.rfm import Rules, generation, piece
+from store.models import Part, Published, Run
 
 KEPT = timedelta(days=90)
+
+
+def note(session: Session, run: Run, part: Part | None) -> None:
+    """Note who moved in a scored shard, or, for none, in all of a run whose shards do not part the baseline."""
+    assert run.plan is not None
+    baseline = run.plan.get("baseline")
+    # A run that an older version has planned knows of shards alone.
+    if baseline and baseline.get("by_shard", True) == (part is not None):
+        assert run.counts is not None
+        now = rules(run.counts["cut_points"], run.plan["segments"])
+        before = rules(baseline["cut_points"], baseline["segments"])
+        same = baseline["same_settings"]
+        find(session, run, part, now, baseline["generation"], before, same_settings=same)
 
 
 def find(
@@ -59,37 +73,17 @@ def find(
     )
 
 
-def tell(session: Session, run: Run) -> int:
+def publish_pending(session: Session, run: Run) -> int:
     """Make what the shards found known, in the transaction that publishes; returns how many moved."""
     connection = driver(session)
-    told = connection.execute(
+    published = connection.execute(
         "INSERT INTO segment_changes (run_id, mobile_id, from_segment, to_segment, changed_at, reason)"
         " SELECT %s, mobile_id, from_segment, to_segment, now(), reason"
         ' FROM segment_changes_pending WHERE generation = %s ORDER BY mobile_id COLLATE "C"',
         [run.run_id, run.generation],
     ).rowcount
     connection.execute("DELETE FROM segment_changes_pending WHERE generation = %s", [run.generation])
-    return told
-
-
-def last_id(session: Session) -> int:
-    """The newest change's id; 0 before the first."""
-    return session.scalars(select(func.coalesce(func.max(Change.change_id), 0))).one()
-
-
-def after(session: Session, change_id: int | None, limit: int) -> Sequence[Change] | None:
-    """The changes that follow a known one, or all that are kept; None where some that follow are dropped."""
-    dropped_to = session.scalars(select(Published.changes_dropped_to).where(Published.kind == "rfm")).first() or 0
-    if change_id is not None and change_id < dropped_to:
-        return None
-    query = select(Change).where(Change.change_id > (change_id or 0)).order_by(Change.change_id).limit(limit)
-    return session.scalars(query).all()
-
-
-def last_of(session: Session, mobile_id: str) -> Change | None:
-    """The customer's newest change that is kept."""
-    query = select(Change).where(Change.mobile_id == mobile_id).order_by(Change.change_id.desc()).limit(1)
-    return session.scalars(query).first()
+    return published
 
 
 def drop_old(session: Session) -> None:

@@ -11,10 +11,31 @@ from __future__ import annotations
 from psycopg import sql
 from sqlalchemy.orm import Session
 
+from analytics.scores import passed_expression
+from kinds.rfm.quantiles import exact_cut_points
+from kinds.rfm.rows import staging
+from kinds.rfm.rules import Rules, rules
 from postgres import scalar, tune
+from store import publishing, runs
 from store.database import driver
 from store.models import Run
-from store.rfm import Rules, staging
+
+
+def merge(session: Session, run: Run) -> None:
+    """Take the cut points over all customers, with the touched ones' new values, and write what differs."""
+    assert run.plan is not None
+    last = runs.published_run(session, "rfm")
+    assert last.counts is not None
+    expected = last.counts["customers"] + remove_changed(session, run)
+    total, points = exact_cut_points(session, customers(run), max(expected, 1))
+    segments = run.plan["segments"]
+    before = last.counts["cut_points"]
+    written = insert_scored(
+        session, run, rules(points, segments), rules(before, segments), passed=passed_expression(before, points)
+    )
+    counted = runs.part_counts(session, run, "aggregate", 0) | {"customers": total}
+    run.counts = counted | written | {"cut_points": points}
+    publishing.name_current(session, run, run.plan["since"]["generation"], baseline=True)
 
 
 def _generation(run: Run) -> sql.Literal:
@@ -22,10 +43,10 @@ def _generation(run: Run) -> sql.Literal:
     return sql.Literal(run.plan["since"]["generation"])
 
 
-def take_out(session: Session, run: Run) -> int:
+def remove_changed(session: Session, run: Run) -> int:
     """Take out the rows of touched customers whose values change or who have none; returns by how many customers grow.
 
-    What they were is kept for `put_in`, and of the touched customers only these, and new ones, stay staged.
+    What they were is kept for `insert_scored`, and of the touched customers only these, and new ones, stay staged.
     """
     connection = driver(session)
     tune(connection)
@@ -59,7 +80,7 @@ def customers(run: Run) -> sql.Composed:
     ).format(_generation(run), staging(run, 0))
 
 
-def put_in(session: Session, run: Run, rules: Rules, before: Rules, *, passed: str) -> dict[str, int]:
+def insert_scored(session: Session, run: Run, rules: Rules, before: Rules, *, passed: str) -> dict[str, int]:
     """Write the rows that come and the scores that differ, and tell who moved; returns how many rows and moves.
 
     Of the rows that stay, only those for which the condition `passed` holds can have another score.

@@ -12,9 +12,10 @@ from psycopg import sql
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
+from kinds.menu.models import MenuResult, MenuTally, MenuTotal
 from source.window import Plan, date_of
 from store.database import driver
-from store.models import MenuResult, MenuTally, MenuTotal, Part, Run
+from store.models import Part, Run
 
 
 def quantity_unit(plan: Plan) -> int:

@@ -6,22 +6,22 @@ results. The SQL is raw since it is built from the source's column types and run
 
     fact_transactions ─► rfm_staging_g<run>_s<shard> ─► rfm_results_g<run>_s<shard>
 
-An incremental run has one shard, the customers that were touched, and store/rfm_merge.py for the rest.
+An incremental run has one shard, the customers that were touched, and merge.py for the rest.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 
 from psycopg import sql
+from sqlalchemy import update
 from sqlalchemy.orm import Session
 
+from kinds.bulk import insert_from_source
+from kinds.rfm.rules import Rules
 from postgres import scalar, tune
 from source import reading, touched
 from source.window import Plan, business_date, in_window, key_range, local_time
-from store.bulk import insert_from_source
 from store.database import driver
 from store.models import Part, Run
 
@@ -146,50 +146,6 @@ def lost_shards(session: Session, run: Run, customers: Mapping[int, int]) -> lis
     return [shard for shard, has_rows in zip(shards, row, strict=True) if not has_rows]
 
 
-def order_statistics(
-    session: Session, customers: sql.Composable, count: int, ranks: Sequence[int], measures: Sequence[str]
-) -> tuple[int, dict[str, list[int]]]:
-    """How many customers a query has, and the values at these ranks (0-based) of each measure if they are `count`.
-
-    `percentile_disc` at (rank + 1/2)/count picks exactly the value of that rank.
-    """
-    fractions = sql.Literal([(rank + 0.5) / count for rank in ranks])
-    picks = sql.SQL(", ").join(
-        sql.SQL("percentile_disc({}::float8[]) WITHIN GROUP (ORDER BY {})").format(fractions, sql.Identifier(measure))
-        for measure in measures
-    )
-    tune(driver(session))
-    query = sql.SQL("SELECT count(*), {} FROM ({}) AS customers").format(picks, customers)
-    row = driver(session).execute(query).fetchone()
-    assert row is not None
-    return row[0], dict(zip(measures, row[1:], strict=True))
-
-
-@dataclass(frozen=True)
-class Rules:
-    """How values become segments: the SQL scores of recency, frequency and cents, and the 125 codes' segments.
-
-    Those are `numbers`, from 1, of `names`.
-    """
-
-    scores: Mapping[str, str]
-    names: Sequence[str]
-    numbers: Sequence[int]
-
-    def columns(self) -> sql.Composed:
-        """`r`, `f` and `m` of a row with the three measures."""
-        measures = ("recency_days", "frequency", "cents")
-        return sql.SQL("{} AS r, {} AS f, {} AS m").format(*(sql.SQL(self.scores[measure]) for measure in measures))
-
-    def segment_number(self) -> sql.Composed:
-        """The segment of a row with `r`, `f` and `m`, as its number."""
-        return sql.SQL("({}::int2[])[25 * r + 5 * f + m - 30]").format(sql.Literal(list(self.numbers)))
-
-    def named(self, number: sql.Composable) -> sql.Composed:
-        """The name that belongs to a segment's number."""
-        return sql.SQL("({}::text[])[{}]").format(sql.Literal(list(self.names)), number)
-
-
 def score(session: Session, run: Run, part: Part, rules: Rules) -> int:
     """Build the shard's piece of the results: rows first, then their key. Returns the number of customers."""
     connection = driver(session)
@@ -239,17 +195,13 @@ def create_generation(session: Session, run: Run, shards: Sequence[int]) -> None
     )
 
 
-def older_statements(session: Session, since: datetime) -> int:
-    """How many statements that began before `since` still read `rfm_results`; one we may not see counts."""
-    row = (
-        driver(session)
-        .execute(
-            "SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid)"
-            " WHERE relation = 'rfm_results'::regclass AND granted AND pid <> pg_backend_pid()"
-            " AND coalesce(state, 'active') = 'active' AND coalesce(query_start, '-infinity') < %s",
-            [since],
-        )
-        .fetchone()
-    )
-    assert row is not None
-    return int(row[0])
+def forget(session: Session, mobile_id: str) -> int:
+    """Remove a customer's rows and changes, and the id where it bounds a shard; returns how many rows that were."""
+    removed = 0
+    for table in ("rfm_results", "segment_changes", "segment_changes_pending"):
+        query = sql.SQL("DELETE FROM {} WHERE mobile_id = %s").format(sql.Identifier(table))
+        removed += driver(session).execute(query, [mobile_id]).rowcount
+    bounds = update(Part).where(Part.stage.in_(("aggregate", "score")))
+    for column in (Part.lower, Part.upper):
+        session.execute(bounds.where(column == mobile_id).values({column: None}))
+    return removed

@@ -12,9 +12,14 @@ import pandas as pd
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from store import menu
+from analytics.menu import rank_items
+from kinds.menu import rows
+from kinds.menu.models import MenuResult
+from kinds.menu.names import item_names
+from settings import Settings
+from store import publishing, runs
 from store.database import driver
-from store.models import MenuResult, Run
+from store.models import Run
 
 _PARTS = """
 SELECT daytime_id, transactions, items, orders, quantities, cents, 1 AS sign
@@ -43,27 +48,41 @@ SELECT daytime_id, sum(sign * transactions)::bigint FROM ({_PARTS}) AS parts GRO
 """  # noqa: S608  # put together from what stands above
 
 
-def merge(session: Session, run: Run) -> Iterator[tuple[int, pd.DataFrame, int]]:
+def merge(session: Session, settings: Settings, run: Run) -> None:
+    """Put the touched stretches' tallies in place, rank their dayparts anew, and write what differs."""
+    assert run.plan is not None
+    ranked = {
+        daypart: rank_items(items, transactions, run.plan["top_n"])
+        for daypart, items, transactions in _merged(session, run)
+    }
+    names = item_names(settings, {item for best in ranked.values() for item in best["menu_item_id"]})
+    changed = sum(_write_ranks(session, run, daypart, best, names) for daypart, best in ranked.items())
+    counted = runs.part_counts(session, run, "tally", 0) if run.plan["stretches"] else {}
+    run.counts = counted | {"stretches": len(run.plan["stretches"]), "changed_ranks": changed}
+    publishing.name_current(session, run, run.plan["since"]["generation"])
+
+
+def _merged(session: Session, run: Run) -> Iterator[tuple[int, pd.DataFrame, int]]:
     """Put the run's tallies in their stretches' place; yields each touched daypart's new items and transactions."""
     assert run.plan is not None
     connection = driver(session)
     names = {"published": run.plan["since"]["generation"], "mine": run.generation, "stretches": run.plan["stretches"]}
     touched = [daypart for (daypart,) in connection.execute(_TOUCHED, names).fetchall()]
-    rows = connection.execute(_ITEMS, names | {"touched": touched}).fetchall()
+    tallied = connection.execute(_ITEMS, names | {"touched": touched}).fetchall()
     transactions: dict[int, int] = dict(connection.execute(_TRANSACTIONS, names).fetchall())
     columns = ["daytime_id", "menu_item_id", "orders", "quantity", "cents"]
-    items = pd.DataFrame(rows, columns=columns).astype("int64")
+    items = pd.DataFrame(tallied, columns=columns).astype("int64")
     connection.execute(
         "DELETE FROM menu_tallies WHERE generation = %(published)s AND stretch = ANY(%(stretches)s::date[])", names
     )
     connection.execute("UPDATE menu_tallies SET generation = %(published)s WHERE generation = %(mine)s", names)
     for daypart in touched:
         found = items[items["daytime_id"] == daypart].drop(columns="daytime_id")
-        menu.save_totals(session, names["published"], daypart, found, transactions[daypart])
+        rows.save_totals(session, names["published"], daypart, found, transactions[daypart])
         yield daypart, found, transactions[daypart]
 
 
-def put_ranks(
+def _write_ranks(
     session: Session,
     run: Run,
     daytime_id: int,
@@ -73,7 +92,7 @@ def put_ranks(
     """Write a daypart's ranks into the published generation where they differ; returns how many rows that were."""
     assert run.plan is not None
     generation = run.plan["since"]["generation"]
-    wanted = menu.results(run, generation, daytime_id, ranked, names)
+    wanted = rows.results(run, generation, daytime_id, ranked, names)
     old = {
         row.rank: row
         for row in session.scalars(

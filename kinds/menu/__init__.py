@@ -1,0 +1,1 @@
+"""The menu's items, ranked for each daypart."""

@@ -1,0 +1,102 @@
+"""The menu's rankings, from plan to publish.
+
+A full run divides the transactions into chunks. Each chunk is tallied per stretch of business days, daypart and item;
+each daypart's items are ranked over all chunks; then the new generation becomes current.
+
+    chunks ─► tally ─► rank, per daypart ─► publish
+
+An incremental run tallies the changed business days alone, as one part, and merges them into the current generation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from analytics import tallies
+from analytics.menu import rank_items
+from analytics.tallies import Calendar
+from kinds.base import Counts, Draft, Kind, Stage, summed
+from kinds.menu import merge, rows
+from kinds.menu import plan as planning
+from kinds.menu.names import item_names
+from settings import Settings
+from source import orders
+from source.reading import Connection
+from source.window import day_start, stretches
+from store import publishing, runs
+from store.database import driver
+from store.models import Part, Run
+from store.parts import Claim
+
+_UNPUBLISHED = """
+SELECT generation FROM analytics_runs
+WHERE status IN ('failed', 'cancelled')
+  AND EXISTS (SELECT FROM menu_tallies AS t WHERE t.generation = analytics_runs.generation)
+"""
+
+
+def tally(settings: Settings, claimed: Claim) -> Counts:
+    """Count the chunk's orders, or those of the touched business days, block by block, and store what they come to."""
+    run, part, url = claimed.run, claimed.part, settings.source_database_url
+    assert run.plan is not None
+    calendar = Calendar.of(run.plan["dayparts"], day_start(run.plan), stretches(run.plan))
+    found = tallies.total([tallies.tally(*block, calendar) for block in orders.blocks(url, run.plan, part)])
+    rows.save_tallies(claimed.session, run, part, found.items, found.transactions)
+    left_out = dict(found.left_out)
+    if run.mode == "full" and part.upper is None:  # the last range, and the one that is open
+        left_out["lines_without_transaction"] += orders.lines_without_id(url)
+    return left_out
+
+
+def rank(settings: Settings, claimed: Claim) -> Counts:
+    """Rank the daypart's items and store the best, with their names."""
+    assert claimed.run.plan is not None
+    items, transactions = rows.daypart_tallies(claimed.session, claimed.run, claimed.part.part)
+    rows.save_totals(claimed.session, claimed.run.generation, claimed.part.part, items, transactions)
+    ranked = rank_items(items, transactions, claimed.run.plan["top_n"])
+    names = item_names(settings, ranked["menu_item_id"])
+    rows.save_ranks(claimed.session, claimed.run, claimed.part.part, ranked, names)
+    return {"transactions": transactions}
+
+
+class Menu(Kind):
+    """Items ranked per daypart."""
+
+    name = "menu"
+    stages = (Stage("tally", tally), Stage("rank", rank))
+    of_one_run = frozenset({"stretches"})
+    writers = "SELECT r.generation FROM analytics_runs AS r JOIN menu_results USING (run_id)"
+
+    def plan(self, settings: Settings, crm: Connection) -> dict[str, Any]:
+        """The lookback, how many items are ranked, the source's column types and the dayparts."""
+        return planning.plan(settings, crm)
+
+    def parts(self, draft: Draft) -> list[Part]:
+        """Chunks of transactions and dayparts."""
+        return planning.chunks(draft)
+
+    def refresh(self, draft: Draft) -> list[Part]:
+        """The changed business days, as one part."""
+        return planning.changed(draft)
+
+    def publish(self, session: Session, run: Run) -> None:
+        """Name the run's generation."""
+        run.counts = summed(runs.parts(session, run, "tally")) | summed(runs.parts(session, run, "rank"))
+        publishing.name_current(session, run, run.generation)
+
+    def merge(self, session: Session, settings: Settings, run: Run) -> None:
+        """Replace the changed days' tallies in the current generation, and rank their dayparts again."""
+        merge.merge(session, settings, run)
+
+    def discard(self, session: Session, generations: Sequence[int]) -> None:
+        """Delete the generations' tallies, totals and ranks."""
+        rows.discard(session, generations)
+
+    def unneeded(self, session: Session) -> Sequence[Callable[[Session], None]]:
+        """Tallies and ranks of runs that were not published."""
+        found = [generation for (generation,) in driver(session).execute(_UNPUBLISHED).fetchall()]
+        return [partial(rows.discard, generations=found)] if found else []

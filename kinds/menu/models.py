@@ -1,0 +1,76 @@
+"""The menu's tables as SQLAlchemy models: tallies, totals and ranks."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import date, datetime
+from decimal import Decimal
+
+from sqlalchemy import BigInteger, text
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import Mapped, mapped_column
+
+from store.models import Base
+
+
+class MenuTally(Base):
+    """One chunk's counts of one stretch of business days and daypart; the arrays run in step, one entry per item.
+
+    `stretch` is the first of the days, see source/window.py.
+
+    `cents` is the items' revenue; `transactions` counts those with at least one counted line.
+    """
+
+    __tablename__ = "menu_tallies"
+
+    generation: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    daytime_id: Mapped[int] = mapped_column(primary_key=True)
+    stretch: Mapped[date] = mapped_column(primary_key=True)
+    chunk: Mapped[int] = mapped_column(primary_key=True)
+    transactions: Mapped[int] = mapped_column(BigInteger)
+    items: Mapped[list[int]] = mapped_column(ARRAY(BigInteger))
+    orders: Mapped[list[int]] = mapped_column(ARRAY(BigInteger))
+    quantities: Mapped[list[int]] = mapped_column(ARRAY(BigInteger))
+    cents: Mapped[list[int]] = mapped_column(ARRAY(BigInteger))
+
+
+class MenuTotal(Base):
+    """A daypart's tallies over all days and chunks of a generation; the arrays run in step."""
+
+    __tablename__ = "menu_totals"
+
+    generation: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    daytime_id: Mapped[int] = mapped_column(primary_key=True)
+    transactions: Mapped[int] = mapped_column(BigInteger)
+    items: Mapped[list[int]] = mapped_column(ARRAY(BigInteger))
+    orders: Mapped[list[int]] = mapped_column(ARRAY(BigInteger))
+    quantities: Mapped[list[int]] = mapped_column(ARRAY(BigInteger))
+    cents: Mapped[list[int]] = mapped_column(ARRAY(BigInteger))
+
+
+class MenuResult(Base):
+    """One ranked item of one daypart, with the names it had when it was ranked.
+
+    Its quantity is `units` ÷ `units_per_piece`: thousandths where the source's quantities are no integers.
+    """
+
+    __tablename__ = "menu_results"
+
+    generation: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    daytime_id: Mapped[int] = mapped_column(primary_key=True)
+    rank: Mapped[int] = mapped_column(primary_key=True)
+    menu_item_id: Mapped[int] = mapped_column(BigInteger)
+    menu_item_name: Mapped[str | None]
+    category: Mapped[str | None]
+    orders: Mapped[int] = mapped_column(BigInteger)
+    units: Mapped[int] = mapped_column("quantity", BigInteger)
+    units_per_piece: Mapped[int] = mapped_column("quantity_unit", server_default=text("1"))
+    share: Mapped[float]
+    run_id: Mapped[uuid.UUID]
+    created_at: Mapped[datetime]
+
+    @property
+    def quantity(self) -> int | Decimal:
+        """Pieces, or what was weighed; an int where it is whole."""
+        whole, rest = divmod(self.units, self.units_per_piece)
+        return Decimal(self.units) / self.units_per_piece if rest else whole

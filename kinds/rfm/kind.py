@@ -1,0 +1,131 @@
+"""RFM, from plan to publish.
+
+A full run divides the customers into shards. Each shard's orders are aggregated to one row per customer; over all of
+them the exact cut points are taken; each shard is scored with these; then the new generation becomes current.
+
+    shards ─► aggregate ─► cut points ─► score ─► publish
+
+An incremental run aggregates the changed customers alone, as one part, and merges them into the current generation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from analytics.segments import numbered
+from kinds.base import Counts, Draft, Kind, RowsLostError, Stage, summed
+from kinds.rfm import changes, merge, publish, results, rows
+from kinds.rfm import plan as planning
+from kinds.rfm.quantiles import staged_cut_points
+from kinds.rfm.rules import rules
+from settings import Settings
+from source.reading import Connection
+from store import runs
+from store.models import Part, Run
+from store.parts import Claim
+
+
+def aggregate(settings: Settings, claimed: Claim) -> Counts:
+    """Fill the shard's staging table, or that of the changed customers, with one row per customer."""
+    run, url = claimed.run, settings.source_database_url
+    if run.mode == "incremental":
+        return rows.aggregate_touched(claimed.session, url, run)
+    return rows.aggregate(claimed.session, url, run, claimed.part)
+
+
+def cut_points(session: Session, settings: Settings, run: Run) -> None:
+    """Take the exact cut points over all shards' customers, once.
+
+    A crash of PostgreSQL empties staging tables, which are unlogged: those shards are then aggregated again, and all
+    that was derived from them with them.
+    """
+    shards = runs.parts(session, run, "aggregate")
+    counted = {part.part: (part.counts or {})["customers"] for part in shards}
+    lost = rows.lost_shards(session, run, counted)
+    if lost:
+        runs.reopen(session, run, {"aggregate": lost, "score": None})
+    elif not run.counts:
+        customers, count = rows.staged(run, list(counted)), sum(counted.values())
+        run.counts = summed(shards) | {"cut_points": staged_cut_points(session, settings, customers, count)}
+        session.flush()
+
+
+def score(settings: Settings, claimed: Claim) -> Counts:
+    """Build the shard's piece of the results from its staging table and the run's cut points; note who moved.
+
+    Raises
+    ------
+    RowsLostError
+        When the staging table no longer holds what was counted.
+    """
+    run, part = claimed.run, claimed.part
+    assert run.plan is not None and run.counts is not None
+    scored = rows.score(claimed.session, run, part, rules(run.counts["cut_points"], run.plan["segments"]))
+    expected = runs.part_counts(claimed.session, run, "aggregate", part.part)["customers"]
+    if scored != expected:
+        raise RowsLostError(f"Shard {part.part} has {scored} of {expected} customers staged.")
+    changes.note(claimed.session, run, part)
+    return {"scored": scored}
+
+
+class Rfm(Kind):
+    """Customer segments."""
+
+    name = "rfm"
+    stages = (Stage("aggregate", aggregate), Stage("score", score, before=cut_points, inline=True))
+    of_one_run = planning.OF_ONE_RUN
+    holds_customers = True
+    writers = "SELECT written_by FROM rfm_results"
+
+    def plan(self, settings: Settings, crm: Connection) -> dict[str, Any]:
+        """The lookback, the source's column types and the segment map."""
+        return planning.plan(settings, crm)
+
+    def parts(self, draft: Draft) -> list[Part]:
+        """Customer shards, and the baseline that the run's changes are found against."""
+        draft.plan["baseline"] = planning.baseline(draft)
+        return planning.shards(draft)
+
+    def refresh(self, draft: Draft) -> list[Part]:
+        """The changed customers, as one part."""
+        return [Part(run_id=draft.run.run_id, stage="aggregate", part=0)]
+
+    def prepare(self, session: Session, run: Run, parts: Sequence[Part]) -> None:
+        """Make a full run's generation, which nothing names yet."""
+        assert run.plan is not None
+        run.segment_names, _ = numbered(run.plan["segments"])
+        if run.mode == "full":
+            rows.create_generation(session, run, sorted({part.part for part in parts}))
+
+    def publish(self, session: Session, run: Run) -> None:
+        """Name the run's generation, and publish who moved."""
+        changes.note(session, run, None)
+        publish.publish(session, run)
+
+    def merge(self, session: Session, settings: Settings, run: Run) -> None:
+        """Write the changed customers, and those whom a cut point passed, into the current generation."""
+        merge.merge(session, run)
+
+    def discard(self, session: Session, generations: Sequence[int]) -> None:
+        """Drop the generations' tables."""
+        for generation in generations:
+            publish.drop(session, f"rfm_results_g{generation}")
+
+    def unneeded(self, session: Session) -> Sequence[Callable[[Session], None]]:
+        """Staging tables, unpublished generations, and changes that were never published."""
+        return publish.unneeded(session)
+
+    def drop_old(self, session: Session) -> None:
+        """Drop old changes."""
+        changes.drop_old(session)
+
+    def forget(self, session: Session, mobile_id: str) -> int:
+        """Remove the customer's rows and changes, and the id where it bounds a shard."""
+        return rows.forget(session, mobile_id)
+
+    def event_data(self, session: Session) -> dict[str, Any]:
+        """Where a receiver has to read changes up to."""
+        return {"last_change_id": results.last_change_id(session)}

@@ -1,0 +1,47 @@
+"""RFM's tables as SQLAlchemy models.
+
+`rfm_results` is not one: it is partitioned by generation, one piece per customer shard, and its rows only ever move
+in bulk (rows.py).
+"""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+
+from sqlalchemy import BigInteger, Identity, Index
+from sqlalchemy.orm import Mapped, mapped_column
+
+from store.models import Base
+
+
+class Change(Base):
+    """A customer who moved: into a segment, from one to another, or out of them all.
+
+    Written in the transaction that publishes, one publish after another, so `change_id` rises in commit order.
+    """
+
+    __tablename__ = "segment_changes"
+
+    change_id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    run_id: Mapped[uuid.UUID]
+    mobile_id: Mapped[str]
+    from_segment: Mapped[str | None]
+    to_segment: Mapped[str | None]
+    changed_at: Mapped[datetime]
+    reason: Mapped[str]
+
+    __table_args__ = (Index("ix_segment_changes_mobile_id_change_id", "mobile_id", "change_id"),)
+
+
+class PendingChange(Base):
+    """A move that a shard of a full run found; it is told when the run is published."""
+
+    __tablename__ = "segment_changes_pending"
+
+    generation: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    mobile_id: Mapped[str] = mapped_column(primary_key=True)
+    shard: Mapped[int]
+    from_segment: Mapped[str | None]
+    to_segment: Mapped[str | None]
+    reason: Mapped[str]

@@ -1,0 +1,62 @@
+"""Planning an RFM run: what its segments follow from, its customer shards, and the baseline of its changes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from analytics.segments import load_segments
+from kinds.base import Draft, steady
+from settings import Settings
+from source import reading
+from source.ranges import has_index, key_ranges
+from store.models import Part, Published, Run
+
+# What of a plan may differ though nothing that a segment follows from has changed.
+OF_ONE_RUN = frozenset({"baseline"})
+
+
+def plan(settings: Settings, crm: reading.Connection) -> dict[str, Any]:
+    """What the segments follow from."""
+    return {
+        "lookback_days": settings.rfm_lookback_days,
+        "shards": settings.rfm_shards,
+        "columns": {"fact_transactions": reading.column_types(crm, "fact_transactions")},
+        "segments": load_segments(settings.segment_map),
+    }
+
+
+def shards(draft: Draft) -> list[Part]:
+    """A part of each stage for each shard: customers between two ids."""
+    indexed = has_index(draft.crm, "fact_transactions", "mobile_id")
+    ranges = key_ranges(draft.crm, "mobile_id", draft.settings.rfm_shards, indexed=indexed)
+    return [
+        Part(run_id=draft.run.run_id, stage=stage, part=number, lower=lower, upper=upper)
+        for stage in ("aggregate", "score")
+        for number, (lower, upper) in enumerate(ranges)
+    ]
+
+
+def baseline(draft: Draft) -> dict[str, Any] | None:
+    """The published state that a full run's changes are found against: the generation, and the rules that scored it.
+
+    `by_shard` says whether the shards' bounds part our customers, too: another database may put ids in another order.
+    """
+    session, plan = draft.session, draft.plan
+    published = session.get(Published, "rfm")
+    last = session.get(Run, published.baseline_run_id) if published and published.baseline_run_id else None
+    if draft.run.as_of_given or published is None or last is None or last.plan is None or last.counts is None:
+        return None
+    before, now = steady(last.plan, OF_ONE_RUN), steady(plan, OF_ONE_RUN)
+    that_day = {"business_date": None, "daily_after": None}
+    return {
+        "generation": published.baseline,
+        "cut_points": last.counts["cut_points"],
+        "segments": last.plan["segments"],
+        "same_settings": before | that_day == now | that_day,
+        "by_shard": plan["source_is_ours"]
+        and reading.sorts_as_its_database(draft.crm, "fact_transactions", "mobile_id"),
+    }
+
+
+def _sorts_alike(crm: reading.Connection) -> bool:
+    return reading.sorts_as_its_database(crm, "fact_transactions", "mobile_id")

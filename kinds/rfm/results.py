@@ -1,0 +1,97 @@
+"""Reading published segments: customers, their summary, and who moved. Never computes, never locks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Row, func, select, text
+from sqlalchemy.orm import Session
+
+from kinds.rfm.models import Change
+from store.models import Published
+from store.published import PublishedState
+
+SEGMENT_COLUMNS = (
+    "mobile_id",
+    "recency_days",
+    "frequency",
+    "monetary",
+    "r_score",
+    "f_score",
+    "m_score",
+    "rfm_score",
+    "segment",
+    "run_id",
+    "computed_at",
+)
+
+
+def segment_names(state: PublishedState) -> list[str]:
+    """The names that the published run's segment map knows."""
+    return sorted(set((state.run.plan or {})["segments"]))
+
+
+def cut_points(state: PublishedState) -> dict[str, list[int]]:
+    """Five times the cut points of each measure; empty where there are no customers."""
+    return dict((state.run.counts or {})["cut_points"])
+
+
+def segments(
+    session: Session, segment: str | None = None, *, after: str | None = None, limit: int | None = None
+) -> Sequence[Row[Any]]:
+    """Published customers in order of their ids, of one segment or all, from the one that follows `after`."""
+    wanted = [
+        *(["segment = :segment"] if segment is not None else []),
+        *(["mobile_id > :after"] if after is not None else []),
+    ]
+    query = (
+        f"SELECT {', '.join(SEGMENT_COLUMNS)} FROM rfm_segments"  # noqa: S608  # our own names
+        f" {'WHERE' if wanted else ''} {' AND '.join(wanted)} ORDER BY mobile_id LIMIT :limit"
+    )
+    return session.execute(text(query), {"segment": segment, "after": after, "limit": limit}).all()
+
+
+def customer(session: Session, mobile_id: str) -> Row[Any] | None:
+    """One published customer."""
+    query = f"SELECT {', '.join(SEGMENT_COLUMNS)} FROM rfm_segments WHERE mobile_id = :id"  # noqa: S608  # our own names
+    return session.execute(text(query), {"id": mobile_id}).first()
+
+
+def summary(session: Session) -> Sequence[Row[Any]]:
+    """Per segment: customers, share, revenue share, median recency, frequency and monetary; largest first.
+
+    The revenue share is NULL where all revenue together is not above zero.
+    """
+    return session.execute(
+        text(
+            "SELECT segment, count(*) AS customers,"
+            " count(*)::float / sum(count(*)) OVER () AS share,"
+            " sum(monetary)::float / CASE WHEN sum(sum(monetary)) OVER () > 0 THEN sum(sum(monetary)) OVER () END"
+            "   AS revenue_share,"
+            " percentile_cont(0.5) WITHIN GROUP (ORDER BY recency_days) AS median_recency_days,"
+            " percentile_cont(0.5) WITHIN GROUP (ORDER BY frequency) AS median_frequency,"
+            " percentile_cont(0.5) WITHIN GROUP (ORDER BY monetary::float) AS median_monetary"
+            " FROM rfm_segments GROUP BY segment ORDER BY customers DESC, segment"
+        )
+    ).all()
+
+
+def last_change_id(session: Session) -> int:
+    """The newest change's id; 0 before the first."""
+    return session.scalars(select(func.coalesce(func.max(Change.change_id), 0))).one()
+
+
+def changes_after(session: Session, change_id: int | None, limit: int) -> Sequence[Change] | None:
+    """The changes that follow a known one, or all that are kept; None where some that follow are dropped."""
+    dropped_to = session.scalars(select(Published.changes_dropped_to).where(Published.kind == "rfm")).first() or 0
+    if change_id is not None and change_id < dropped_to:
+        return None
+    query = select(Change).where(Change.change_id > (change_id or 0)).order_by(Change.change_id).limit(limit)
+    return session.scalars(query).all()
+
+
+def last_change_of(session: Session, mobile_id: str) -> Change | None:
+    """The customer's newest change that is kept."""
+    query = select(Change).where(Change.mobile_id == mobile_id).order_by(Change.change_id.desc()).limit(1)
+    return session.scalars(query).first()

@@ -1,0 +1,76 @@
+"""What all kinds together leave behind: clearing it, dropping what is old, and erasing one customer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
+
+import psycopg
+from psycopg import sql
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+import kinds
+from errors import RequestError
+from store import publishing, retention, totals
+from store.database import driver, transaction
+from store.models import Run
+
+LOCK_WAIT = "100ms"
+
+
+def clear(url: str) -> None:
+    """Remove what no run and no reader needs any more: staging, unpublished results, retired generations.
+
+    Dropping a generation needs a moment's lock on its parent. It waits for it no longer than a reader would
+    notice, and otherwise leaves the generation to the next call.
+    """
+    with transaction(url) as session:
+        steps = [step for kind in kinds.every() for step in kind.unneeded(session)]
+        retired = publishing.retired(session)
+    steps += [partial(_drop_retired, kind=kind, generation=generation) for generation, kind in retired]
+    for step in steps:
+        _briefly_locked(url, step)
+
+
+def _briefly_locked(url: str, step: Callable[[Session], None]) -> None:
+    with suppress(psycopg.errors.LockNotAvailable), transaction(url) as session:
+        driver(session).execute(sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(LOCK_WAIT)))
+        step(session)
+
+
+def _drop_retired(session: Session, kind: str, generation: int) -> None:
+    if publishing.forget_retired(session, generation):
+        kinds.get(kind).discard(session, [generation])
+
+
+def drop_old(session: Session) -> None:
+    """Drop old deliveries, events, runs and the kinds' own history."""
+    for kind in kinds.every():
+        kind.drop_old(session)
+    retention.drop_old(session, [kind.writers for kind in kinds.every()])
+
+
+def forget(session: Session, mobile_id: str) -> int:
+    """Remove a customer from all that we store; returns how many rows that were.
+
+    Orders are the CRM's: as long as it has some of this customer, the next run finds them again.
+
+    Raises
+    ------
+    RequestError
+        While a run works on customers: it has read this customer's orders already.
+    """
+    holders = [kind for kind in kinds.every() if kind.holds_customers]
+    if _works(session, [kind.name for kind in holders]):
+        raise RequestError("Segments are being computed right now; ask again once that run has ended.")
+    removed = sum(kind.forget(session, mobile_id) for kind in holders)
+    if removed:
+        totals.add(session, "forgotten")
+    return removed
+
+
+def _works(session: Session, names: Sequence[str]) -> bool:
+    query = select(Run.run_id).where(Run.kind.in_(names), Run.status == "running").limit(1)
+    return session.scalars(query).first() is not None
