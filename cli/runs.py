@@ -51,7 +51,7 @@ def recompute(what: str, full: bool, as_of: str | None, wait: bool) -> None:
                     )
             states = wait_for(settings, [run.run_id for run in asked], lambda: None)
         else:
-            states = [RunState(run, 0, 0) for run in asked]
+            states = [RunState(run) for run in asked]
     for state in states:
         out.print(f"{state.run.kind} {state.run.mode} run {state.run.run_id} {state.run.status}")
 

@@ -146,7 +146,7 @@ def summed(parts: Sequence[Part]) -> Counts:
 
 
 # What differs between two plans of a kind though nothing that a result follows from has changed.
-_OF_EVERY_RUN = frozenset({"as_of", "covered_id", "last_id", "owners", "since", "everything", "few"})
+_OF_EVERY_RUN = frozenset({"as_of", "covered_id", "last_id", "owners", "since", "everything", "few", "stages"})
 
 
 def steady(plan: Mapping[str, Any] | None, of_one_run: frozenset[str]) -> dict[str, Any]:

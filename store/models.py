@@ -54,7 +54,9 @@ class Run(Base):
     generation: Mapped[int] = mapped_column(BigInteger, Identity(always=True), unique=True)
     plan: Mapped[dict[str, Any] | None]
     counts: Mapped[dict[str, Any] | None]
-    segment_names: Mapped[list[str] | None] = mapped_column(ARRAY(Text))  # what `segment_number` counts
+    segment_names: Mapped[list[str] | None] = mapped_column(
+        ARRAY(Text)
+    )  # the names that result rows keep as numbers, from 1
     named_ids: Mapped[list[list[int]]] = mapped_column(JSONB, default=list)
     tries: Mapped[int] = mapped_column(default=0, server_default=text("0"))
     tried_at: Mapped[datetime | None]
@@ -107,8 +109,8 @@ class Delivery(Base):
 class Published(Base):
     """The one row per kind that names the generation which readers see, and the run that last wrote to it.
 
-    `baseline` is the generation that `segment_changes` leads up to. It is another one than `generation` only
-    while a run with an `as_of` of its own is published, which tells no changes.
+    `baseline` is the generation that the kind's recorded changes lead up to, for a kind that records them. It is
+    another one than `generation` only while a run with an `as_of` of its own is published, which records none.
     """
 
     __tablename__ = "analytics_published"

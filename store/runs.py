@@ -33,19 +33,28 @@ AS_OF_WAITING = 8  # runs of a kind with an as_of of their own
 
 
 @dataclass(frozen=True)
+class StageState:
+    """A stage of a run: how many parts it has, and how many are done."""
+
+    name: str
+    parts: int
+    done: int
+
+
+@dataclass(frozen=True)
 class RunState:
-    """A run as it can be shown: its row, and progress 0-1 derived from its parts."""
+    """A run as it can be shown: its row, its stages in order, and progress 0-1 derived from their parts."""
 
     run: Run
-    parts: int
-    parts_done: int
+    stages: Sequence[StageState] = ()
 
     @property
     def progress(self) -> float:
         """Parts done ÷ parts planned; short of 1 until the run has succeeded."""
         if self.run.status == "succeeded":
             return 1.0
-        return round(0.99 * self.parts_done / self.parts, 4) if self.parts else 0.0
+        planned, done = sum(stage.parts for stage in self.stages), sum(stage.done for stage in self.stages)
+        return round(0.99 * done / planned, 4) if planned else 0.0
 
 
 def request(
@@ -214,19 +223,18 @@ def newest(
 
 
 def _states(session: Session, wanted: Sequence[ColumnElement[bool]], limit: int) -> list[RunState]:
-    parts = (
-        select(func.count().label("planned"), func.count(Part.done_at).label("done"))
-        .where(Part.run_id == Run.run_id)
-        .lateral()
-    )
-    query = (
-        select(Run, parts.c.planned, parts.c.done)
-        .join(parts, text("true"))
-        .where(*wanted)
-        .order_by(Run.requested_at.desc(), Run.generation.desc())
-        .limit(limit)
-    )
-    return [RunState(run, planned, done) for run, planned, done in session.execute(query)]
+    query = select(Run).where(*wanted).order_by(Run.requested_at.desc(), Run.generation.desc()).limit(limit)
+    found = session.scalars(query).all()
+    counted = select(Part.run_id, Part.stage, func.count(), func.count(Part.done_at)).group_by(Part.run_id, Part.stage)
+    stages: dict[uuid.UUID, dict[str, StageState]] = {run.run_id: {} for run in found}
+    for run_id, stage, planned, done in session.execute(counted.where(Part.run_id.in_(stages))):
+        stages[run_id][stage] = StageState(stage, planned, done)
+    return [RunState(run, [stages[run.run_id][name] for name in _in_order(run, stages[run.run_id])]) for run in found]
+
+
+def _in_order(run: Run, stages: Iterable[str]) -> list[str]:
+    order = (run.plan or {}).get("stages", [])  # a run that an older version planned does not say
+    return sorted(stages, key=lambda name: (order.index(name) if name in order else len(order), name))
 
 
 def unfinished(session: Session) -> list[uuid.UUID]:

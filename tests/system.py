@@ -205,11 +205,19 @@ class Workers:
     def __enter__(self) -> Self:
         return self
 
-    def start(self, *, processes: int = 2, beat: bool = False, celery: tuple[str, ...] = (), **env: str) -> None:
+    def start(
+        self,
+        *,
+        processes: int = 2,
+        beat: bool = False,
+        celery: tuple[str, ...] = (),
+        app: str = "worker.app",
+        **env: str,
+    ) -> None:
         """Start a worker, with a beat in it and Celery settings where asked, and wait until it listens."""
         self.env |= env
         name = f"w{len(self.processes)}@test"
-        command = [sys.executable, "-m", "celery", "-A", "worker.app", "worker", "--queues", "control,compute"]
+        command = [sys.executable, "-m", "celery", "-A", app, "worker", "--queues", "control,compute"]
         command += ["--concurrency", str(processes), "--hostname", name, "--loglevel", "INFO"]
         command += ["--beat", "--schedule", str(self.folder / "schedule")] if beat else []
         command += celery

@@ -179,11 +179,20 @@ class AskedRuns(BaseModel):
     runs: list[AskedRun]
 
 
+class ShownStage(BaseModel):
+    """A stage of a run, and how many of its parts are done."""
+
+    stage: str
+    parts: int
+    done: int
+
+
 class ShownRun(AskedRun):
     """A run and how far it is."""
 
     mode: Mode
     progress: float = Field(ge=0, le=1)
+    stages: list[ShownStage] = Field(description="In order; empty before the run is planned, and long after its end.")
     requested_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
@@ -198,9 +207,13 @@ class ShownRun(AskedRun):
         run = state.run
         counts = {name: number for name, number in (run.counts or {}).items() if isinstance(number, int)}
         times = {name: getattr(run, name) for name in ("requested_at", "started_at", "finished_at", "as_of")}
+        stages = [{"stage": stage.name, "parts": stage.parts, "done": stage.done} for stage in state.stages]
         faults = {"error_code": run.error_code, "error": run.error}
         return cls.model_validate(
-            _asked(run) | times | faults | {"mode": run.mode, "progress": state.progress, "counts": counts}
+            _asked(run)
+            | times
+            | faults
+            | {"mode": run.mode, "progress": state.progress, "stages": stages, "counts": counts}
         )
 
 

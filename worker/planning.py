@@ -44,6 +44,7 @@ def start(session: Session, settings: Settings, run: Run) -> None:
         else:
             run.mode = "full" if run.mode == "incremental" else run.mode
             parts = kind.parts(Draft(session, settings, crm, run, plan))
+    plan["stages"] = [stage.name for stage in kind.stages]
     runs.start(session, run, plan, parts, as_of)
     kind.prepare(session, run, parts)
 
