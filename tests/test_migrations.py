@@ -232,3 +232,25 @@ def test_a_delivery_of_version_0004_keeps_its_runs_under_its_sender(migrated_url
     assert again("webhook", "msg_1") == asked[2]
     assert again("api", "api_1") == asked[3]
     assert again("webhook", "2026-03-02") not in asked and again("nightly", "2026-03-03") not in asked
+
+
+def test_a_database_that_version_0003_left_with_runs_under_way_is_taken_up(database_url: str, tmp_path: Path) -> None:
+    # Written by that version: both kinds published, one customer shard scored and one daypart ranked of the next runs.
+    dump = (Path(__file__).parent / "dumps" / "version_0003.sql").read_text()
+    with psycopg.connect(database_url) as connection:
+        connection.execute(dump)  # type: ignore[arg-type]
+        working = connection.execute("SELECT run_id FROM analytics_runs WHERE status = 'running'").fetchall()
+    assert len(working) == 2
+
+    migrate(database_url)
+    settings = make_settings(database_url, tmp_path, RFM_SHARDS="3")
+    ended = {run.kind: run for run in (finish_inline(settings, run_id).run for (run_id,) in working)}
+    assert {kind: run.status for kind, run in ended.items()} == {"rfm": "succeeded", "menu": "succeeded"}
+
+    sold = read(database_url, "SELECT * FROM fact_transactions")
+    lines = read(database_url, "SELECT * FROM fact_transaction_items")
+    rules = {kind: Rules(as_of=run.as_of) for kind, run in ended.items() if run.as_of}
+    oracle.compare_rfm(rfm_segments(database_url), oracle.rfm(sold, rules["rfm"]))
+    oracle.compare_menu(menu_recommendation(database_url), oracle.menu(sold, lines, rules["menu"]))
+    changes = read(database_url, "SELECT run_id FROM segment_changes").run_id.tolist()
+    assert changes.count(ended["rfm"].run_id) == (ended["rfm"].counts or {})["moved_customers"] > 0

@@ -11,7 +11,6 @@ import psycopg
 import pytest
 from click.testing import CliRunner
 
-import kinds
 from cli.main import cli
 from kinds import KINDS, upkeep
 from store import runs
@@ -127,8 +126,3 @@ def test_no_kind_is_named_in_the_engine_or_the_store() -> None:
         if names.search(re.sub("|".join(allowed), "", line))
     }
     assert len(engine) > 15 and not found
-
-
-def test_every_kind_is_what_the_registry_says() -> None:
-    assert [kind.name for kind in kinds.every()] == [*KINDS]
-    assert all(kind.stages for kind in kinds.every())
