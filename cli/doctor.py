@@ -17,6 +17,7 @@ from postgres import scalar
 from settings import Settings
 from source import checks, reading
 from source.checks import Finding, version
+from source.values import values
 from store import schema
 
 SKEW = 2.0  # seconds
@@ -30,6 +31,7 @@ def examine(settings: Settings, env: Mapping[str, str]) -> Iterator[Finding]:
     yield from checks.orders(
         settings.source_database_url, separate=settings.source_database_url != settings.database_url
     )
+    yield from values(settings.source_database_url)
     yield from _dayparts(settings)
     yield from _redis(settings)
     yield from _secrets(settings)

@@ -146,7 +146,9 @@ def summed(parts: Sequence[Part]) -> Counts:
 
 
 # What differs between two plans of a kind though nothing that a result follows from has changed.
-_OF_EVERY_RUN = frozenset({"as_of", "covered_id", "last_id", "owners", "since", "everything", "few", "stages"})
+_OF_EVERY_RUN = frozenset(
+    {"as_of", "covered_id", "last_id", "owners", "since", "everything", "few", "stages", "future_transactions"}
+)
 
 
 def steady(plan: Mapping[str, Any] | None, of_one_run: frozenset[str]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ amounts numeric, float or integer; what differs is settled here once per run and
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -39,6 +40,11 @@ REQUIRED: dict[str, dict[str, frozenset[str] | str]] = {
     },
     "dim_menu_items": {"item_id": INTEGERS, "menu_item_name": TEXTS, "category": TEXTS},
 }
+TIMES = frozenset({"time without time zone"})
+OPTIONAL: dict[str, dict[str, frozenset[str] | str]] = {
+    "dim_menu_daytimes": {"daytime_id": INTEGERS, "daytime_label": TEXTS, "start_time": TIMES, "end_time": TIMES},
+}
+_MODIFIER = re.compile(r"\(\d+(,-?\d+)?\)")
 
 
 @dataclass(frozen=True)
@@ -73,7 +79,7 @@ def connect(url: str) -> Iterator[Connection]:
 
 
 def column_types(source: Connection, table: str) -> dict[str, str]:
-    """Check one of the REQUIRED tables and return its columns' types, such as `numeric(12,2)`.
+    """Check one of the REQUIRED or OPTIONAL tables and return its columns' types, such as `numeric(12,2)`.
 
     Raises
     ------
@@ -88,10 +94,10 @@ def column_types(source: Connection, table: str) -> dict[str, str]:
     found: dict[str, str] = dict(rows)
     if not found:
         raise SourceError(f"The source has no table {table}.", code="source_table_missing")
-    for column, accepted in REQUIRED[table].items():
+    for column, accepted in (REQUIRED | OPTIONAL)[table].items():
         if column not in found:
             raise SourceError(f"The source table {table} has no column {column}.", code="source_column_missing")
-        name = found[column].partition("(")[0]
+        name = _MODIFIER.sub("", found[column])  # whatever the length; of an array the brackets stay
         suits = name in INTEGERS | FLOATS or name == "numeric" if accepted == AMOUNT else name in accepted
         if not suits:
             raise SourceError(
@@ -138,6 +144,7 @@ def daytimes(source: Connection) -> list[Daytime]:
     """The CRM's dayparts in order of their ids; empty where the table is absent or empty."""
     if scalar(source, "SELECT to_regclass('dim_menu_daytimes')") is None:
         return []
+    column_types(source, "dim_menu_daytimes")
     try:
         rows = source.execute(
             "SELECT daytime_id::int, coalesce(daytime_label::text, ''),"

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from psycopg import sql
 
 from errors import RequestError
+from postgres import scalar
 from source.ranges import KeyRange
 
 Plan = Mapping[str, Any]
@@ -97,6 +98,17 @@ def in_window(plan: Plan) -> sql.Composable:
         sql.Literal((first + timedelta(days=3)).isoformat() + "T00:00:00+00:00"),
         business_date(local_time(created_at), plan),
         sql.Literal(first.isoformat()),
+    )
+
+
+def future_transactions(crm: psycopg.Connection[Any], plan: Plan) -> int:
+    """How many transactions are dated after `as_of`, and so left out; guests' too, whatever their amount."""
+    return int(
+        scalar(
+            crm,
+            "SELECT count(*) FROM fact_transactions WHERE created_at > %s::timestamptz AND created_at < 'infinity'",
+            plan["as_of"],
+        )
     )
 
 

@@ -38,7 +38,7 @@ def count_run(session: Session, run: Run) -> None:
         add(session, "parts", parts, kind=run.kind, stage=stage)
         add(session, "part_seconds", float(part_seconds or 0), kind=run.kind, stage=stage)
     for name, number in sorted((run.counts or {}).items()):
-        if name.startswith("skipped_") and number:
+        if (name.startswith("skipped_") or name == "future_transactions") and number:
             add(session, "skipped_rows", number, kind=run.kind, rows=name.removeprefix("skipped_"))
 
 

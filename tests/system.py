@@ -29,6 +29,7 @@ from store.database import engine, transaction
 from store.parts import claim
 from store.runs import RunState
 from worker import steering
+from worker.faults import located
 
 DDL = {
     "fact_transactions": "transaction_id bigint, mobile_id text, total_amount {amount}, created_at timestamptz",
@@ -97,7 +98,8 @@ def do_part(settings: Settings, run_id: UUID, stage: str, number: int) -> None:
     """One part, as its task would do it."""
     with claim(settings.database_url, run_id, stage, number) as claimed:
         if claimed is not None:
-            kinds.get(claimed.run.kind).do(settings, claimed)
+            with located(settings, claimed.run):
+                kinds.get(claimed.run.kind).do(settings, claimed)
 
 
 def state(settings: Settings, run_id: UUID) -> RunState:

@@ -306,6 +306,7 @@ def test_what_is_skipped_left_out_or_in_a_gap_is_counted(migrated_url: str, tmp_
         "skipped_lines": 2,
         "lines_without_transaction": 2,
         "rounded_lines": 0,
+        "future_transactions": 1,
     }
 
 

@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import psycopg
 from celery.exceptions import SoftTimeLimitExceeded
 from sqlalchemy.exc import DataError, DBAPIError
 
 from errors import SmartCRMError
 from postgres import TRANSIENT
+from settings import Settings
+from source import limits
+from store.models import Run
+
+
+@contextmanager
+def located(settings: Settings, run: Run) -> Iterator[None]:
+    """Replaces an error over a value that is too large by one that names its column, the limit and a transaction."""
+    try:
+        yield
+    except Exception as error:
+        if told(error)[0] != limits.CODE:
+            raise
+        raise limits.explained(settings.source_database_url, run.plan, error) from error
 
 
 def told(fault: Exception) -> tuple[str, str]:

@@ -15,7 +15,7 @@ import kinds
 from kinds.base import Draft, Kind, steady
 from settings import Settings
 from source import reading, touched
-from source.window import business_date_of, daily_after
+from source.window import business_date_of, daily_after, future_transactions
 from store import runs
 from store.models import Published, Run
 
@@ -32,6 +32,7 @@ def start(session: Session, settings: Settings, run: Run) -> None:
     as_of = run.as_of or runs.now(session)
     with reading.connect(settings.source_database_url) as crm:
         plan = kind.plan(settings, crm) | _common(settings, crm, as_of)
+        plan["future_transactions"] = future_transactions(crm, plan)
         since = _since(session, kind, run, plan)
         parts = None
         if since is not None:

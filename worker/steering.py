@@ -22,7 +22,7 @@ from store.database import transaction
 from store.models import Run
 from store.parts import Claim
 from worker import planning
-from worker.faults import told
+from worker.faults import located, told
 
 log = structlog.get_logger("steering")
 
@@ -59,7 +59,8 @@ def advance(settings: Settings, run_id: uuid.UUID, *, patient: bool = True) -> l
             if run is None:
                 return []
             _check_attempts(session, run)
-            parts = _step(session, settings, run)
+            with located(settings, run):
+                parts = _step(session, settings, run)
             run.tries = 0
             if not patient and (parts or run.status in runs.FINISHED):
                 totals.add(session, "sweep_moves", kind=run.kind)
@@ -95,6 +96,8 @@ def _finish(
     session: Session, settings: Settings, run: Run, status: str, code: str | None = None, message: str | None = None
 ) -> None:
     """End the run, and write down the events that tell of it."""
+    if status == "succeeded" and run.plan is not None and "future_transactions" in run.plan:
+        run.counts = (run.counts or {}) | {"future_transactions": run.plan["future_transactions"]}
     runs.finish(session, run, status, error_code=code, error=message)
     totals.count_run(session, run)
     if not run.as_of_given:

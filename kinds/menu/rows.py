@@ -12,7 +12,9 @@ from psycopg import sql
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
+from errors import SourceError
 from kinds.menu.models import MenuResult, MenuTally, MenuTotal
+from source import limits
 from source.window import Plan, date_of
 from store.database import driver
 from store.models import Part, Run
@@ -105,8 +107,16 @@ def save_ranks(
 def results(
     run: Run, generation: int, daytime_id: int, ranked: pd.DataFrame, names: Mapping[int, tuple[str | None, str | None]]
 ) -> list[MenuResult]:
-    """Ranked items as rows of a generation, best first."""
+    """Ranked items as rows of a generation, best first.
+
+    Raises
+    ------
+    SourceError
+        When a quantity is more than `menu_recommendation` can show.
+    """
     assert run.plan is not None
+    if len(ranked) and int(ranked["quantity"].max()) >= limits.QUANTITY * quantity_unit(run.plan):
+        raise SourceError("An item's quantity is out of range.", code=limits.CODE)
     return [
         MenuResult(
             generation=generation,

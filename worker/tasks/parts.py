@@ -14,7 +14,7 @@ from store import runs
 from store.database import transaction
 from store.parts import claim
 from worker.app import settings
-from worker.faults import told, took_too_long
+from worker.faults import located, told, took_too_long
 
 RETRY = {
     "autoretry_for": TRANSIENT,
@@ -40,7 +40,8 @@ def work(task: Task, run_id: str, stage: str, number: int) -> None:
     try:
         with claim(settings.database_url, uuid.UUID(run_id), stage, number) as claimed:
             if claimed is not None:
-                kinds.get(claimed.run.kind).do(settings, claimed)
+                with located(settings, claimed.run):
+                    kinds.get(claimed.run.kind).do(settings, claimed)
     except RowsLostError:
         log.warning("rows lost", stage=stage, part=number)
     except Exception as fault:
