@@ -14,6 +14,7 @@ from store import schema
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="smartcrm-analytics", prog_name="smartcrm", message="%(prog)s %(version)s")
 def cli() -> None:
     """Customer segments and menu rankings from a restaurant's orders."""
 

@@ -7,24 +7,20 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import UTC
 from typing import Any
-from urllib.parse import urlsplit
 from uuid import UUID
 
-from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 
+from cli import shapes
+from cli.terminal import Screen, styled
 from kinds.menu.results import RankedDaypart
 from source.checks import Finding
 from store.models import Event
 from store.runs import FINISHED, RunState
 
-WIDTH_WITHOUT_TERMINAL = 118
-
-out = Console(highlight=False)
-if not out.is_terminal:
-    out = Console(highlight=False, width=WIDTH_WITHOUT_TERMINAL)
+out = Screen()
+err = Screen(stderr=True)
 
 
 def show_summary(rows: Sequence[Any]) -> None:
@@ -39,7 +35,7 @@ def show_summary(rows: Sequence[Any]) -> None:
             row.segment,
             f"{row.customers:,}",
             f"{row.share:.1%}",
-            f"[green]{'▇' * round(12 * row.share / widest)}[/]",
+            styled(("▇" * round(12 * row.share / widest), "green")),
             "-" if row.revenue_share is None else f"{row.revenue_share:.1%}",
             f"{row.median_recency_days:,.0f} days",
             f"{row.median_frequency:,.0f}",
@@ -73,10 +69,12 @@ def show_menu(dayparts: Sequence[RankedDaypart], top: int) -> None:
         table.add_column(f"{rank}.")
     for daypart in dayparts:
         cells = [
-            f"{item.menu_item_name or f'item {item.menu_item_id}'} [dim]{item.share:.1%}[/]" for item in daypart.items
+            styled(item.menu_item_name or f"item {item.menu_item_id}", " ", (f"{item.share:.1%}", "dim"))
+            for item in daypart.items
         ]
-        cells = cells[:top] or ["[dim]no orders[/]"]
-        table.add_row(f"[bold]{daypart.label}[/]\n{_hours(daypart)}", *cells, *[""] * (top - len(cells)))
+        cells = cells[:top] or [styled(("no orders", "dim"))]
+        label = styled((daypart.label, "bold"), "\n", _hours(daypart))
+        table.add_row(label, *cells, *[""] * (top - len(cells)))
     out.print(table)
 
 
@@ -106,6 +104,7 @@ def show_runs(states: Sequence[RunState]) -> None:
         "Progress",
         "Requested (UTC)",
         "Took",
+        "Left out",
         "Error",
     )
     for state in states:
@@ -119,9 +118,22 @@ def show_runs(states: Sequence[RunState]) -> None:
             f"{state.progress:.0%}",
             f"{run.requested_at.astimezone(UTC):%Y-%m-%d %H:%M:%S}",
             "" if took is None else f"{took:.1f} s",
+            f"{sum(number for name, number in shapes.counts(run).items() if _left_out(name)):,}",
             run.error or "",
         )
     out.print(table)
+
+
+def show_counts(state: RunState) -> None:
+    """What a run counted, by name; what was left out is among it."""
+    table = Table("Counted", Column("Rows", justify="right"))
+    for name, number in sorted(shapes.counts(state.run).items()):
+        table.add_row(name, f"{number:,}")
+    out.print(table)
+
+
+def _left_out(name: str) -> bool:
+    return name.startswith("skipped_") or name == "future_transactions"
 
 
 def show_events(rows: Sequence[Event]) -> None:
@@ -130,12 +142,11 @@ def show_events(rows: Sequence[Event]) -> None:
         Column("Event", no_wrap=True, min_width=36), "About", "To", "State", "Attempts", "Next (UTC)", "Answer"
     )
     for event in rows:
-        parts = urlsplit(event.url)
         waits = event.state == "waiting"
         table.add_row(
             str(event.event_id),
             f"{json.loads(event.body)['type']} {event.run_id}",
-            f"{parts.scheme}://{parts.hostname}{f':{parts.port}' if parts.port else ''}{parts.path}",
+            shapes.public_url(event.url),
             event.state,
             str(event.attempts),
             f"{event.next_attempt_at.astimezone(UTC):%Y-%m-%d %H:%M:%S}" if waits else "",
@@ -149,15 +160,17 @@ def show_findings(findings: Sequence[Finding]) -> None:
     colours = {"ok": "green", "warning": "yellow", "fault": "red"}
     table = Table("", "What", "Found", "To do", show_lines=True)
     for each in findings:
-        table.add_row(f"[{colours[each.level]}]{each.level}[/]", each.subject, escape(each.found), escape(each.remedy))
+        table.add_row(styled((each.level, colours[each.level])), each.subject, each.found, each.remedy)
     out.print(table)
 
 
-def follow(read: Callable[[], Sequence[RunState]], tick: Callable[[], None]) -> Sequence[RunState]:
+def follow(
+    read: Callable[[], Sequence[RunState]], tick: Callable[[], None], screen: Screen = out
+) -> Sequence[RunState]:
     """Draw the runs' progress until all are finished; `tick` is called between looks and may raise."""
     bars: dict[UUID, Any] = {}
-    columns = (TextColumn("{task.description:<6}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
-    with Progress(*columns, TimeElapsedColumn(), console=out) as progress:
+    columns = (TextColumn("{task.description:<6}", markup=False), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
+    with Progress(*columns, TimeElapsedColumn(), console=screen) as progress:
         while True:
             states = read()
             for state in states:

@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 
 from cli import results, runs, serving, upkeep  # noqa: F401  # each adds its commands to the group
 from cli.app import cli
+from cli.terminal import shown
 from errors import SmartCRMError
 
 
@@ -28,12 +29,13 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         sys.exit(0 if sys.argv[1:2] in (["up"], ["demo"]) else 130)
     except SmartCRMError as fault:
-        click.echo(f"smartcrm: {fault}", err=True)
+        click.echo(shown(f"smartcrm: {fault}"), err=True)
         sys.exit(1)
     except (DBAPIError, psycopg.Error) as fault:
         cause = fault.orig if isinstance(fault, DBAPIError) else fault
         told = cause.diag.message_primary if isinstance(cause, psycopg.Error) else None
-        click.echo(f"smartcrm: PostgreSQL could not do it: {told or str(cause).strip().splitlines()[0]}.", err=True)
+        reason = told or str(cause).strip().splitlines()[0]
+        click.echo(shown(f"smartcrm: PostgreSQL could not do it: {reason}."), err=True)
         sys.exit(1)
 
 

@@ -9,9 +9,10 @@ from typing import Any
 
 import click
 
-from cli import console
+from cli import console, exports, shapes
 from cli.app import cli, environment
 from cli.console import out
+from cli.terminal import json_option, print_json
 from errors import RequestError
 from kinds.menu import results as menu_results
 from kinds.rfm import results as rfm_results
@@ -25,10 +26,14 @@ TOP_SHOWN = 5
 @cli.command()
 @click.option("--segment", help="Only this segment, customer by customer.")
 @click.option("--export", type=click.Path(path_type=Path, dir_okay=False), help="Write to a .csv or .parquet file.")
-def segments(segment: str | None, export: Path | None) -> None:
+@exports.for_excel_option
+@json_option
+def segments(segment: str | None, export: Path | None, for_excel: bool, as_json: bool) -> None:
     """The published segments: a summary, one segment's customers, or all of them into a file."""
-    if export and export.suffix not in (".csv", ".parquet"):
-        raise RequestError(f"{export} ends neither in .csv nor in .parquet.")
+    if export:
+        exports.check_target(export, for_excel=for_excel)
+    elif for_excel:
+        raise click.UsageError("--for-excel needs --export FILE.csv.")
     with environment(redis=False) as settings, transaction(settings.database_url) as session:
         state = published(session, "rfm")
         if state is None:
@@ -40,41 +45,46 @@ def segments(segment: str | None, export: Path | None) -> None:
         if segment is not None and segment not in names:
             raise RequestError(f"There is no segment {segment!r}; there are {', '.join(names)}.")
         if export:
-            _export(rfm_results.segments(session, segment), export)
+            rows = _export(rfm_results.segments(session, segment), export, for_excel)
+            if as_json:
+                print_json({"file": str(export), "rows": rows})
+            else:
+                out.print(f"{rows:,} customers into {export}")
         elif segment is None:
-            console.show_summary(summary)
+            print_json(shapes.summary(state, summary)) if as_json else console.show_summary(summary)
+        elif as_json:
+            print_json(shapes.customers(state, rfm_results.segments(session, segment)))
         else:
-            rows = rfm_results.segments(session, segment, limit=SHOWN_CUSTOMERS + 1)
-            console.show_customers(rows[:SHOWN_CUSTOMERS], more=len(rows) > SHOWN_CUSTOMERS)
+            customers = rfm_results.segments(session, segment, limit=SHOWN_CUSTOMERS + 1)
+            console.show_customers(customers[:SHOWN_CUSTOMERS], more=len(customers) > SHOWN_CUSTOMERS)
 
 
-def _export(rows: Sequence[Any], path: Path) -> None:
+def _export(rows: Sequence[Any], path: Path, for_excel: bool) -> int:
     import pandas as pd
 
     frame = pd.DataFrame(rows, columns=list(rfm_results.SEGMENT_COLUMNS)).astype({"run_id": str})
-    try:
-        if path.suffix == ".csv":
-            frame.to_csv(path, index=False)
-        else:
-            frame.to_parquet(path, index=False)
-    except OSError as fault:
-        raise RequestError(f"{path} can't be written: {fault.strerror or fault}.") from None
-    out.print(f"{len(frame):,} customers into {path}")
+    exports.write(frame, path, for_excel=for_excel)
+    return len(frame)
 
 
 @cli.command()
 @click.option("--at", help="Only the daypart that covers this time of day, HH:MM.")
-def menu(at: str | None) -> None:
+@json_option
+def menu(at: str | None, as_json: bool) -> None:
     """The published menu rankings, by daypart."""
     try:
         moment = clock.fromisoformat(at) if at else None
     except ValueError:
         raise RequestError(f"--at is {at!r}, which is not a time of day such as 12:30.") from None
     with environment(redis=False) as settings, transaction(settings.database_url) as session:
-        if published(session, "menu") is None:
+        state = published(session, "menu")
+        if state is None:
             raise RequestError("No menu is published yet; ask for it with smartcrm recompute.", code="no_results")
         dayparts = menu_results.menu(session, moment)
-        if moment is None:
+        if as_json:
+            one = moment is not None
+            print_json(shapes.daypart(next(iter(dayparts), None)) if one else shapes.menu(state, dayparts))
+        elif moment is None:
             console.show_menu(dayparts, top=TOP_SHOWN)
         elif dayparts:
             console.show_daypart(dayparts[0])

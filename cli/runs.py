@@ -13,9 +13,10 @@ from uuid import UUID, uuid4
 import click
 
 import kinds as registry
-from cli import console
+from cli import console, shapes
 from cli.app import cli, environment
 from cli.console import out
+from cli.terminal import json_option, print_json
 from cli.workers import send_hints, wait_for, worker_listens
 from errors import RequestError, UnavailableError
 from kinds import KINDS
@@ -32,7 +33,8 @@ from store.runs import RunState
 @click.option("--full/--incremental", "full", default=True, help="Everything anew (the default), or what changed.")
 @click.option("--as-of", help="Count only what is at most this time; a date alone is its last instant.")
 @click.option("--wait", is_flag=True, help="Show progress and fail if a run fails.")
-def recompute(what: str, full: bool, as_of: str | None, wait: bool) -> None:
+@json_option
+def recompute(what: str, full: bool, as_of: str | None, wait: bool, as_json: bool) -> None:
     """Ask for runs."""
     with environment() as settings:
         instant = parse_as_of(as_of, settings.timezone) if as_of else None
@@ -49,9 +51,13 @@ def recompute(what: str, full: bool, as_of: str | None, wait: bool) -> None:
                         "No worker is listening, so the runs will wait for one; start it with smartcrm up.",
                         code="no_worker",
                     )
-            states = wait_for(settings, [run.run_id for run in asked], lambda: None)
+            screen = console.err if as_json else out  # JSON stands alone
+            states = wait_for(settings, [run.run_id for run in asked], lambda: None, screen)
         else:
             states = [RunState(run) for run in asked]
+    if as_json:
+        print_json({"runs": [shapes.run(state) for state in states]})
+        return
     for state in states:
         out.print(f"{state.run.kind} {state.run.mode} run {state.run.run_id} {state.run.status}")
 
@@ -59,27 +65,36 @@ def recompute(what: str, full: bool, as_of: str | None, wait: bool) -> None:
 @cli.command(name="runs")
 @click.argument("run_id", type=click.UUID, required=False)
 @click.option("--cancel", is_flag=True, help="Cancel this run if it is not finished.")
-def show_runs(run_id: UUID | None, cancel: bool) -> None:
+@json_option
+def show_runs(run_id: UUID | None, cancel: bool, as_json: bool) -> None:
     """Runs and their state, newest first."""
     if cancel and run_id is None:
         raise click.UsageError("--cancel needs a RUN_ID.")
     with environment(redis=False) as settings, transaction(settings.database_url) as session:
         if run_id is None:
-            console.show_runs(runs.newest(session))
+            states = runs.newest(session)
+            print_json({"runs": [shapes.run(state) for state in states]}) if as_json else console.show_runs(states)
             return
         if cancel:
             runs.cancel(session, run_id)
         state = runs.get(session, run_id)
         if state is None:
             raise RequestError(f"There is no run {run_id}.", code="run_not_found")
+        if as_json:
+            print_json(shapes.run(state))
+            return
         console.show_runs([state])
+        if shapes.counts(state.run):
+            console.show_counts(state)
 
 
 @cli.command(name="events")
-def show_events() -> None:
+@json_option
+def show_events(as_json: bool) -> None:
     """Outgoing events and how far their delivery is, newest first."""
     with environment(redis=False) as settings, transaction(settings.database_url) as session:
-        console.show_events(events.newest(session))
+        rows = events.newest(session)
+        print_json({"events": [shapes.event(row) for row in rows]}) if as_json else console.show_events(rows)
 
 
 @cli.command()
@@ -88,8 +103,14 @@ def show_events() -> None:
 @click.option("--full", is_flag=True, help="Ask for full runs.")
 @click.option("--transaction-ids", nargs=2, type=int, metavar="FROM TO", help="Ids that were imported late.")
 @click.option("--url", help="The webhook; by default on this machine, at PORT.")
+@json_option
 def sign(
-    import_id: str | None, kinds: tuple[str, ...], full: bool, transaction_ids: tuple[int, int] | None, url: str | None
+    import_id: str | None,
+    kinds: tuple[str, ...],
+    full: bool,
+    transaction_ids: tuple[int, int] | None,
+    url: str | None,
+    as_json: bool,
 ) -> None:
     """Print a curl command that posts a signed import; it is good for five minutes."""
     # No database is needed to sign, and none is asked for.
@@ -103,7 +124,11 @@ def sign(
     body = json.dumps({"type": "import.completed", "timestamp": now.isoformat(), "data": given})
     headers = {"Content-Type": "application/json"}
     headers |= signed_headers(settings.webhook_secrets[:1], f"import_{uuid4().hex}", now, body)
-    words = ["curl", "-i", "-X", "POST", url or f"http://127.0.0.1:{settings.port}/webhooks/imports"]
+    url = url or f"http://127.0.0.1:{settings.port}/webhooks/imports"
+    if as_json:
+        print_json({"url": url, "headers": headers, "body": body})
+        return
+    words = ["curl", "-i", "-X", "POST", url]
     for name, value in headers.items():
         words += ["-H", f"{name}: {value}"]
     click.echo(shlex.join([*words, "--data-raw", body]))

@@ -16,6 +16,7 @@ import click
 from cli import console
 from cli.app import cli, environment
 from cli.console import out
+from cli.terminal import styled
 from cli.workers import wait_for, worker_listens
 from embedded import services
 from embedded.group import ProcessGroup
@@ -46,7 +47,7 @@ def demo(once: bool) -> None:
             _print_urls(serving_settings)
             if once or not sys.stdout.isatty():
                 return
-            out.print("[bold]ready[/] - serving until Ctrl-C")
+            out.print(styled(("ready", "bold"), " - serving until Ctrl-C"))
             _keep(group)
 
 

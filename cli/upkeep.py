@@ -11,9 +11,10 @@ from typing import Any
 import click
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
-from cli import console
+from cli import console, shapes
 from cli.app import cli, environment
 from cli.console import out
+from cli.terminal import json_option, print_json
 from errors import SmartCRMError
 from kinds import upkeep
 from store import schema
@@ -21,10 +22,12 @@ from store.database import transaction
 
 
 @cli.command()
-def migrate() -> None:
+@json_option
+def migrate(as_json: bool) -> None:
     """Bring our tables to the current version."""
     with environment(redis=False, tables=False) as settings:
-        out.print(f"The tables are at version {schema.migrate(settings.database_url)}.")
+        version = schema.migrate(settings.database_url)
+        print_json({"version": version}) if as_json else out.print(f"The tables are at version {version}.")
 
 
 @cli.command()
@@ -63,14 +66,18 @@ def _load_progress() -> Iterator[Callable[[str, int, int], None]]:
 
 
 @cli.command()
-def doctor() -> None:
+@json_option
+def doctor(as_json: bool) -> None:
     """Check databases, grants, indexes, Redis, time zone and secrets, and say what to do about each."""
     from cli.doctor import examine
 
     env = dict(os.environ)
     with environment(tables=False) as settings:
         findings = list(examine(settings, env))
-    console.show_findings(findings)
+    if as_json:
+        print_json({"findings": [shapes.finding(each) for each in findings]})
+    else:
+        console.show_findings(findings)
     faults = sum(finding.level == "fault" for finding in findings)
     if faults:
         raise SmartCRMError(f"{faults} {'fault' if faults == 1 else 'faults'} to mend before runs can succeed.")
@@ -78,8 +85,12 @@ def doctor() -> None:
 
 @cli.command()
 @click.argument("mobile_id")
-def forget(mobile_id: str) -> None:
+@json_option
+def forget(mobile_id: str, as_json: bool) -> None:
     """Remove a customer from all that we store; the orders themselves are the CRM's to remove, first."""
     with environment(redis=False) as settings, transaction(settings.database_url) as session:
         removed = upkeep.forget(session, mobile_id)
+    if as_json:
+        print_json({"removed_rows": removed})
+        return
     out.print(f"{removed} rows removed. A run finds the customer again while the CRM has orders of theirs.")

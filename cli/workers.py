@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from uuid import UUID
 
 from cli import console
+from cli.terminal import Screen
 from errors import SmartCRMError, UnavailableError
 from settings import Settings
 from store import runs
@@ -44,8 +45,10 @@ def send_hints(run_ids: Iterator[UUID]) -> None:
         raise _no_redis() from None
 
 
-def wait_for(settings: Settings, run_ids: Sequence[UUID], tick: Callable[[], None]) -> Sequence[RunState]:
-    """Show these runs' progress until all have ended.
+def wait_for(
+    settings: Settings, run_ids: Sequence[UUID], tick: Callable[[], None], screen: Screen = console.out
+) -> Sequence[RunState]:
+    """Show these runs' progress on `screen` until all have ended.
 
     Raises
     ------
@@ -57,7 +60,7 @@ def wait_for(settings: Settings, run_ids: Sequence[UUID], tick: Callable[[], Non
         with transaction(settings.database_url) as session:
             return [state for run_id in run_ids if (state := runs.get(session, run_id))]
 
-    states = console.follow(read, tick)
+    states = console.follow(read, tick, screen)
     failed = [state.run for state in states if state.run.status != "succeeded"]
     if failed:
         said = "; ".join(f"the {run.kind} run {run.status}: {run.error or 'no reason given'}" for run in failed)

@@ -1,0 +1,63 @@
+"""The terminal: what comes from data shows as it is, never as markup and never as control characters."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import click
+from rich.console import Console
+from rich.text import Text
+
+WIDTH_WITHOUT_TERMINAL = 118
+
+# Control characters as their pictures; those of C1, line separators and what turns the writing direction as �.
+_PICTURES = {code: 0x2400 + code for code in range(0x20)} | {0x7F: 0x2421}
+_PICTURES |= dict.fromkeys([*range(0x80, 0xA0), 0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A)], 0xFFFD)
+
+
+def shown(text: object) -> str:
+    """The text on one line, with no character that a terminal obeys."""
+    return str(text).translate(_PICTURES)
+
+
+def styled(*pieces: str | tuple[str, str]) -> Text:
+    """Pieces of text, each alone or with a style, as one; a piece that is a line break is one."""
+    text = Text()
+    for piece in pieces:
+        words, style = (piece, "") if isinstance(piece, str) else piece
+        text.append(words if words == "\n" else shown(words), style)
+    return text
+
+
+class Screen(Console):
+    """A console to which every string, also in a table, is nothing but text; styles come by `styled` alone."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(highlight=False, markup=False, emoji=False, **options)
+        if not self.is_terminal:
+            self.width = WIDTH_WITHOUT_TERMINAL
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """A string as text: `rich` calls this for every one."""
+        return super().render_str(shown(text), **options | {"markup": False, "emoji": False})
+
+
+json_option: Callable[..., Any] = click.option("--json", "as_json", is_flag=True, help="Print JSON instead.")
+
+
+def print_json(value: Any) -> None:
+    """JSON in ASCII alone, so that it holds no control character either."""
+    click.echo(json.dumps(value, default=_plain, indent=2))
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, UUID | Decimal):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} has no form in JSON")
