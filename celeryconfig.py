@@ -8,14 +8,21 @@ from datetime import timedelta
 
 from celery.schedules import crontab
 from kombu.entity import Queue
+from kombu.transport import TRANSPORT_ALIASES
 
 from kinds import KINDS
 from settings import Settings
 
 _settings = Settings.from_env()
+_redis = _settings.redis
 
-broker_url = _settings.redis_url
-result_backend = _settings.result_url
+# Kombu's own, which drops messages that can't be read.
+TRANSPORT_ALIASES.update(dict.fromkeys(("redis", "rediss"), "broker.transport:Transport"))
+TRANSPORT_ALIASES["sentinel"] = "broker.transport:SentinelTransport"
+
+# Messages and results share one database, apart by the keys' prefix: managed servers often have no second one.
+broker_url = result_backend = _redis.celery_url
+broker_use_ssl = redis_backend_use_ssl = _redis.tls
 timezone = _settings.timezone
 enable_utc = True
 include = ["worker.tasks.control", "worker.tasks.events", *(f"worker.tasks.{name}" for name in KINDS)]
@@ -45,12 +52,13 @@ _visibility_timeout = 60 * 60
 result_expires = 2 * 60 * 60
 result_chord_expires = 2 * 60 * 60
 broker_transport_options = {
+    **_redis.celery_options,
     "visibility_timeout": _visibility_timeout,
     "socket_connect_timeout": 3,
     "socket_timeout": 20,  # a Redis that has fallen silent is given up, not waited for as long as its host is dark
     "socket_keepalive": True,
 }
-result_backend_transport_options = {"visibility_timeout": _visibility_timeout}
+result_backend_transport_options = {**_redis.celery_options, "visibility_timeout": _visibility_timeout}
 visibility_timeout = _visibility_timeout
 redis_socket_connect_timeout = 3
 redis_socket_timeout = 20

@@ -17,13 +17,15 @@ from dataclasses import dataclass, field
 from datetime import time
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from analytics.segments import load_segments
+from broker import address
+from broker.address import Address
 from errors import SettingsError
 from kinds import KINDS
 
@@ -40,6 +42,7 @@ class Settings:
     database_url: str = field(repr=False)
     source_database_url: str = field(repr=False)
     redis_url: str = field(repr=False)
+    redis_ca_file: Path | None
     port: int
     flower_port: int
     timezone: str
@@ -62,11 +65,9 @@ class Settings:
         return ZoneInfo(self.timezone)
 
     @property
-    def result_url(self) -> str:
-        """Celery's results: the database beside the broker's (0 and 1, 2 and 3 …), as Redis counts them."""
-        parts = urlsplit(self.redis_url)
-        number = int(parts.path.strip("/") or 0)
-        return urlunsplit(parts._replace(path=f"/{number ^ 1}"))
+    def redis(self) -> Address:
+        """Where Redis is, as Celery and redis-py need to hear it."""
+        return address.parse(self.redis_url, str(self.redis_ca_file) if self.redis_ca_file else None)
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> Settings:
@@ -80,13 +81,15 @@ class Settings:
         env = os.environ if env is None else env
         home = home_from(env)
         database_url = _read(env, "DATABASE_URL", None, _database_url, "postgresql://crm:secret@db:5432/crm")
+        ca_file = _read(env, "REDIS_CA_FILE", "", _optional(_readable_file), "/etc/ssl/redis-ca.pem")
         kept = _kept_secrets(home, env)
         return cls(
             database_url=database_url,
             source_database_url=_read(
                 env, "SOURCE_DATABASE_URL", database_url, _database_url, "postgresql://reader:secret@replica/crm"
             ),
-            redis_url=_read(env, "REDIS_URL", None, _redis_url, "redis://:secret@redis:6379/0"),
+            redis_url=_read(env, "REDIS_URL", None, _redis_url(ca_file), "redis://:secret@redis:6379/0"),
+            redis_ca_file=ca_file,
             port=_read(env, "PORT", "8000", _whole(0, 65535), "8000"),
             flower_port=_read(env, "FLOWER_PORT", "5555", _whole(0, 65535), "5555"),
             timezone=_read(env, "TIMEZONE", "UTC", _timezone, "Europe/London"),
@@ -158,24 +161,27 @@ def _database_url(value: str) -> str:
     try:
         conninfo_to_dict(value)
     except psycopg.ProgrammingError:
-        raise ValueError("is not a URL that libpq understands") from None
+        raise ValueError(f"is not a URL that libpq understands; {address.ENCODE}") from None
     return value
 
 
-def _redis_url(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in ("redis", "rediss") or not parts.hostname:
-        raise ValueError("is not a URL that begins with redis:// or rediss:// and names a host")
-    if not re.fullmatch(r"/?\d{0,4}", parts.path, re.ASCII):
-        raise ValueError("does not end in a database number")
-    parts.port  # noqa: B018  # raises ValueError by itself when it is no port
-    return value
+def _redis_url(ca_file: Path | None) -> Callable[[str], str]:
+    def parse(value: str) -> str:
+        address.parse(value, str(ca_file) if ca_file else None)
+        return value
+
+    return parse
 
 
-def _segment_map(value: str) -> Path:
+def _readable_file(value: str) -> Path:
     path = Path(value).expanduser()
     if not path.is_file() or not os.access(path, os.R_OK):
         raise ValueError(f"is {value!r}, which is not a readable file")
+    return path
+
+
+def _segment_map(value: str) -> Path:
+    path = _readable_file(value)
     load_segments(path)  # a map that is wrong is told now, by every program, and not by each run
     return path
 

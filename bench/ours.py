@@ -13,7 +13,6 @@ from typing import Any, Self
 from uuid import UUID
 
 import psycopg
-import redis
 from celery import Celery
 
 from bench.data import AS_OF, TIMEZONE
@@ -45,7 +44,7 @@ class Workers:
             "TIMEZONE": TIMEZONE,
         }
         self.settings = Settings.from_env(self.env)
-        self.celery = Celery("bench", broker=self.settings.redis_url, backend=self.settings.result_url)
+        self.celery = Celery("bench", changes=self.settings.redis.celery_settings)
         self._programs = ProcessGroup()
         self._parent = 0  # the process id of the one that forked the others
 
@@ -113,7 +112,7 @@ class Workers:
         }
 
     def _bytes_through_redis(self) -> int:
-        with redis.Redis.from_url(self.settings.redis_url) as client:
+        with self.settings.redis.client(timeout=5) as client:
             stats: Any = client.info("stats")
         return int(stats["total_net_input_bytes"] + stats["total_net_output_bytes"])
 

@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 import psycopg
-import redis
 from redis.exceptions import RedisError, ResponseError
 
-from errors import SmartCRMError, UnavailableError
+from broker import checks as broker
+from errors import SettingsError, SmartCRMError, UnavailableError
 from kinds.menu.plan import read_dayparts
 from postgres import scalar
 from settings import Settings
@@ -70,21 +70,30 @@ def _dayparts(settings: Settings) -> Iterator[Finding]:
 
 
 def _redis(settings: Settings) -> Iterator[Finding]:
-    client = redis.Redis.from_url(settings.redis_url, socket_connect_timeout=2, socket_timeout=2, decode_responses=True)
+    found: dict[str, Any] = {}
     try:
-        client.ping()
-        yield Finding("ok", "Redis", "reachable")
-        found: dict[str, Any] = {}
-        for name in ("appendonly", "maxmemory-policy", "maxmemory"):
-            found |= cast(dict[str, Any], client.config_get(name))
+        with settings.redis.client(timeout=2, decode_responses=True) as client:
+            client.ping()
+            yield Finding("ok", "Redis", "reachable")
+            broker.refuse_cluster(client)
+            refusal = broker.refusal(client)
+            if refusal is not None:
+                remedy = (
+                    "It may be full (maxmemory), a replica, or its user (ACL) may not write: runs start late or never."
+                )
+                yield Finding("fault", "Redis", f"refuses writes: {refusal}", remedy)
+            for name in ("appendonly", "maxmemory-policy", "maxmemory"):
+                found |= cast(dict[str, Any], client.config_get(name))
+    except SettingsError as fault:
+        yield Finding("fault", "Redis", "a cluster", str(fault))
+        return
     except ResponseError:
         yield Finding("warning", "Redis", "its settings may not be read", "See that AOF is on and nothing is evicted.")
         return
-    except RedisError as fault:
-        yield Finding("fault", "Redis", f"can't be reached: {type(fault).__name__}", "Check REDIS_URL and the server.")
+    except (RedisError, OSError) as fault:
+        remedy = "Check REDIS_URL, REDIS_CA_FILE and the server."
+        yield Finding("fault", "Redis", f"can't be reached: {type(fault).__name__}", remedy)
         return
-    finally:
-        client.close()
     if found.get("appendonly") != "yes":
         yield Finding(
             "warning", "Redis", "keeps nothing over a restart: runs wait for the sweep then", "Set appendonly yes."

@@ -13,6 +13,7 @@ from uuid import UUID
 
 import click
 
+from broker import checks
 from cli import console
 from cli.app import cli, environment
 from cli.console import out
@@ -57,6 +58,8 @@ def up() -> None:
     with environment(tables=False) as settings:
         schema.migrate(settings.database_url)
         worker_listens()  # or Redis is told to be away before anything starts
+        with settings.redis.client(timeout=2) as client:
+            checks.refuse_cluster(client)
         with serving(settings) as (serving_settings, group):
             _print_urls(serving_settings)
             out.print(f"ready on http://127.0.0.1:{serving_settings.port}")

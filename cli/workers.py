@@ -17,6 +17,7 @@ from store.runs import RunState
 def worker_listens() -> bool:
     """Whether a worker answers a ping within half a second."""
     from kombu.exceptions import OperationalError
+    from redis.exceptions import RedisError
 
     from worker.app import app
 
@@ -24,25 +25,30 @@ def worker_listens() -> bool:
         # Beat answers pings, too, and does no work.
         names = [name for reply in app.control.ping(timeout=0.5) for name in reply]
         return any(not name.startswith("celerybeat@") for name in names)
-    except OperationalError:
-        raise _no_redis() from None
+    except (OperationalError, RedisError) as fault:
+        raise _no_redis(fault) from None
 
 
-def _no_redis() -> UnavailableError:
-    return UnavailableError("REDIS_URL: Redis can't be reached; what was asked for starts when it is back.")
+def _no_redis(fault: Exception) -> UnavailableError:
+    from redis.exceptions import ResponseError
+
+    cause = fault if isinstance(fault, ResponseError) else fault.__cause__
+    what = f"refuses ({cause})" if isinstance(cause, ResponseError) else "can't be reached"
+    return UnavailableError(f"REDIS_URL: Redis {what}; what was asked for starts when it is back.")
 
 
 def send_hints(run_ids: Iterator[UUID]) -> None:
     """Have a worker advance these runs now, rather than with the next sweep."""
     from kombu.exceptions import OperationalError
+    from redis.exceptions import RedisError
 
     from worker.app import app
 
     try:
         for run_id in run_ids:
             app.send_task("smartcrm.advance", (str(run_id),), queue="control", retry=False, ignore_result=True)
-    except OperationalError:
-        raise _no_redis() from None
+    except (OperationalError, RedisError) as fault:
+        raise _no_redis(fault) from None
 
 
 def wait_for(

@@ -202,7 +202,7 @@ class Workers:
     @property
     def celery(self) -> Celery:
         """A client of the workers."""
-        return Celery("tests", broker=self.settings.redis_url, backend=self.settings.result_url)
+        return Celery("tests", changes=self.settings.redis.celery_settings)
 
     def __enter__(self) -> Self:
         return self

@@ -57,7 +57,7 @@ def test_defaults_are_the_contracts(tmp_path: Path) -> None:
     assert found.business_day_start.isoformat("minutes") == "04:00"
     assert (found.rfm_lookback_days, found.menu_lookback_days, found.rfm_shards) == (0, 0, None)
     assert found.source_database_url == found.database_url
-    assert found.result_url == "redis://:pw-in-url@redis:6379/5"
+    assert found.redis.celery_url == "redis://:pw-in-url@redis:6379/4"
 
 
 def test_secrets_are_made_once_and_readable_by_their_owner_alone(tmp_path: Path) -> None:

@@ -6,17 +6,17 @@ import hmac
 from functools import lru_cache
 from typing import NoReturn
 
+import redis
 import structlog
 from flask import current_app, request
-from limits import RateLimitItemPerMinute
-from limits.storage import storage_from_string
-from limits.strategies import FixedWindowRateLimiter
 from redis.exceptions import RedisError
 
+from broker import counts
+from broker.address import Address
 from settings import Settings
 from webhook.problems import Problem
 
-FAILURES = RateLimitItemPerMinute(60, namespace="failures")
+FAILURES = 60  # of one address in a minute
 
 log = structlog.get_logger("webhook")
 
@@ -39,8 +39,9 @@ def refuse(problem: Problem) -> NoReturn:
     """
     settings: Settings = current_app.config["SETTINGS"]
     try:
-        within = _limiter(settings.result_url).hit(FAILURES, request.remote_addr or "unknown")
-    except RedisError as fault:
+        caller = f"failures:{request.remote_addr or 'unknown'}"
+        within = counts.within(_redis(settings.redis), caller, FAILURES, seconds=60)
+    except (RedisError, OSError) as fault:
         log.warning("failures not counted", reason=type(fault).__name__)
         within = True
     if within:
@@ -49,5 +50,5 @@ def refuse(problem: Problem) -> NoReturn:
 
 
 @lru_cache(maxsize=4)
-def _limiter(url: str) -> FixedWindowRateLimiter:
-    return FixedWindowRateLimiter(storage_from_string(url, socket_connect_timeout=0.3, socket_timeout=0.3))
+def _redis(address: Address) -> redis.Redis:
+    return address.client(timeout=0.3)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import psycopg
-import redis
 from flask import Blueprint, Response, current_app
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
-from errors import SmartCRMError
+from broker import checks
+from errors import SettingsError, SmartCRMError
 from settings import Settings
 from source import reading
 from store import schema
@@ -60,8 +60,10 @@ def _source(settings: Settings) -> str:
 
 def _redis(settings: Settings) -> str:
     try:
-        with redis.Redis.from_url(settings.redis_url, socket_connect_timeout=1, socket_timeout=1) as client:
-            client.ping()
-    except RedisError:
+        with settings.redis.client(timeout=1) as client:
+            checks.refuse_cluster(client)
+            return "ok" if checks.refusal(client) is None else "refuses_writes"
+    except SettingsError:
+        return "cluster"
+    except (RedisError, OSError):
         return "down"
-    return "ok"

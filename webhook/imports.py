@@ -26,7 +26,7 @@ def count(response: Response) -> Response:
     """Count what was not accepted."""
     if response.status_code >= HTTPStatus.BAD_REQUEST:
         settings: Settings = current_app.config["SETTINGS"]
-        refusals.add(settings.result_url, response.get_json()["error_code"])
+        refusals.add(settings, response.get_json()["error_code"])
     return response
 
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import redis
 from flask import Blueprint, Response, current_app
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from redis.exceptions import RedisError
 
+from broker import counts
+from broker.address import PREFIX
 from kinds import KINDS
 from settings import Settings
 from store import figures, totals
 from store.database import snapshot
-from webhook import refusals
 from webhook.access import authorize
 from webhook.described import described
 
@@ -33,6 +33,7 @@ TOTALS = {
     "skipped_rows": "Source rows that full or incremental runs skipped.",
     "forgotten": "Customers who were forgotten.",
     "deliveries": "Imports and requests for runs: accepted, repeated, or why an import was refused.",
+    "messages_dropped": "Messages that no worker could read, by where they came from: a queue, or a broadcast.",
     "event_attempts": "Attempts to deliver outgoing events.",
 }
 QUEUES = ("control", "compute")
@@ -62,9 +63,12 @@ class _Figures(Collector):
 def _kept(settings: Settings) -> Iterator[Metric]:
     with snapshot(settings.database_url) as session:
         kept, states = totals.every(session), figures.states(session, [*KINDS])
-    refused = [("deliveries", {"outcome": code}, count) for code, count in refusals.every(settings.result_url).items()]
+    with settings.redis.client(timeout=1) as client:
+        refused, dropped = (counts.every(client, name) for name in ("refused_deliveries", "dropped_messages"))
+    kept += [("deliveries", {"outcome": code}, count) for code, count in refused.items()]
+    kept += [("messages_dropped", {"source": source}, count) for source, count in dropped.items()]
     for name, told in TOTALS.items():
-        rows = [(labels, value) for of, labels, value in [*kept, *refused] if of == name]
+        rows = [(labels, value) for of, labels, value in kept if of == name]
         names = sorted({label for labels, _ in rows for label in labels})
         sums: dict[tuple[str, ...], float] = {}
         for labels, value in rows:
@@ -86,9 +90,9 @@ def _kept(settings: Settings) -> Iterator[Metric]:
 def _queues(settings: Settings) -> GaugeMetricFamily:
     lengths = GaugeMetricFamily("smartcrm_queue_length", "Messages that wait; absent while Redis is.", labels=["queue"])
     try:
-        with redis.Redis.from_url(settings.redis_url, socket_connect_timeout=1, socket_timeout=1) as client:
+        with settings.redis.client(timeout=1) as client:
             for queue in QUEUES:
-                lengths.add_metric([queue], float(str(client.llen(queue))))
-    except RedisError:
+                lengths.add_metric([queue], float(str(client.llen(f"{PREFIX}{queue}"))))
+    except (RedisError, OSError):
         pass
     return lengths

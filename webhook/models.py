@@ -381,12 +381,14 @@ class Alive(BaseModel):
 
 
 class Readiness(BaseModel):
-    """Whether the parts that we need answer; `outdated`: our tables wait for `smartcrm migrate`."""
+    """Whether the parts that we need work. `outdated`: our tables wait for `smartcrm migrate`; `refuses_writes`: Redis
+    is full, a replica, or grants too little; `cluster`: Celery can't use a Redis Cluster.
+    """
 
     status: Literal["ready", "degraded", "unavailable"]
     database: Literal["ok", "down", "outdated"]
     source: Literal["ok", "down"]
-    redis: Literal["ok", "down"]
+    redis: Literal["ok", "down", "refuses_writes", "cluster"]
 
 
 class ProblemDocument(BaseModel):

@@ -8,7 +8,6 @@ from uuid import UUID
 
 import structlog
 from celery import Celery
-from kombu.exceptions import OperationalError
 
 log = structlog.get_logger("webhook")
 
@@ -28,9 +27,12 @@ def _celery() -> Celery:
 
 
 def advance(run_ids: Iterable[UUID]) -> None:
-    """Ask a worker to look at these runs now; where Redis is away the sweep does so later."""
+    """Ask a worker to look at these runs now; where Redis is away, or refuses, the sweep does so later.
+
+    Whatever is wrong with Redis: the runs are stored, and whoever asked for them is told so.
+    """
     try:
         for run_id in run_ids:
             _celery().send_task("smartcrm.advance", (str(run_id),), queue="control", retry=False, ignore_result=True)
-    except (OperationalError, OSError) as fault:
+    except Exception as fault:
         log.warning("hint not sent", reason=type(fault).__name__)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+import sys
 from typing import Any
 
 import structlog
 from celery import Celery, signals
 
+from broker import checks
+from errors import SettingsError
 from logs import configure
 from settings import Settings
 
@@ -20,6 +23,16 @@ settings = Settings.from_env()
 @signals.setup_logging.connect
 def _logging(**_: Any) -> None:
     configure()
+
+
+@signals.worker_init.connect
+@signals.beat_init.connect
+def _check_redis(**_: Any) -> None:
+    try:
+        with settings.redis.client(timeout=3) as client:
+            checks.refuse_cluster(client)
+    except SettingsError as fault:
+        sys.exit(f"smartcrm: {fault}")
 
 
 @signals.task_prerun.connect

@@ -148,7 +148,7 @@ class Plant:
             }
             self.settings = Settings.from_env(self.env)
             opening.callback(engine(self.database_url).dispose)
-            self.celery = Celery("faults", broker=self.settings.redis_url, backend=self.settings.result_url)
+            self.celery = Celery("faults", changes=self.settings.redis.celery_settings)
             opening.callback(self.celery.close)
             schema.migrate(self.database_url)
             self._open_for_business()

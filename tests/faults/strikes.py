@@ -23,12 +23,13 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from broker.address import PREFIX
 from embedded.restarts import LONGEST
 from tests.faults.plant import SHARDS, Plant
 from tests.faults.wire import ACKNOWLEDGEMENT, CHORD_MARK
 from tests.system import read, wait_for
 
-QUEUES = ("compute", "control")
+QUEUES = (f"{PREFIX}compute", f"{PREFIX}control")
 USUAL_RUN = 0.7  # seconds that both runs take here, about
 _UNDER_WAY = "SELECT count(*) AS n FROM analytics_runs WHERE status IN ('pending', 'running')"
 
@@ -364,7 +365,7 @@ def messages_late(strike: Strike) -> Iterator[None]:
         time.sleep(USUAL_RUN)
     time.sleep(strike.pause)
     for message in kept:
-        strike.plant.redis.lpush("control" if b"advance" in message else "compute", message)
+        strike.plant.redis.lpush(QUEUES[b"advance" in message], message)
 
 
 @contextmanager

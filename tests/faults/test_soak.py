@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 
+from broker.address import PREFIX
 from tests.faults.plant import Plant
 from tests.faults.strikes import OF_A_SOAK, Strike
 from tests.system import read, wait_for
@@ -100,7 +101,7 @@ def check_that_nothing_is_left(plant: Plant) -> None:
 def lasting(plant: Plant) -> set[bytes]:
     """Redis' keys that have no end, but for those that its clients need as long as they live."""
     client = plant.redis
-    keys = {key for key in client.scan_iter("*") if client.ttl(key) == -1}
+    keys = {key.removeprefix(PREFIX.encode()) for key in client.scan_iter("*") if client.ttl(key) == -1}
     return {key for key in keys if not key.startswith((b"_kombu.", b"unacked"))}
 
 

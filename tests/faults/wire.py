@@ -9,9 +9,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from broker.address import PREFIX
+
+_PREFIX = re.escape(PREFIX.encode())
 # As redis-py writes them: the script that records a chord's part, and what takes a message off the unacknowledged.
-CHORD_MARK = rb"EVALSHA\r\n\$40\r\n\w{40}\r\n\$1\r\n6\r\n\$\d+\r\ncelery-taskset-meta-"
-ACKNOWLEDGEMENT = rb"ZREM\r\n\$\d+\r\nunacked_index"
+CHORD_MARK = rb"EVALSHA\r\n\$40\r\n\w{40}\r\n\$1\r\n6\r\n\$\d+\r\n" + _PREFIX + rb"celery-taskset-meta-"
+ACKNOWLEDGEMENT = rb"ZREM\r\n\$\d+\r\n" + _PREFIX + rb"unacked_index"
 
 
 @dataclass

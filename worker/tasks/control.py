@@ -10,6 +10,7 @@ import structlog
 from celery import Task, chord
 
 import kinds
+from broker.address import PREFIX
 from kinds import upkeep
 from postgres import TRANSIENT
 from source.window import business_date_of
@@ -83,7 +84,7 @@ def _let_late_replies_expire() -> None:
     """
     with app.pool.acquire(block=True) as connection:
         client = connection.default_channel.client
-        for key in client.scan_iter("*.reply.celery.pidbox", count=1000):
+        for key in client.scan_iter(f"{PREFIX}*.reply.celery.pidbox", count=1000):
             if client.ttl(key) == -1:
                 client.expire(key, REPLY_KEPT)
 
