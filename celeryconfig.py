@@ -6,7 +6,6 @@ setting here is chosen for one thing: a message that is lost or comes twice must
 
 from datetime import timedelta
 
-from celery.schedules import crontab
 from kombu.entity import Queue
 from kombu.transport import TRANSPORT_ALIASES
 
@@ -76,13 +75,6 @@ task_allow_error_cb_on_chord_header = False
 
 beat_scheduler = "worker.beat:Scheduler"
 beat_max_loop_interval = 5
-beat_schedule_filename = str(_settings.home / "celerybeat-schedule")
 beat_enable_remote_control = True
 beat_remote_control_max_tick_age = 60  # it is silent once it has stood still this long; the default is 600
-beat_schedule = {
-    "sweep": {"task": "smartcrm.sweep", "schedule": timedelta(seconds=5)},
-    "nightly": {
-        "task": "smartcrm.nightly",
-        "schedule": crontab(hour=_settings.business_day_start.hour, minute=_settings.business_day_start.minute),
-    },
-}
+beat_schedule = {"sweep": {"task": "smartcrm.sweep", "schedule": timedelta(seconds=5)}}

@@ -76,7 +76,6 @@ def serving(
         port=_port("PORT", settings.port, any_port),
         flower_port=_port("FLOWER_PORT", settings.flower_port, any_port),
     )
-    settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)  # beat keeps its schedule there
     env = {**os.environ, "PORT": str(settings.port), "FLOWER_PORT": str(settings.flower_port)}
     with ProcessGroup() as group:
         services.start(group, settings, env, log)

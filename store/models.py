@@ -6,10 +6,10 @@ Each kind's own tables are in its models.py.
 from __future__ import annotations
 
 import uuid
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, ForeignKey, Identity, Index, MetaData, Text, text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, Index, MetaData, Text, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP, UUID
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -144,6 +144,17 @@ class Event(Base):
         Index("ix_analytics_events_due", "next_attempt_at", postgresql_where=text("state = 'waiting'")),
         Index("ix_analytics_events_created_at", "created_at"),
     )
+
+
+class Night(Base):
+    """The business day whose nightly runs were asked for last; one row."""
+
+    __tablename__ = "analytics_nights"
+
+    only: Mapped[bool] = mapped_column(primary_key=True, server_default=text("true"))
+    asked_for: Mapped[date]
+
+    __table_args__ = (CheckConstraint("only", name="ck_analytics_nights_only"),)
 
 
 class Total(Base):

@@ -221,7 +221,7 @@ class Workers:
         name = f"w{len(self.processes)}@test"
         command = [sys.executable, "-m", "celery", "-A", app, "worker", "--queues", "control,compute"]
         command += ["--concurrency", str(processes), "--hostname", name, "--loglevel", "INFO"]
-        command += ["--beat", "--schedule", str(self.folder / "schedule")] if beat else []
+        command += ["--beat"] if beat else []
         command += celery
         log = (self.folder / f"{name}.log").open("wb")
         self.processes.append(

@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ import redis
 
 from embedded import restaurant
 from source.load import load
-from store import runs
+from store import nights, runs
 from store.database import transaction
 from tests import oracle
 from tests.system import Workers, fill, menu_recommendation, read, rfm_segments, wait_for
@@ -173,12 +173,43 @@ def test_an_answer_to_a_health_check_that_was_killed_does_not_stay(workers: Work
         wait_for(lambda: all(client.ttl(answer) != -1 for answer in answers))
 
 
-def test_the_night_is_asked_for_once_also_where_the_database_has_not_come_to_it(workers: Workers) -> None:
-    begins = datetime.now(UTC) + timedelta(minutes=2)  # beat, whose clock is ahead, sends the night now
-    workers.start(TIMEZONE="UTC", BUSINESS_DAY_START=f"{begins:%H:%M}")
+def test_the_night_is_asked_for_once_however_many_beats_there_are_and_starting_asks_for_none(workers: Workers) -> None:
+    url, home = workers.settings.database_url, workers.settings.home
+    (home / "celerybeat-schedule").write_bytes(b"\x80\x04 damaged")  # what a version before this one kept
+    workers.start(beat=True)
+    workers.start(beat=True)
+
+    def swept() -> int:
+        return int(read(url, "SELECT coalesce(sum(value), 0) AS n FROM analytics_totals WHERE name = 'sweeps'").n[0])
+
+    wait_for(lambda: swept() >= 2)
+    nights = "SELECT delivery_id, asked_for::text FROM analytics_deliveries, analytics_nights WHERE sender = 'nightly'"
+    assert len(read(url, nights)) == 0
+    with psycopg.connect(url) as connection:  # as if the last three nights had been missed
+        connection.execute("UPDATE analytics_nights SET asked_for = asked_for - 3")
+    wait_for(lambda: len(read(url, nights)))
+    since = swept()
+    wait_for(lambda: swept() >= since + 4)
+    found = read(url, nights)
+    assert len(found) == 1 and found.delivery_id[0] == found.asked_for[0]
+    assert sorted(read(url, "SELECT kind, mode FROM analytics_runs").itertuples(index=False, name=None)) == [
+        ("menu", "full"),
+        ("rfm", "full"),
+    ]
+    assert (home / "celerybeat-schedule").read_bytes() == b"\x80\x04 damaged"
+
+
+def test_a_night_whose_message_is_lost_is_asked_for_with_the_next_sweep(workers: Workers) -> None:
+    url, today = workers.settings.database_url, date(2026, 3, 2)
+    with transaction(url) as session:
+        assert not nights.due(session, today)  # the first day that this database has seen
     for _ in range(2):
-        workers.celery.send_task("smartcrm.nightly", queue="control")
-    url = workers.settings.database_url
-    wait_for(lambda: len(read(url, "SELECT value FROM analytics_totals WHERE labels LIKE '%repeated%'")))
-    assert read(url, "SELECT delivery_id FROM analytics_deliveries").delivery_id.tolist() == [f"{begins:%F}"]
-    assert read(url, "SELECT mode FROM analytics_runs")["mode"].tolist() == ["full", "full"]
+        with transaction(url) as session:
+            assert nights.due(session, today + timedelta(days=1))
+    with transaction(url) as session:
+        nights.asked(session, today + timedelta(days=1))
+    with transaction(url) as session:
+        assert not nights.due(session, today + timedelta(days=1))
+        assert not nights.due(session, today)  # the clock was set back
+        nights.asked(session, today)
+        assert not nights.due(session, today + timedelta(days=1))

@@ -1,13 +1,17 @@
-"""Beat's scheduler, which does not stand still when the clock is set back."""
+"""Beat's scheduler, which keeps no file and does not stand still when the clock is set back.
+
+It sends a sweep every few seconds and nothing else. What is due then, the night too, PostgreSQL knows: so nothing is
+lost with a beat, and a second one does no harm.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-from celery.beat import PersistentScheduler
+from celery import beat
 
 
-class Scheduler(PersistentScheduler):  # type: ignore[misc]
+class Scheduler(beat.Scheduler):  # type: ignore[misc]
     """Celery's own, but for entries that seem to have been sent in the future.
 
     Celery would wait until the clock has caught up with them; they count as sent now.

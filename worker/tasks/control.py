@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import uuid
-from datetime import timedelta
+from datetime import date
 from typing import Any
 
 import structlog
 from celery import Task, chord
+from sqlalchemy.orm import Session
 
 import kinds
 from broker.address import PREFIX
 from kinds import upkeep
 from postgres import TRANSIENT
 from source.window import business_date_of
-from store import events, runs, totals
+from store import events, nights, runs, totals
 from store.database import transaction
 from store.models import Run
 from worker import steering
@@ -59,13 +60,16 @@ def send_parts(run_id: uuid.UUID, parts: list[tuple[str, int]]) -> None:
 
 @app.task(name="smartcrm.sweep", ignore_result=True)
 def sweep() -> None:
-    """Call `advance` for every run that is not finished and not moving, and clear what nobody needs.
+    """Ask for the night if it has come, call `advance` for every run that waits, and clear what nobody needs.
 
     What fails is left to the next sweep: it comes in seconds.
     """
     with transaction(settings.database_url) as session:
         unfinished, events_due = runs.unfinished(session), events.due(session)
+        night_due = nights.due(session, _today(session))
         totals.add(session, "sweeps")
+    if night_due:
+        nightly.delay()  # again with every sweep until it has asked, so none is lost with its message
     for run_id in unfinished:
         try:
             _advance(run_id, patient=False)
@@ -93,12 +97,16 @@ def _let_late_replies_expire() -> None:
 def nightly() -> None:
     """Ask for full runs of the kinds that are computed, once per business day; drop what is old."""
     with transaction(settings.database_url) as session:
-        now = runs.now(session)
-    # Beat sends this as the day begins by its own clock; the database's may be a little behind.
-    today = business_date_of(now + timedelta(hours=1), settings.timezone, settings.business_day_start)
+        today = _today(session)
     body: dict[str, Any] = {"type": "nightly", "business_date": today.isoformat()}
     asked = runs.deliver(settings.database_url, "nightly", today.isoformat(), body, kinds.computed(settings), "full")
     for run in asked:
         advance.delay(str(run.run_id))
     with transaction(settings.database_url) as session:
+        nights.asked(session, today)
         upkeep.drop_old(session)
+
+
+def _today(session: Session) -> date:
+    """The business date by the database's clock, the only one that all hosts share."""
+    return business_date_of(runs.now(session), settings.timezone, settings.business_day_start)
