@@ -12,7 +12,7 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import time
 from pathlib import Path
@@ -32,6 +32,7 @@ from kinds import KINDS
 DEFAULT_HOME = ".smartcrm"
 MOST_SHARDS = 256  # each is a table of its own: one statement over two generations has to fit PostgreSQL's lock table
 MOST_DAYS = 36_500  # a hundred years
+KEY = "whsec_ and 24 to 64 bytes in base64"
 T = TypeVar("T")
 
 
@@ -56,6 +57,7 @@ class Settings:
     api_tokens: tuple[str, ...] = field(repr=False)
     flower_password: str = field(repr=False)
     event_urls: tuple[str, ...]
+    event_secrets: tuple[str, ...] = field(repr=False)
     kinds: tuple[str, ...]  # what is computed; empty: all
     home: Path
 
@@ -83,6 +85,8 @@ class Settings:
         database_url = _read(env, "DATABASE_URL", None, _database_url, "postgresql://crm:secret@db:5432/crm")
         ca_file = _read(env, "REDIS_CA_FILE", "", _optional(_readable_file), "/etc/ssl/redis-ca.pem")
         kept = _kept_secrets(home, env)
+        webhook_secrets = _read(env, "WEBHOOK_SECRETS", kept["WEBHOOK_SECRETS"], _webhook_secrets, KEY)
+        event_urls = _read(env, "EVENT_URLS", "", _event_urls, "https://crm.example/hooks/analytics")
         return cls(
             database_url=database_url,
             source_database_url=_read(
@@ -99,12 +103,11 @@ class Settings:
             menu_lookback_days=_read(env, "MENU_LOOKBACK_DAYS", "0", _whole(0, MOST_DAYS), "90"),
             rfm_shards=_read(env, "RFM_SHARDS", "", _optional(_whole(1, MOST_SHARDS)), "8"),
             segment_map=_read(env, "SEGMENT_MAP", "", _optional(_segment_map), "/etc/smartcrm/segments.toml"),
-            webhook_secrets=_read(
-                env, "WEBHOOK_SECRETS", kept["WEBHOOK_SECRETS"], _webhook_secrets, "whsec_ and 24 to 64 bytes in base64"
-            ),
+            webhook_secrets=webhook_secrets,
             api_tokens=_read(env, "API_TOKENS", kept["API_TOKENS"], _words(8), "two-tokens-of-8 or-more-characters"),
             flower_password=_read(env, "FLOWER_PASSWORD", kept["FLOWER_PASSWORD"], _password, "a-long-password"),
-            event_urls=_read(env, "EVENT_URLS", "", _event_urls, "https://crm.example/hooks/analytics"),
+            event_urls=event_urls,
+            event_secrets=_read(env, "EVENT_SECRETS", "", _event_secrets(event_urls, webhook_secrets), KEY),
             kinds=_read(env, "KINDS", "", _kinds, " ".join(KINDS)),
             home=home,
         )
@@ -198,14 +201,30 @@ def _words(least: int) -> Callable[[str], tuple[str, ...]]:
 
 def _webhook_secrets(value: str) -> tuple[str, ...]:
     for secret in value.split():
-        key = secret.removeprefix("whsec_")
         try:
-            size = len(base64.b64decode(key + "=" * (-len(key) % 4), validate=True))
-        except binascii.Error:
+            size = len(_key(secret))
+        except (binascii.Error, ValueError):
             size = 0
-        if key == secret or not 16 <= size <= 128:
+        if not secret.startswith("whsec_") or not 16 <= size <= 128:
             raise ValueError("holds a secret that is not whsec_ followed by base64")
     return tuple(value.split())
+
+
+def _key(secret: str) -> bytes:
+    key = secret.removeprefix("whsec_")
+    return base64.b64decode(key + "=" * (-len(key) % 4), validate=True)
+
+
+def _event_secrets(urls: Sequence[str], others: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
+    def parse(value: str) -> tuple[str, ...]:
+        found = _webhook_secrets(value)
+        if found and len(found) != len(urls):
+            raise ValueError(f"holds {len(found)} keys, and EVENT_URLS {len(urls)} URLs: give each URL one, in order")
+        if {_key(secret) for secret in found} & {_key(secret) for secret in others}:
+            raise ValueError("holds a key of WEBHOOK_SECRETS: its receiver could sign imports with it")
+        return found
+
+    return parse
 
 
 def _password(value: str) -> str:

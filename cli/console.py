@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+import click
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 
@@ -153,6 +154,15 @@ def show_events(rows: Sequence[Event]) -> None:
             event.last_answer or "",
         )
     out.print(table)
+
+
+def show_event_keys(keys: Sequence[tuple[str, str, datetime | None]]) -> None:
+    """One line per receiver, for copying: its URL, its key, and until when the keys of before sign as well."""
+    for url, key, until in keys:
+        both = f"  (until {until.astimezone(UTC):%Y-%m-%d} WEBHOOK_SECRETS sign, too)" if until else ""
+        click.echo(f"{url} {key}{both}")
+    if not keys:
+        click.echo("EVENT_URLS names no receiver.")
 
 
 def show_findings(findings: Sequence[Finding]) -> None:

@@ -23,7 +23,7 @@ from kinds import KINDS
 from settings import Settings
 from signatures import signed_headers
 from source.window import parse_as_of
-from store import events, runs
+from store import event_keys, events, runs
 from store.database import transaction
 from store.runs import RunState
 
@@ -89,12 +89,17 @@ def show_runs(run_id: UUID | None, cancel: bool, as_json: bool) -> None:
 
 
 @cli.command(name="events")
+@click.option("--keys", is_flag=True, help="The key that signs each receiver's events, for its own settings.")
 @json_option
-def show_events(as_json: bool) -> None:
+def show_events(keys: bool, as_json: bool) -> None:
     """Outgoing events and how far their delivery is, newest first."""
     with environment(redis=False) as settings, transaction(settings.database_url) as session:
-        rows = events.newest(session)
-        print_json({"events": [shapes.event(row) for row in rows]}) if as_json else console.show_events(rows)
+        if keys:
+            found = event_keys.every(session, settings)
+            print_json(shapes.event_keys(found)) if as_json else console.show_event_keys(found)
+        else:
+            rows = events.newest(session)
+            print_json({"events": [shapes.event(row) for row in rows]}) if as_json else console.show_events(rows)
 
 
 @cli.command()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from urllib.parse import urlsplit
@@ -42,6 +43,11 @@ def event(row: Event) -> Shape:
         "url": public_url(row.url),
         "next_attempt_at": row.next_attempt_at if waits else None,
     }
+
+
+def event_keys(keys: Sequence[tuple[str, str, datetime | None]]) -> Shape:
+    """The receivers' keys; until `both_until` events are signed with WEBHOOK_SECRETS as well."""
+    return {"keys": [{"url": url, "key": key, "both_until": until} for url, key, until in keys]}
 
 
 def public_url(url: str) -> str:

@@ -58,27 +58,27 @@ def record(session: Session, run: Run, urls: Sequence[str], published: Mapping[s
         session.add(Event(run_id=run.run_id, url=url, body=json.dumps(body), created_at=now, next_attempt_at=now))
 
 
-def due(session: Session) -> int:
-    """How many events wait for an attempt now."""
-    return session.scalars(
-        select(func.count()).where(Event.state == "waiting", Event.next_attempt_at <= func.now())
-    ).one()
+def due(session: Session) -> Sequence[str]:
+    """The receivers that an attempt is due at now."""
+    waiting = select(Event.url).where(Event.state == "waiting", Event.next_attempt_at <= func.now())
+    return session.scalars(waiting.distinct()).all()
 
 
-def claim(session: Session, limit: int) -> list[Message]:
-    """Take events that are due; the next attempt at each is set before the one that is made now."""
+def claim(session: Session, url: str) -> Message | None:
+    """Take a receiver's first event that is due; the next attempt at it is set before the one that is made now."""
     now = runs.now(session)
-    rows = session.scalars(
+    row = session.scalars(
         select(Event)
-        .where(Event.state == "waiting", Event.next_attempt_at <= now)
+        .where(Event.url == url, Event.state == "waiting", Event.next_attempt_at <= now)
         .order_by(Event.next_attempt_at)
-        .limit(limit)
+        .limit(1)
         .with_for_update(skip_locked=True)
-    ).all()
-    for row in rows:
-        wait = WAITS[min(row.attempts, len(WAITS) - 1)] * random.uniform(0.8, 1.2)  # noqa: S311  # jitter, no secret
-        row.attempts, row.next_attempt_at = row.attempts + 1, now + timedelta(seconds=wait)
-    return [Message(row.event_id, row.url, row.body) for row in rows]
+    ).first()
+    if row is None:
+        return None
+    wait = WAITS[min(row.attempts, len(WAITS) - 1)] * random.uniform(0.8, 1.2)  # noqa: S311  # jitter, no secret
+    row.attempts, row.next_attempt_at = row.attempts + 1, now + timedelta(seconds=wait)
+    return Message(row.event_id, row.url, row.body)
 
 
 def answered(session: Session, event_id: uuid.UUID, status: int | None, answer: str) -> None:

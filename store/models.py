@@ -146,15 +146,25 @@ class Event(Base):
     )
 
 
+class EventKey(Base):
+    """A receiver's generated key; until `both_until` its events are signed with WEBHOOK_SECRETS as well."""
+
+    __tablename__ = "analytics_event_keys"
+
+    url: Mapped[str] = mapped_column(primary_key=True)
+    secret: Mapped[str]
+    both_until: Mapped[datetime | None]
+
+
 class Night(Base):
     """The business day whose nightly runs were asked for last; one row."""
 
     __tablename__ = "analytics_nights"
 
-    only: Mapped[bool] = mapped_column(primary_key=True, server_default=text("true"))
+    single: Mapped[bool] = mapped_column(primary_key=True, server_default=text("true"))
     asked_for: Mapped[date]
 
-    __table_args__ = (CheckConstraint("only", name="ck_analytics_nights_only"),)
+    __table_args__ = (CheckConstraint("single", name="ck_analytics_nights_single"),)
 
 
 class Total(Base):

@@ -25,7 +25,7 @@ def asked(session: Session, today: date) -> None:
     row = insert(Night).values(asked_for=today)
     session.execute(
         row.on_conflict_do_update(
-            index_elements=[Night.only],
+            index_elements=[Night.single],
             set_={"asked_for": row.excluded.asked_for},
             where=Night.asked_for < row.excluded.asked_for,
         )

@@ -34,6 +34,7 @@ from psycopg.conninfo import conninfo_to_dict
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from broker.address import parse
 from embedded import postgres as embedded_postgres
 from embedded import redis as embedded_redis
 from embedded import services
@@ -261,7 +262,7 @@ def test_commands_start_and_health_checks_tell_who_stands_still(
     with ExitStack() as running:
         started = {name: running.enter_context(Service(name, tmp_path, database_url, redis_url)) for name in SERVING}
         # Cheap looks first: health checks that are tried over and over would slow down what they wait for.
-        control = Celery("tests", broker=redis_url).control
+        control = Celery("tests", changes=parse(redis_url).celery_settings).control
         wait_for(lambda: all(accepts(started[name].port) for name in PORTS) and len(control.ping(timeout=0.3)) == 2)
         with ThreadPoolExecutor() as pool:
             assert all(pool.map(Service.becomes_healthy, started.values()))

@@ -13,15 +13,17 @@ from typing import Any, Self
 
 import psycopg
 import pytest
+from sqlalchemy.orm import Session
 from standardwebhooks import Webhook
 
 from settings import Settings
-from store import events
+from store import event_keys, events
 from store.database import transaction
+from store.events import Message
 from tests.system import Workers, fill, make_settings, read, run_inline, wait_for
 from tests.test_runs import orders
 
-SECRETS = ["whsec_" + base64.b64encode(bytes([number]) * 32).decode() for number in (1, 2)]
+KEY, *SECRETS = ["whsec_" + base64.b64encode(bytes([number]) * 32).decode() for number in (0, 1, 2)]
 
 
 class Receiver:
@@ -30,6 +32,7 @@ class Receiver:
     def __init__(self) -> None:
         self.received: list[dict[str, Any]] = []
         self.ids: list[str] = []
+        self.keys = [KEY]  # each of them has to have signed
         self.answers: list[int] = []
         self.holds = threading.Event()
         self.holds.set()
@@ -38,7 +41,7 @@ class Receiver:
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
-                for secret in SECRETS:
+                for secret in receiver.keys:
                     Webhook(secret).verify(body, {name.lower(): value for name, value in self.headers.items()})
                 receiver.holds.wait(20)
                 receiver.ids.append(self.headers["webhook-id"])
@@ -74,7 +77,7 @@ def state(url: str) -> list[tuple[Any, ...]]:
 def test_every_finished_run_is_told_to_the_receiver_signed(workers: Workers, receiver: Receiver) -> None:
     fill(workers.settings.database_url, orders())
     receiver.answers = [500, 301]  # the first two are tried again; a redirect is no delivery
-    workers.start(beat=True, EVENT_URLS=receiver.url, WEBHOOK_SECRETS=" ".join(SECRETS))
+    workers.start(beat=True, EVENT_URLS=receiver.url, EVENT_SECRETS=KEY)
     states = workers.finished(workers.request("rfm", "menu"))
     url = workers.settings.database_url
     wait_for(lambda: [row[0] for row in state(url)] == ["delivered", "delivered"], 40)
@@ -90,7 +93,7 @@ def test_every_finished_run_is_told_to_the_receiver_signed(workers: Workers, rec
 def test_a_receiver_that_never_answers_is_in_no_runs_way(workers: Workers, receiver: Receiver) -> None:
     fill(workers.settings.database_url, orders())
     receiver.holds.clear()
-    workers.start(processes=1, EVENT_URLS=receiver.url, WEBHOOK_SECRETS=" ".join(SECRETS))
+    workers.start(processes=1, EVENT_URLS=receiver.url, EVENT_SECRETS=KEY)
     for _ in range(3):
         (found,) = workers.finished(workers.request("rfm"), 15)
         assert found.run.status == "succeeded"
@@ -105,6 +108,12 @@ def settings(migrated_url: str, tmp_path: Path) -> Settings:
     return make_settings(migrated_url, tmp_path, EVENT_URLS="http://one.test/a http://two.test/b")
 
 
+def claim(session: Session) -> list[Message]:
+    """The first event of each of the two receivers, where one is due."""
+    claimed = [events.claim(session, url) for url in ("http://one.test/a", "http://two.test/b")]
+    return [message for message in claimed if message is not None]
+
+
 def make_due(url: str) -> None:
     with psycopg.connect(url) as connection:
         connection.execute("UPDATE analytics_events SET next_attempt_at = now() - interval '1 second'")
@@ -117,7 +126,7 @@ def test_waits_grow_over_a_day_and_then_it_has_failed(settings: Settings) -> Non
     for _ in range(len(events.WAITS) + 1):
         make_due(url)
         with transaction(url) as session:
-            claimed = events.claim(session, 10)
+            claimed = claim(session)
         assert len(claimed) == 2
         told = read(url, "SELECT extract(epoch FROM min(next_attempt_at) - now())::float AS wait FROM analytics_events")
         waits.append(float(told["wait"][0]))
@@ -133,7 +142,7 @@ def test_a_receiver_that_is_gone_gets_nothing_more(settings: Settings) -> None:
     run_inline(settings, "menu")
     run_inline(settings, "menu")
     with transaction(settings.database_url) as session:
-        one = next(message for message in events.claim(session, 10) if message.url.endswith("/a"))
+        one = next(message for message in claim(session) if message.url.endswith("/a"))
         events.answered(session, one.event_id, 410, "410 Gone")
     told = read(settings.database_url, "SELECT url, state FROM analytics_events")
     assert set(told.itertuples(index=False, name=None)) == {
@@ -145,11 +154,9 @@ def test_a_receiver_that_is_gone_gets_nothing_more(settings: Settings) -> None:
 def test_a_claimed_event_is_not_claimed_again_until_its_wait_is_over(settings: Settings) -> None:
     run_inline(settings, "menu")
     with transaction(settings.database_url) as first, transaction(settings.database_url) as second:
-        taken = {message.event_id for message in events.claim(first, 1)}
-        other = {message.event_id for message in events.claim(second, 10)}
-        assert len(taken) == len(other) == 1 and taken != other
+        assert len(claim(first)) == 2 and claim(second) == []
     with transaction(settings.database_url) as session:
-        assert events.claim(session, 10) == [] and events.due(session) == 0
+        assert claim(session) == [] and events.due(session) == []
 
 
 def test_a_run_with_its_own_as_of_and_a_cancelled_one_tell_nothing_and_a_failed_one_does(settings: Settings) -> None:
@@ -162,3 +169,36 @@ def test_a_run_with_its_own_as_of_and_a_cancelled_one_tell_nothing_and_a_failed_
     bodies = [json.loads(body) for body in read(url, "SELECT body FROM analytics_events").body]
     assert [body["type"] for body in bodies] == ["run.failed"] * 2
     assert bodies[0]["data"]["error_code"] == "source_table_missing"
+
+
+def keys(settings: Settings, url: str) -> tuple[str, ...]:
+    with transaction(settings.database_url) as session:
+        return event_keys.signing(session, settings, url)
+
+
+def test_each_receiver_has_a_key_of_its_own_that_belongs_to_its_url(settings: Settings, tmp_path: Path) -> None:
+    one, two = (keys(settings, url) for url in settings.event_urls)
+    assert len(one) == len(two) == 1 and one != two and not {*one, *two} & {*settings.webhook_secrets}
+    other_way = make_settings(settings.database_url, tmp_path / "other", EVENT_URLS=" ".join(settings.event_urls[::-1]))
+    assert [keys(other_way, url) for url in settings.event_urls] == [one, two]
+    given = make_settings(
+        settings.database_url, tmp_path, EVENT_URLS=" ".join(settings.event_urls), EVENT_SECRETS=" ".join(SECRETS)
+    )
+    assert [keys(given, url) for url in settings.event_urls] == [(SECRETS[0],), (SECRETS[1],)]
+    with transaction(settings.database_url) as session:
+        assert [key for _, key, _ in event_keys.every(session, settings)] == [*one, *two]
+
+
+def test_receivers_of_before_get_both_signatures_for_thirty_days(settings: Settings, tmp_path: Path) -> None:
+    url = settings.event_urls[0]
+    (own,) = keys(settings, url)
+    with psycopg.connect(settings.database_url) as connection:
+        connection.execute(
+            "UPDATE analytics_event_keys SET both_until = now() + interval '1 minute' WHERE url = %s", [url]
+        )
+    assert keys(settings, url) == (own, *settings.webhook_secrets)
+    given = {"EVENT_URLS": " ".join(settings.event_urls), "EVENT_SECRETS": " ".join(SECRETS)}
+    assert keys(make_settings(settings.database_url, tmp_path, **given), url) == (SECRETS[0],)
+    with psycopg.connect(settings.database_url) as connection:
+        connection.execute("UPDATE analytics_event_keys SET both_until = now() - interval '1 minute'")
+    assert keys(settings, url) == (own,)

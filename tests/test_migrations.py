@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -13,7 +13,7 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from errors import UnavailableError
-from store import runs
+from store import event_keys, runs
 from store.database import transaction
 from store.schema import migrate
 from tests import oracle
@@ -34,11 +34,13 @@ from worker import steering
 
 # The deliveries as version 0004 had them.
 AS_0004 = """
+DROP TABLE analytics_event_keys, analytics_nights;
 ALTER TABLE analytics_deliveries DROP sender, ADD CONSTRAINT pk_analytics_deliveries PRIMARY KEY (delivery_id);
 UPDATE alembic_version SET version_num = '0004';
 """
 # The tables as version 0002 had them.
 AS_0002 = """
+DROP TABLE analytics_event_keys, analytics_nights;
 ALTER TABLE rfm_results ADD rfm_score TEXT, ADD segment TEXT, ADD run_id UUID, ADD computed_at TIMESTAMPTZ;
 UPDATE rfm_results AS r SET rfm_score = 100 * r_score + 10 * f_score + m_score,
     segment = w.segment_names[segment_number], run_id = w.run_id, computed_at = w.started_at
@@ -222,7 +224,17 @@ def test_a_delivery_of_version_0004_keeps_its_runs_under_its_sender(migrated_url
                 "INSERT INTO analytics_deliveries (delivery_id, body, run_ids) VALUES (%s, %s, %s)",
                 [name, Jsonb(body), [run_id]],
             )
+        connection.execute(
+            "INSERT INTO analytics_events (event_id, run_id, url, body, state, created_at, attempts, next_attempt_at)"
+            " VALUES (gen_random_uuid(), %s, 'http://crm.test/', '{}', 'delivered', now(), 1, now())",
+            [asked[0]],
+        )
     migrate(migrated_url)
+    assert read(migrated_url, "SELECT asked_for FROM analytics_nights").asked_for.tolist() == [date(2026, 3, 2)]
+    settings = make_settings(migrated_url, tmp_path, EVENT_URLS="http://crm.test/ http://new.test/")
+    with transaction(migrated_url) as session:
+        known, new = (event_keys.signing(session, settings, url) for url in settings.event_urls)
+        assert known[1:] == settings.webhook_secrets and len(new) == 1
 
     def again(sender: runs.Sender, name: str) -> UUID:
         return runs.deliver(migrated_url, sender, name, {}, ["rfm"], "full")[0].run_id

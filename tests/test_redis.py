@@ -85,9 +85,10 @@ def test_a_server_that_refuses_writes_is_told(migrated_url: str, tmp_path: Path,
     with server(tmp_path, *lines) as port:
         url = f"redis://127.0.0.1:{port}/0"
         if word == "used memory":
-            with pytest.raises(redis.ResponseError, match="used memory"):
-                for number in range(100):
-                    ask(port, "SET", f"ballast-{number}", "x" * 100_000)
+            for size in (100_000, 1_000, 1):
+                with pytest.raises(redis.ResponseError, match="used memory"):
+                    for number in range(10_000):
+                        ask(port, "SET", f"ballast-{size}-{number}", "x" * size)
         assert readiness(migrated_url, tmp_path, url) == "refuses_writes"
         faults = [said for level, said in examined(migrated_url, tmp_path, url) if level == "fault"]
         assert len(faults) == 1 and "refuses writes" in faults[0] and word in faults[0]

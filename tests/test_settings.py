@@ -41,6 +41,7 @@ GOOD = {"DATABASE_URL": "postgresql://crm:pw-in-url@db/crm", "REDIS_URL": "redis
         ("API_TOKENS", "short", "shorter than 8"),
         ("FLOWER_PASSWORD", "1234", "shorter than 8"),
         ("EVENT_URLS", "ftp://x/", "http://"),
+        ("EVENT_SECRETS", "whsec_" + "A" * 32, "EVENT_URLS 0 URLs"),
     ],
 )
 def test_a_wrong_value_is_refused_by_name_with_an_example(tmp_path: Path, name: str, value: str, fault: str) -> None:

@@ -7,9 +7,9 @@ down_revision = "0005"
 
 CREATE = """
 CREATE TABLE analytics_nights (
-    only BOOLEAN NOT NULL DEFAULT true CONSTRAINT ck_analytics_nights_only CHECK (only),
+    single BOOLEAN NOT NULL DEFAULT true CONSTRAINT ck_analytics_nights_single CHECK (single),
     asked_for DATE NOT NULL,
-    CONSTRAINT pk_analytics_nights PRIMARY KEY (only)
+    CONSTRAINT pk_analytics_nights PRIMARY KEY (single)
 );
 INSERT INTO analytics_nights (asked_for)
 SELECT max(delivery_id)::date FROM analytics_deliveries WHERE sender = 'nightly' HAVING count(*) > 0;
