@@ -1,17 +1,15 @@
 """One frozen, typed Settings, read from the environment and nothing else.
 
-A wrong value is refused with the variable's name, what is wrong with it, and an example. Secrets that are
-not set are generated once and kept in `SMARTCRM_HOME/secrets.json`, readable by its owner alone.
+A wrong value is refused with the variable's name, what is wrong with it, and an example. Secrets that
+are not set are generated once: see home.py.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-import json
 import os
 import re
-import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import time
@@ -27,11 +25,17 @@ from analytics.segments import load_segments
 from broker import address
 from broker.address import Address
 from errors import SettingsError
+from home import home_from, kept_secrets
 from kinds import KINDS
 
-DEFAULT_HOME = ".smartcrm"
 MOST_SHARDS = 256  # each is a table of its own: one statement over two generations has to fit PostgreSQL's lock table
 MOST_DAYS = 36_500  # a hundred years
+# What may be given as a file instead, as NAME_FILE.
+SECRETS = (
+    *("DATABASE_URL", "SOURCE_DATABASE_URL", "REDIS_URL", "WEBHOOK_SECRETS", "API_TOKENS", "FLOWER_PASSWORD"),
+    "EVENT_SECRETS",
+)
+READ = ":read"
 KEY = "whsec_ and 24 to 64 bytes in base64"
 T = TypeVar("T")
 
@@ -55,6 +59,7 @@ class Settings:
     segment_map: Path | None
     webhook_secrets: tuple[str, ...] = field(repr=False)
     api_tokens: tuple[str, ...] = field(repr=False)
+    read_tokens: tuple[str, ...] = field(repr=False)  # given with :read, and here without it; they ask for nothing
     flower_password: str = field(repr=False)
     event_urls: tuple[str, ...]
     event_secrets: tuple[str, ...] = field(repr=False)
@@ -80,12 +85,13 @@ class Settings:
         SettingsError
             Naming the first variable that is wrong, its fault and an example.
         """
-        env = os.environ if env is None else env
+        env = from_files(os.environ if env is None else env)
         home = home_from(env)
         database_url = _read(env, "DATABASE_URL", None, _database_url, "postgresql://crm:secret@db:5432/crm")
         ca_file = _read(env, "REDIS_CA_FILE", "", _optional(_readable_file), "/etc/ssl/redis-ca.pem")
-        kept = _kept_secrets(home, env)
+        kept = kept_secrets(home, env)
         webhook_secrets = _read(env, "WEBHOOK_SECRETS", kept["WEBHOOK_SECRETS"], _webhook_secrets, KEY)
+        tokens = _read(env, "API_TOKENS", kept["API_TOKENS"], _tokens, "a-token-of-8-characters another-one:read")
         event_urls = _read(env, "EVENT_URLS", "", _event_urls, "https://crm.example/hooks/analytics")
         return cls(
             database_url=database_url,
@@ -104,7 +110,8 @@ class Settings:
             rfm_shards=_read(env, "RFM_SHARDS", "", _optional(_whole(1, MOST_SHARDS)), "8"),
             segment_map=_read(env, "SEGMENT_MAP", "", _optional(_segment_map), "/etc/smartcrm/segments.toml"),
             webhook_secrets=webhook_secrets,
-            api_tokens=_read(env, "API_TOKENS", kept["API_TOKENS"], _words(8), "two-tokens-of-8 or-more-characters"),
+            api_tokens=tuple(token for token in tokens if not token.endswith(READ)),
+            read_tokens=tuple(token.removesuffix(READ) for token in tokens if token.endswith(READ)),
             flower_password=_read(env, "FLOWER_PASSWORD", kept["FLOWER_PASSWORD"], _password, "a-long-password"),
             event_urls=event_urls,
             event_secrets=_read(env, "EVENT_SECRETS", "", _event_secrets(event_urls, webhook_secrets), KEY),
@@ -113,9 +120,32 @@ class Settings:
         )
 
 
-def home_from(env: Mapping[str, str]) -> Path:
-    """`SMARTCRM_HOME` as an absolute path; it need not exist yet."""
-    return Path(env.get("SMARTCRM_HOME") or DEFAULT_HOME).expanduser().absolute()
+def from_files(env: Mapping[str, str]) -> Mapping[str, str]:
+    """The environment with every secret that it names a file for, as `NAME_FILE`.
+
+    Raises
+    ------
+    SettingsError
+        When a file can't be read, or the value is given as well.
+    """
+    files = {name: path for name in SECRETS if (path := (f"{name}_FILE" in env and env[f"{name}_FILE"].strip()) or "")}
+    if not files:
+        return env
+    found = {name: value for name, value in env.items() if name.removesuffix("_FILE") not in files}
+    for name, path in files.items():
+        if env.get(name, "").strip():
+            raise SettingsError(f"{name} and {name}_FILE are both set; set one of them.")
+        try:
+            found[name] = Path(path).expanduser().read_text().strip()
+        except (OSError, UnicodeDecodeError) as fault:
+            why = fault.strerror if isinstance(fault, OSError) else "it is not text"
+            raise SettingsError(
+                f"{name}_FILE is {path!r}, which user {os.geteuid()} can't read: {why}; an example that works:"
+                f" /run/secrets/{name.lower()}."
+            ) from None
+        if not found[name]:
+            raise SettingsError(f"{name}_FILE is {path!r}, which is empty.")
+    return found
 
 
 def _read(env: Mapping[str, str], name: str, default: str | None, parse: Callable[[str], T], example: str) -> T:
@@ -144,10 +174,14 @@ def _optional(parse: Callable[[str], T]) -> Callable[[str], T | None]:
 
 
 def _timezone(value: str) -> str:
+    # What hosts add to the names that PostgreSQL knows, too: their own zone, and copies with and without leap seconds.
+    local = value in ("localtime", "posixrules", "Factory") or value.startswith(("posix/", "right/"))
     try:
         ZoneInfo(value)
     except (KeyError, ValueError, OSError):
-        raise ValueError(f"is {value!r}, which is not a known time zone") from None
+        local = True
+    if local:
+        raise ValueError(f"is {value!r}, which is not a known time zone")
     return value
 
 
@@ -189,14 +223,23 @@ def _segment_map(value: str) -> Path:
     return path
 
 
-def _words(least: int) -> Callable[[str], tuple[str, ...]]:
-    def parse(value: str) -> tuple[str, ...]:
-        words = tuple(value.split())
-        if any(len(word) < least for word in words):
-            raise ValueError(f"holds a value shorter than {least} characters")
-        return words
+def _tokens(value: str) -> tuple[str, ...]:
+    tokens = tuple(value.split())
+    if any(len(token.removesuffix(READ)) < 8 for token in tokens):
+        raise ValueError("holds a value shorter than 8 characters")
+    if not value.isascii() or not all(token.isprintable() for token in tokens):
+        raise ValueError("holds characters beyond ASCII, which no Authorization header carries")
+    names = [token.removesuffix(READ) for token in tokens]
+    if len(set(names)) < len(names):
+        raise ValueError("holds a token twice")
+    return tokens
 
-    return parse
+
+def _kinds(value: str) -> tuple[str, ...]:
+    unknown = [name for name in value.split() if name not in KINDS]
+    if unknown:
+        raise ValueError(f"names {' and '.join(unknown)}, which is no kind of result")
+    return tuple(value.split())
 
 
 def _webhook_secrets(value: str) -> tuple[str, ...]:
@@ -230,14 +273,9 @@ def _event_secrets(urls: Sequence[str], others: Sequence[str]) -> Callable[[str]
 def _password(value: str) -> str:
     if len(value) < 8 or not value.isprintable() or "," in value:
         raise ValueError("is shorter than 8 characters, or holds a comma or characters that can't be typed")
+    if not value.isascii():
+        raise ValueError("holds characters beyond ASCII, which browsers send in ways that Flower does not know")
     return value
-
-
-def _kinds(value: str) -> tuple[str, ...]:
-    unknown = [name for name in value.split() if name not in KINDS]
-    if unknown:
-        raise ValueError(f"names {' and '.join(unknown)}, which is no kind of result")
-    return tuple(value.split())
 
 
 def _event_urls(value: str) -> tuple[str, ...]:
@@ -245,35 +283,3 @@ def _event_urls(value: str) -> tuple[str, ...]:
         if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
             raise ValueError("holds something that is not an http:// or https:// URL")
     return tuple(value.split())
-
-
-def _kept_secrets(home: Path, env: Mapping[str, str]) -> dict[str, str]:
-    """The generated secrets of this home, made on first use, where the environment does not hold them all."""
-    names = ("WEBHOOK_SECRETS", "API_TOKENS", "FLOWER_PASSWORD")
-    if all(env.get(name, "").strip() for name in names):
-        return dict.fromkeys(names, "")
-    path = home / "secrets.json"
-    try:
-        if not path.exists():
-            _write_secrets(path)
-        return {str(name): str(value) for name, value in json.loads(path.read_text()).items()}
-    except (OSError, ValueError) as fault:
-        raise SettingsError(f"SMARTCRM_HOME: the secrets in {path} can't be read or made: {fault}.") from None
-
-
-def _write_secrets(path: Path) -> None:
-    fresh = {
-        "WEBHOOK_SECRETS": "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode(),
-        "API_TOKENS": secrets.token_urlsafe(32),
-        "FLOWER_PASSWORD": secrets.token_urlsafe(24),
-    }
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = path.with_name(f".secrets.{os.getpid()}.{secrets.token_hex(4)}")
-    draft.touch(mode=0o600)
-    draft.write_text(json.dumps(fresh, indent=1))
-    try:
-        path.hardlink_to(draft)  # whole or not at all, and the first of several starters wins
-    except FileExistsError:
-        pass
-    finally:
-        draft.unlink()

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 import click
 
 from embedded.keeper import open_servers
-from settings import Settings, home_from
+from home import home_from, require_own
+from settings import Settings, from_files
 from store import schema
 
 
@@ -25,7 +26,7 @@ def environment(*, embedded_only: bool = False, redis: bool = True, tables: bool
 
     Our own embedded database is migrated on the way; another one only by `smartcrm migrate` and `up`.
     """
-    env = {**os.environ}
+    env = dict(from_files(os.environ))
     if embedded_only:
         for name in ("DATABASE_URL", "SOURCE_DATABASE_URL", "REDIS_URL"):
             env.pop(name, None)
@@ -34,11 +35,14 @@ def environment(*, embedded_only: bool = False, redis: bool = True, tables: bool
     # A wrong setting is told before anything is started.
     anywhere = {"DATABASE_URL": "postgresql://embedded/", "REDIS_URL": "redis://embedded:6379/0"}
     Settings.from_env({**anywhere, **{name: value for name, value in env.items() if value.strip()}})
+    if database or redis:
+        require_own(home_from(env))
     with open_servers(home_from(env), database=database, redis=redis) as urls:
         env = {**anywhere, **env, **urls}
         settings = Settings.from_env(env)
         for name in ("DATABASE_URL", "SOURCE_DATABASE_URL", "REDIS_URL"):
             os.environ.pop(name, None)
+            os.environ.pop(f"{name}_FILE", None)
         os.environ.update({name: env[name] for name in (*anywhere, "SOURCE_DATABASE_URL") if name in env})
         if database:
             schema.migrate(settings.database_url)

@@ -17,6 +17,7 @@ from cli.console import out
 from cli.terminal import json_option, print_json
 from errors import SmartCRMError
 from kinds import upkeep
+from settings import from_files
 from store import schema
 from store.database import transaction
 
@@ -71,7 +72,7 @@ def doctor(as_json: bool) -> None:
     """Check databases, grants, indexes, Redis, time zone and secrets, and say what to do about each."""
     from cli.doctor import examine
 
-    env = dict(os.environ)
+    env = dict(from_files(os.environ))
     with environment(tables=False) as settings:
         findings = list(examine(settings, env))
     if as_json:

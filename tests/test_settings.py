@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 
@@ -40,6 +41,17 @@ GOOD = {"DATABASE_URL": "postgresql://crm:pw-in-url@db/crm", "REDIS_URL": "redis
         ("WEBHOOK_SECRETS", "pw-in-url-pw-in-url-pw-in-url-aa", "base64"),
         ("API_TOKENS", "short", "shorter than 8"),
         ("FLOWER_PASSWORD", "1234", "shorter than 8"),
+        ("API_TOKENS", "pässword-pw-in-url", "ASCII"),
+        ("API_TOKENS", "short:read", "shorter than 8"),
+        ("API_TOKENS", "one-token-of-ours one-token-of-ours:read", "twice"),
+        ("FLOWER_PASSWORD", "pässword-pw-in-url", "ASCII"),
+        ("TIMEZONE", "localtime", "not a known time zone"),
+        ("TIMEZONE", "posix/Europe/London", "not a known time zone"),
+        ("TIMEZONE", "right/Europe/London", "not a known time zone"),
+        ("TIMEZONE", "posixrules", "not a known time zone"),
+        ("REDIS_URL", "redis://:pw-in-url[@redis:6379/0", "percent-encode"),
+        ("DATABASE_URL", "postgresql://crm:pw-in-url@[db/crm", "percent-encode"),
+        ("REDIS_CA_FILE", "/no/such/ca.pem", "not a readable file"),
         ("EVENT_URLS", "ftp://x/", "http://"),
         ("EVENT_SECRETS", "whsec_" + "A" * 32, "EVENT_URLS 0 URLs"),
     ],
@@ -74,3 +86,85 @@ def test_the_settings_never_show_a_secret(tmp_path: Path) -> None:
     shown = repr(found)
     for secret in ("pw-in-url", found.flower_password, *found.webhook_secrets, *found.api_tokens):
         assert secret not in shown
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        "{}",
+        "[]",
+        "null",
+        '"text"',
+        "7",
+        "not json",
+        "",
+        '{"WEBHOOK_SECRETS": 7, "API_TOKENS": [], "FLOWER_PASSWORD": null}',
+    ],
+)
+def test_kept_secrets_that_are_none_are_refused_in_one_sentence(tmp_path: Path, kept: str) -> None:
+    path = tmp_path / "secrets.json"
+    path.touch(mode=0o600)
+    path.write_text(kept)
+    with pytest.raises(SettingsError) as refused:
+        Settings.from_env({**GOOD, "SMARTCRM_HOME": str(tmp_path)})
+    assert str(refused.value).startswith("SMARTCRM_HOME: ") and "\n" not in str(refused.value)
+    assert path.read_text() == kept
+
+
+def test_a_home_or_secrets_that_others_may_write_are_refused(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    Settings.from_env({**GOOD, "SMARTCRM_HOME": str(home)})
+    for path, mode, good in ((home, 0o777, 0o700), (home, 0o770, 0o755), (home / "secrets.json", 0o666, 0o600)):
+        path.chmod(mode)
+        with pytest.raises(SettingsError, match="open to other users"):
+            Settings.from_env({**GOOD, "SMARTCRM_HOME": str(home)})
+        path.chmod(good)
+        Settings.from_env({**GOOD, "SMARTCRM_HOME": str(home)})
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_a_home_or_secrets_of_somebody_else_are_refused(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    Settings.from_env({**GOOD, "SMARTCRM_HOME": str(home)})
+    for path in (home, home / "secrets.json"):
+        os.chown(path, 12_345, 12_345)
+        with pytest.raises(SettingsError, match="belongs to user 12345"):
+            Settings.from_env({**GOOD, "SMARTCRM_HOME": str(home)})
+        os.chown(path, 0, 0)
+
+
+def test_every_secret_may_be_given_as_a_file(tmp_path: Path) -> None:
+    secret = "whsec_" + "A" * 32
+    given = {
+        **GOOD,
+        "WEBHOOK_SECRETS": secret,
+        "API_TOKENS": "first-token second-token:read",
+        "FLOWER_PASSWORD": "a-long-password",
+        "SOURCE_DATABASE_URL": "postgresql://reader@db/crm",
+        "EVENT_SECRETS": "whsec_" + "B" * 32,
+    }
+    files = {}
+    for name, value in given.items():
+        path = tmp_path / name.lower()
+        path.write_text(value + "\n")
+        path.chmod(0o444)  # as Docker mounts them
+        files[f"{name}_FILE"] = str(path)
+    common = {"SMARTCRM_HOME": str(tmp_path / "home"), "EVENT_URLS": "https://crm.example/"}
+    found = Settings.from_env(common | files)
+    assert found == Settings.from_env(common | given)
+    assert found.api_tokens == ("first-token",) and found.read_tokens == ("second-token",)
+    with pytest.raises(SettingsError, match="both set"):
+        Settings.from_env(common | files | given)
+    for path, fault in ((tmp_path / "absent", "can't read"), (tmp_path, "can't read")):
+        with pytest.raises(SettingsError, match=f"{fault}"):
+            Settings.from_env(common | files | {"API_TOKENS_FILE": str(path)})
+
+
+def test_an_event_key_is_none_of_the_imports(tmp_path: Path) -> None:
+    secret = "whsec_" + "A" * 43 + "="
+    for same in (secret, secret.rstrip("=")):
+        with pytest.raises(SettingsError, match=r"^EVENT_SECRETS holds a key of WEBHOOK_SECRETS"):
+            Settings.from_env(
+                {**GOOD, "SMARTCRM_HOME": str(tmp_path), "EVENT_URLS": "https://crm.example/"}
+                | {"WEBHOOK_SECRETS": secret, "EVENT_SECRETS": same}
+            )

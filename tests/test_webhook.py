@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import unquote
 from uuid import UUID, uuid4
 
+import psycopg
 import pytest
 import requests
 import standardwebhooks
@@ -397,3 +398,16 @@ def test_it_starts_without_postgres_and_serves_once_that_is_there(
         assert {ask() for _ in range(8)} == {(202, "", None)}  # both processes
     finally:
         webhook.kill()
+
+
+def test_a_token_that_only_reads_asks_for_nothing(migrated_url: str, redis_url: str, tmp_path: Path) -> None:
+    settings = make_settings(migrated_url, tmp_path, redis_url, API_TOKENS="first-token second-token:read")
+    client = create_app(settings).test_client()
+    reads = {"Authorization": "Bearer second-token"}
+    assert client.get("/runs", headers=reads).status_code == 200
+    for call in ("/runs", f"/runs/{UUID(int=1)}/cancel"):
+        refused = client.post(call, json={}, headers=reads)
+        assert (refused.status_code, refused.get_json()["error_code"]) == (403, "read_only_token")
+    assert client.get("/runs", headers={"Authorization": "Bearer second-token:read"}).status_code == 401
+    with psycopg.connect(migrated_url) as connection:
+        assert connection.execute("SELECT count(*) FROM analytics_runs").fetchone() == (0,)

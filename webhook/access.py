@@ -22,14 +22,20 @@ log = structlog.get_logger("webhook")
 
 
 def authorize() -> None:
-    """Let in who brings one of the API tokens; compared in constant time, all of them each time."""
+    """Let in who brings one of the API tokens; compared in constant time, all of them each time.
+
+    One that was given with `:read` may look, and nothing else.
+    """
     settings: Settings = current_app.config["SETTINGS"]
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     offered = token.strip().encode()
-    matches = [hmac.compare_digest(offered, known.encode()) for known in settings.api_tokens]
-    if scheme.lower() != "bearer" or not any(matches):
+    full = [hmac.compare_digest(offered, known.encode()) for known in settings.api_tokens]
+    reads = [hmac.compare_digest(offered, known.encode()) for known in settings.read_tokens]
+    if scheme.lower() != "bearer" or not any(full + reads):
         challenge = {"WWW-Authenticate": "Bearer"}
         refuse(Problem(401, "unauthorized", "Send Authorization: Bearer and one of API_TOKENS.", challenge))
+    if not any(full) and request.method not in ("GET", "HEAD", "OPTIONS"):
+        raise Problem(403, "read_only_token", "This token may look, and not ask for runs.")
 
 
 def refuse(problem: Problem) -> NoReturn:

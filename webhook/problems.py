@@ -30,6 +30,7 @@ class Problem(Exception):
 MEANINGS = {
     400: "`bad_request`: not an HTTP request that can be read.",
     401: "`unauthorized`: no known token. `invalid_signature`: not signed with one of our secrets, or too long ago.",
+    403: "`read_only_token`: a token that was given with `:read` asks for no runs.",
     404: "`run_not_found`, `customer_not_found`, `daypart_not_found`; `no_results`: nothing is published yet;"
     " `not_found`: no such address.",
     405: "`method_not_allowed`: see the `Allow` header.",

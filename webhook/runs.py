@@ -31,7 +31,7 @@ blueprint.before_request(authorize)
 
 
 @blueprint.post("/runs")
-@described(answer=AskedRuns, status=202, body=RunRequest)
+@described(answer=AskedRuns, status=202, body=RunRequest, problems=(403,))
 def ask() -> Response:
     """Ask for runs."""
     settings: Settings = current_app.config["SETTINGS"]
@@ -77,7 +77,7 @@ def one_run(run_id: UUID) -> Response:
 
 
 @blueprint.post("/runs/<uuid:run_id>/cancel")
-@described(answer=ShownRun, problems=(404, 409))
+@described(answer=ShownRun, problems=(403, 404, 409))
 def cancel(run_id: UUID) -> Response:
     """Cancel a run that waits or works; what is published stays."""
     settings: Settings = current_app.config["SETTINGS"]
