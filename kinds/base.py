@@ -92,7 +92,11 @@ class Kind(ABC):
         """The parts of all stages of a full run (or of a training one); may add to the plan."""
 
     def refresh(self, draft: Draft) -> list[Part] | None:
-        """The parts of an incremental run over `plan["since"]`; None where it has to be full."""
+        """The parts of an incremental run over `plan["since"]`; None where it has to be full.
+
+        A kind with incremental runs keeps a ledger (store/ledger.py): `prepare` begins it, the parts that read orders
+        write it. Without a whole one of the published run, `plan["everything"]` says to compute everything.
+        """
         return None
 
     def prepare(  # noqa: B027  # most kinds need nothing
@@ -101,7 +105,7 @@ class Kind(ABC):
         """What the run needs before its first part, in the transaction that starts it."""
 
     @abstractmethod
-    def publish(self, session: Session, run: Run) -> None:
+    def publish(self, session: Session, settings: Settings, run: Run) -> None:
         """Make a full run's results current, in the transaction that ends the run."""
 
     def merge(self, session: Session, settings: Settings, run: Run) -> None:

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 import kinds
 from errors import RequestError
-from store import publishing, retention, totals
+from store import ledger, publishing, retention, totals
 from store.database import driver, transaction
 from store.models import Run
 
@@ -29,6 +29,7 @@ def clear(url: str) -> None:
     with transaction(url) as session:
         steps = [step for kind in kinds.every() for step in kind.unneeded(session)]
         retired = publishing.retired(session)
+    steps += [ledger.drop_ended]
     steps += [partial(_drop_retired, kind=kind, generation=generation) for generation, kind in retired]
     for step in steps:
         _briefly_locked(url, step)

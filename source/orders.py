@@ -9,7 +9,7 @@ where they fit. The SQL is raw since it is built from the source's column types.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import LiteralString, NamedTuple
 
@@ -50,14 +50,20 @@ class Block(NamedTuple):
     rounded: Whole | None = None
 
 
-def blocks(source_url: str, plan: Plan, part: KeyRange) -> Iterator[Block]:
-    """All that a part counts, as one snapshot of the source."""
+@contextmanager
+def snapshot(source_url: str, plan: Plan) -> Iterator[reading.Connection]:
+    """A connection for all that one part reads: one state of the source, in the plan's time zone."""
     with reading.connect(source_url) as crm:
         crm.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         tune(crm)
         use_time_zone(crm, plan)
-        by_days = "since" in plan and not plan.get("everything")
-        yield from _of_days(crm, plan) if by_days else _of_range(crm, plan, part)
+        yield crm
+
+
+def blocks(crm: reading.Connection, plan: Plan, part: KeyRange) -> Iterator[Block]:
+    """All that a part counts."""
+    by_days = "since" in plan and not plan.get("everything")
+    yield from _of_days(crm, plan) if by_days else _of_range(crm, plan, part)
 
 
 def lines_without_id(source_url: str) -> int:
@@ -111,6 +117,8 @@ def _read_packed(crm: reading.Connection, plan: Plan, which: sql.Composable, fir
 
 def _of_days(crm: reading.Connection, plan: Plan) -> Iterator[Block]:
     """The touched stretches' business days, one by one; a day's lines are found by its transactions."""
+    if not plan["stretches"]:
+        yield Block(*(np.empty(0, dtype=np.int64) for _ in Block._fields))
     for first, until in touched_days(plan):
         day = on_days(plan, first, until)
         these = sql.SQL("transaction_id IN (SELECT transaction_id FROM fact_transactions WHERE {})").format(day)

@@ -1,15 +1,15 @@
-"""What an incremental run looks at: every transaction that may be new since the run that is published.
+"""What an incremental run looks at: every transaction that may be new, or another, since the run that is published.
 
-That is those with an id above the last covered one, those that an import named, and those whose time lies
-between the last `as_of` and this one. Their customers and business days are then read anew, whole.
+That is those with an id above the last covered one, those that an import named, and those whose time lies between the
+last `as_of` and this one. Their customers and business days are then read anew, whole. So are those that the newest
+rows had when the last run read them (its ledger): a row may have been renamed, dated anew or deleted since.
 
-A row that was named may have been another customer's before, or of another day, or be gone, and nobody keeps what it
-was. So where rows were named that the last run had read already, everything is read anew.
+Of a row at or below the last covered id nobody keeps whose it was. Where such rows are named, everything is read anew.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -17,49 +17,76 @@ from psycopg import sql
 
 from postgres import scalar
 from source import reading
-from source.window import EPOCH, Plan, business_date, in_window, local_time, stretches_of, use_time_zone
+from source.ranges import KeyRange
+from source.window import EPOCH, Plan, business_date, in_window, key_range, local_time, stretches_of, use_time_zone
 
 # Transactions commit out of order: one with a lower id may appear after one with a higher id was read. The
 # newest rows by id are therefore taken as not yet covered; counted in rows, so that sparse ids are no trap.
 OVERLAP_ROWS = 1_000
+LEDGER_ROWS = 20_000  # newest rows whose keys are written down: the overlap, and what comes while a run works
 FEW = 10_000  # touched transactions that are read within a second or so
 
-# Whose the newest rows are, and of when; a sum, so that their order does not matter.
-_OWNERS = """
-SELECT coalesce(sum(hash_record_extended(ROW(transaction_id, mobile_id, created_at), 0)), 0)::text
-FROM fact_transactions WHERE transaction_id > %s AND transaction_id <= %s
-"""
 
-
-def covered(crm: reading.Connection) -> dict[str, Any]:
-    """What a run that is planned now covers, for the next one's plan.
-
-    `covered_id` is the id up to which it sees everything, None where nothing is so old; `last_id` the highest one, and
-    `owners` tells whether one of the rows between them changed its customer or time, or went.
-    """
-    found = scalar(
+def covered(crm: reading.Connection) -> int | None:
+    """The id up to which a run that is planned now takes all rows for settled; None where there are too few rows."""
+    found: int | None = scalar(
         crm,
         "SELECT transaction_id FROM fact_transactions WHERE transaction_id IS NOT NULL"
         " ORDER BY transaction_id DESC OFFSET %s LIMIT 1",
         OVERLAP_ROWS,
     )
-    if found is None:
-        return {"covered_id": None, "last_id": None, "owners": None}
-    last_id = scalar(crm, "SELECT max(transaction_id) FROM fact_transactions")
-    return {"covered_id": found, "last_id": last_id, "owners": scalar(crm, _OWNERS, found, last_id)}
+    return found
 
 
-def everything(crm: reading.Connection, plan: Plan) -> bool:
-    """Whether all customers and days have to be read anew: all rows may be new, or rows were named that were read."""
+def everything(plan: Plan) -> bool:
+    """Whether all customers and days have to be read anew: of some row that may have changed nobody knows what it was.
+
+    Either the last run has no whole ledger, or rows are named that it does not reach to.
+    """
     last: Mapping[str, Any] = plan["since"]
-    if last["covered_id"] is None:
-        return True
-    oldest = min((first for first, _ in last["named_ids"]), default=None)
-    if oldest is None or (last["last_id"] is not None and oldest > last["last_id"]):
-        return False
-    if last["last_id"] is None or oldest <= last["covered_id"]:
-        return True
-    return bool(scalar(crm, _OWNERS, last["covered_id"], last["last_id"]) != last["owners"])
+    return last["ledger"] is None or any(first <= last["covered_id"] for first, _ in last["named_ids"])
+
+
+def covered_after(plan: Plan) -> int | None:
+    """The id up to which an incremental run takes all rows for settled: never lower than the run before it.
+
+    Its ledger tells what it has read, and it has not read all customers and days of rows that were settled before.
+    """
+    found: int | None = plan["covered_id"]
+    if plan["everything"] or found is None:
+        return found
+    return max(found, int(plan["since"]["covered_id"]))
+
+
+def newest_customers(plan: Plan, part: KeyRange) -> sql.Composable:
+    """The customers, in the part's range, of the rows above the covered id; a scalar query, see `_newest`."""
+    mine = sql.SQL("mobile_id <> '' AND {}").format(key_range(sql.Identifier("mobile_id"), part, "text"))
+    return _newest(plan, sql.SQL("mobile_id::text"), mine)
+
+
+def newest_days(plan: Plan, part: KeyRange) -> sql.Composable:
+    """The business days (since 2000-01-01) of such rows, in the part's range of transaction ids and the run's window.
+
+    On a connection with `use_time_zone`.
+    """
+    day = sql.SQL("({} - {})::text").format(
+        business_date(local_time(sql.Identifier("created_at")), plan), sql.Literal(EPOCH)
+    )
+    mine = sql.SQL("isfinite(created_at) AND {} AND {}").format(
+        in_window(plan), key_range(sql.Identifier("transaction_id"), part, "bigint")
+    )
+    return _newest(plan, day, mine)
+
+
+def _newest(plan: Plan, key: sql.Composable, mine: sql.Composable) -> sql.Composable:
+    """Keys as a text[]; NULL where no row is settled, or more are new than are kept."""
+    if plan["covered_id"] is None:
+        return sql.SQL("SELECT NULL::text[]")
+    return sql.SQL(
+        "SELECT CASE WHEN count(*) <= {most} THEN coalesce(array_agg(DISTINCT {key}) FILTER (WHERE {mine}), '{{}}') END"
+        " FROM (SELECT transaction_id, mobile_id, created_at FROM fact_transactions WHERE transaction_id > {covered}"
+        " ORDER BY transaction_id LIMIT {most} + 1) AS newest"
+    ).format(most=sql.Literal(LEDGER_ROWS), key=key, mine=mine, covered=sql.Literal(plan["covered_id"]))
 
 
 def few(crm: reading.Connection, plan: Plan) -> bool:
@@ -90,13 +117,13 @@ def _transactions(plan: Plan) -> sql.Composable:
 
 
 def customers(crm: reading.Connection, plan: Plan) -> list[str]:
-    """The customers of the touched transactions."""
+    """The customers of the touched transactions, as they are now."""
     query = sql.SQL("SELECT DISTINCT mobile_id FROM ({}) AS touched WHERE mobile_id <> ''").format(_transactions(plan))
     return [customer for (customer,) in crm.execute(query).fetchall()]
 
 
-def stretches(crm: reading.Connection, plan: Plan) -> list[str]:
-    """The first dates of the stretches of business days, in the run's window, that hold touched transactions."""
+def stretches(crm: reading.Connection, plan: Plan, ledger: Iterable[str]) -> list[str]:
+    """The first dates of the stretches, in the run's window, that hold touched transactions or the ledger's days."""
     query = sql.SQL(
         "SELECT DISTINCT {day} - {epoch} FROM ({touched}) AS touched WHERE isfinite(created_at) AND {window}"
     ).format(
@@ -106,7 +133,7 @@ def stretches(crm: reading.Connection, plan: Plan) -> list[str]:
         window=in_window(plan),
     )
     use_time_zone(crm, plan)
-    return stretches_of(plan, [day for (day,) in crm.execute(query).fetchall()])
+    return stretches_of(plan, [day for (day,) in crm.execute(query).fetchall()] + [int(day) for day in ledger])
 
 
 def as_of(plan: Plan) -> datetime:

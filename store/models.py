@@ -177,6 +177,17 @@ class Total(Base):
     value: Mapped[float]
 
 
+class Ledger(Base):
+    """The keys of the newest rows that one part of a run read; NULL where it has not said, or they were too many."""
+
+    __tablename__ = "analytics_ledger"
+
+    generation: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    part: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[str]
+    keys: Mapped[list[str] | None] = mapped_column(ARRAY(Text))
+
+
 class Retired(Base):
     """A generation that is no longer published, kept until no snapshot can still read it.
 

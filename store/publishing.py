@@ -10,7 +10,7 @@ from __future__ import annotations
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from store import runs
+from store import ledger, runs
 from store.database import driver
 from store.models import Published, Run
 
@@ -40,6 +40,7 @@ def name_current(session: Session, run: Run, generation: int, *, baseline: bool 
             ),
             {"generation": retired, "kind": run.kind},
         )
+    ledger.keep_only(session, run)
     session.merge(Published(**named))
     session.flush()
 

@@ -34,13 +34,13 @@ from worker import steering
 
 # The deliveries as version 0004 had them.
 AS_0004 = """
-DROP TABLE IF EXISTS analytics_event_keys, analytics_nights;
+DROP TABLE IF EXISTS analytics_event_keys, analytics_ledger, analytics_nights;
 ALTER TABLE analytics_deliveries DROP sender, ADD CONSTRAINT pk_analytics_deliveries PRIMARY KEY (delivery_id);
 UPDATE alembic_version SET version_num = '0004';
 """
 # The tables as version 0002 had them.
 AS_0002 = """
-DROP TABLE IF EXISTS analytics_event_keys, analytics_nights;
+DROP TABLE IF EXISTS analytics_event_keys, analytics_ledger, analytics_nights;
 ALTER TABLE rfm_results ADD rfm_score TEXT, ADD segment TEXT, ADD run_id UUID, ADD computed_at TIMESTAMPTZ;
 UPDATE rfm_results AS r SET rfm_score = 100 * r_score + 10 * f_score + m_score,
     segment = w.segment_names[segment_number], run_id = w.run_id, computed_at = w.started_at

@@ -16,7 +16,7 @@ from kinds.base import Draft, Kind, steady
 from settings import Settings
 from source import reading, touched
 from source.window import business_date_of, daily_after, future_transactions
-from store import runs
+from store import ledger, runs
 from store.models import Published, Run
 
 
@@ -37,7 +37,8 @@ def start(session: Session, settings: Settings, run: Run) -> None:
         parts = None
         if since is not None:
             changed = plan | {"since": since}
-            changed["everything"] = touched.everything(crm, changed)
+            changed["everything"] = touched.everything(changed)
+            changed["covered_id"] = touched.covered_after(changed)
             changed["few"] = touched.few(crm, changed)
             parts = kind.refresh(Draft(session, settings, crm, run, changed))
         if parts is not None:
@@ -60,7 +61,8 @@ def _common(settings: Settings, crm: reading.Connection, as_of: datetime) -> dic
         "daily_after": daily_after(today).isoformat(),
         "source_is_ours": settings.source_database_url == settings.database_url,
         "source": reading.identity(crm),
-    } | touched.covered(crm)
+        "covered_id": touched.covered(crm),
+    }
 
 
 def _since(session: Session, kind: Kind, run: Run, plan: dict[str, Any]) -> dict[str, Any] | None:
@@ -76,7 +78,6 @@ def _since(session: Session, kind: Kind, run: Run, plan: dict[str, Any]) -> dict
         "generation": published.generation,
         "as_of": published.as_of.isoformat(),
         "covered_id": last.plan["covered_id"],
-        "last_id": last.plan.get("last_id"),
-        "owners": last.plan.get("owners"),
+        "ledger": last.generation if ledger.is_known(session, last.generation) else None,
         "named_ids": runs.named_since(session, run, published),
     }

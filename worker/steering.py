@@ -149,7 +149,7 @@ def _next_stage(session: Session, settings: Settings, run: Run) -> list[tuple[st
     if run.mode == "incremental":
         kind.merge(session, settings, run)
     else:
-        kind.publish(session, run)
+        kind.publish(session, settings, run)
     _finish(session, settings, run, "succeeded")
     return []
 

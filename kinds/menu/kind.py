@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+from psycopg import sql
 from sqlalchemy.orm import Session
 
 from analytics import tallies
@@ -22,12 +23,13 @@ from analytics.tallies import Calendar
 from kinds.base import Counts, Draft, Kind, Stage, summed
 from kinds.menu import merge, rows
 from kinds.menu import plan as planning
-from kinds.menu.names import item_names
+from kinds.menu.names import name_items
+from postgres import scalar
 from settings import Settings
-from source import orders
+from source import orders, touched
 from source.reading import Connection
 from source.window import day_start, stretches
-from store import publishing, runs
+from store import ledger, publishing, runs
 from store.database import driver
 from store.models import Part, Run
 from store.parts import Claim
@@ -44,7 +46,10 @@ def tally(settings: Settings, claimed: Claim) -> Counts:
     run, part, url = claimed.run, claimed.part, settings.source_database_url
     assert run.plan is not None
     calendar = Calendar.of(run.plan["dayparts"], day_start(run.plan), stretches(run.plan))
-    found = tallies.total([tallies.tally(*block, calendar) for block in orders.blocks(url, run.plan, part)])
+    with orders.snapshot(url, run.plan) as crm:
+        days = sql.Literal(scalar(crm, touched.newest_days(run.plan, part)))
+        driver(claimed.session).execute(ledger.entry(run, part, days))
+        found = tallies.total([tallies.tally(*block, calendar) for block in orders.blocks(crm, run.plan, part)])
     rows.save_tallies(claimed.session, run, part, found.items, found.transactions)
     left_out = dict(found.left_out)
     if run.mode == "full" and part.upper is None:  # the last range, and the one that is open
@@ -53,13 +58,12 @@ def tally(settings: Settings, claimed: Claim) -> Counts:
 
 
 def rank(settings: Settings, claimed: Claim) -> Counts:
-    """Rank the daypart's items and store the best, with their names."""
+    """Rank the daypart's items and store the best; publishing names them."""
     assert claimed.run.plan is not None
     items, transactions = rows.daypart_tallies(claimed.session, claimed.run, claimed.part.part)
     rows.save_totals(claimed.session, claimed.run.generation, claimed.part.part, items, transactions)
     ranked = rank_items(items, transactions, claimed.run.plan["top_n"])
-    names = item_names(settings, ranked["menu_item_id"])
-    rows.save_ranks(claimed.session, claimed.run, claimed.part.part, ranked, names)
+    rows.save_ranks(claimed.session, claimed.run, claimed.part.part, ranked)
     return {"transactions": transactions}
 
 
@@ -83,9 +87,14 @@ class Menu(Kind):
         """The changed business days, as one part."""
         return planning.changed(draft)
 
-    def publish(self, session: Session, run: Run) -> None:
-        """Name the run's generation."""
+    def prepare(self, session: Session, run: Run, parts: Sequence[Part]) -> None:
+        """Make the run's ledger."""
+        ledger.begin(session, run, [part for part in parts if part.stage == "tally"])
+
+    def publish(self, session: Session, settings: Settings, run: Run) -> None:
+        """Name the items, and then the run's generation."""
         run.counts = summed(runs.parts(session, run, "tally")) | summed(runs.parts(session, run, "rank"))
+        name_items(session, settings, run.generation)
         publishing.name_current(session, run, run.generation)
 
     def merge(self, session: Session, settings: Settings, run: Run) -> None:

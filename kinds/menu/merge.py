@@ -6,16 +6,17 @@ generation less what its touched stretches of days had, plus what they have now:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import pandas as pd
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from analytics.menu import rank_items
+from kinds.base import summed
 from kinds.menu import rows
 from kinds.menu.models import MenuResult
-from kinds.menu.names import item_names
+from kinds.menu.names import name_items
 from settings import Settings
 from store import publishing, runs
 from store.database import driver
@@ -55,10 +56,10 @@ def merge(session: Session, settings: Settings, run: Run) -> None:
         daypart: rank_items(items, transactions, run.plan["top_n"])
         for daypart, items, transactions in _merged(session, run)
     }
-    names = item_names(settings, {item for best in ranked.values() for item in best["menu_item_id"]})
-    changed = sum(_write_ranks(session, run, daypart, best, names) for daypart, best in ranked.items())
-    counted = runs.part_counts(session, run, "tally", 0) if run.plan["stretches"] else {}
+    changed = sum(_write_ranks(session, run, daypart, best) for daypart, best in ranked.items())
+    counted = summed(runs.parts(session, run, "tally"))  # an older version planned no part where no day has changed
     run.counts = counted | {"stretches": len(run.plan["stretches"]), "changed_ranks": changed}
+    name_items(session, settings, run.plan["since"]["generation"])
     publishing.name_current(session, run, run.plan["since"]["generation"])
 
 
@@ -82,17 +83,11 @@ def _merged(session: Session, run: Run) -> Iterator[tuple[int, pd.DataFrame, int
         yield daypart, found, transactions[daypart]
 
 
-def _write_ranks(
-    session: Session,
-    run: Run,
-    daytime_id: int,
-    ranked: pd.DataFrame,
-    names: Mapping[int, tuple[str | None, str | None]],
-) -> int:
+def _write_ranks(session: Session, run: Run, daytime_id: int, ranked: pd.DataFrame) -> int:
     """Write a daypart's ranks into the published generation where they differ; returns how many rows that were."""
     assert run.plan is not None
     generation = run.plan["since"]["generation"]
-    wanted = rows.results(run, generation, daytime_id, ranked, names)
+    wanted = rows.results(run, generation, daytime_id, ranked)
     old = {
         row.rank: row
         for row in session.scalars(
@@ -102,9 +97,7 @@ def _write_ranks(
     written = 0
     for row in wanted:
         before = old.get(row.rank)
-        if before is not None and _values(before) == _values(row):
-            before.menu_item_name, before.category = row.menu_item_name, row.category
-        else:
+        if before is None or _values(before) != _values(row):
             session.merge(row)
             written += 1
     gone = [rank for rank in old if rank > len(wanted)]

@@ -49,7 +49,7 @@ class MenuTotal(Base):
 
 
 class MenuResult(Base):
-    """One ranked item of one daypart, with the names it had when it was ranked.
+    """One ranked item of one daypart, with the names that it had when the last run was published.
 
     Its quantity is `units` ÷ `units_per_piece`: thousandths where the source's quantities are no integers.
     """

@@ -12,6 +12,7 @@ from kinds.menu import rows
 from settings import Settings
 from source import reading, touched
 from source.ranges import has_index, key_ranges
+from store import ledger
 from store.models import Part
 
 
@@ -50,11 +51,10 @@ def chunks(draft: Draft) -> list[Part]:
 
 
 def changed(draft: Draft) -> list[Part]:
-    """One part over the changed business days, which the plan then names; none where there are none."""
+    """One part over the changed business days, which the plan then names."""
     plan = draft.plan
     if plan["everything"]:
         plan["stretches"] = rows.stretches(draft.session, plan["since"]["generation"])
     else:
-        plan["stretches"] = touched.stretches(draft.crm, plan)
-    wanted = plan["everything"] or plan["stretches"]
-    return [Part(run_id=draft.run.run_id, stage="tally", part=0)] if wanted else []
+        plan["stretches"] = touched.stretches(draft.crm, plan, ledger.keys(draft.session, plan["since"]["ledger"]))
+    return [Part(run_id=draft.run.run_id, stage="tally", part=0)]

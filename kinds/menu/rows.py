@@ -92,22 +92,14 @@ def save_totals(session: Session, generation: int, daytime_id: int, items: pd.Da
     session.flush()
 
 
-def save_ranks(
-    session: Session,
-    run: Run,
-    daytime_id: int,
-    ranked: pd.DataFrame,
-    names: Mapping[int, tuple[str | None, str | None]],
-) -> None:
+def save_ranks(session: Session, run: Run, daytime_id: int, ranked: pd.DataFrame) -> None:
     """Write a daypart's ranked items, unseen until the run is published."""
-    session.add_all(results(run, run.generation, daytime_id, ranked, names))
+    session.add_all(results(run, run.generation, daytime_id, ranked))
     session.flush()
 
 
-def results(
-    run: Run, generation: int, daytime_id: int, ranked: pd.DataFrame, names: Mapping[int, tuple[str | None, str | None]]
-) -> list[MenuResult]:
-    """Ranked items as rows of a generation, best first.
+def results(run: Run, generation: int, daytime_id: int, ranked: pd.DataFrame) -> list[MenuResult]:
+    """Ranked items as rows of a generation, best first, without names.
 
     Raises
     ------
@@ -123,8 +115,6 @@ def results(
             daytime_id=daytime_id,
             rank=int(row["rank"]),
             menu_item_id=int(row["menu_item_id"]),
-            menu_item_name=names.get(int(row["menu_item_id"]), (None, None))[0],
-            category=names.get(int(row["menu_item_id"]), (None, None))[1],
             orders=int(row["orders"]),
             units=int(row["quantity"]),
             units_per_piece=quantity_unit(run.plan),
@@ -134,6 +124,23 @@ def results(
         )
         for row in ranked.to_dict("records")
     ]
+
+
+def ranked_items(session: Session, generation: int) -> list[int]:
+    """The items that are ranked in any daypart."""
+    found = select(MenuResult.menu_item_id).where(MenuResult.generation == generation).distinct()
+    return list(session.scalars(found))
+
+
+def save_names(session: Session, generation: int, names: Mapping[int, tuple[str | None, str | None]]) -> None:
+    """Give a generation's ranked items these names and categories, in all dayparts, where theirs differ."""
+    driver(session).execute(
+        "UPDATE menu_results AS ranked SET menu_item_name = named.name, category = named.category"
+        " FROM unnest(%s::bigint[], %s::text[], %s::text[]) AS named (item, name, category)"
+        " WHERE generation = %s AND menu_item_id = item"
+        " AND (ranked.menu_item_name, ranked.category) IS DISTINCT FROM (named.name, named.category)",
+        [list(names), [name for name, _ in names.values()], [category for _, category in names.values()], generation],
+    )
 
 
 def discard(session: Session, generations: Sequence[int]) -> None:

@@ -23,7 +23,7 @@ from kinds.rfm.quantiles import staged_cut_points
 from kinds.rfm.rules import rules
 from settings import Settings
 from source.reading import Connection
-from store import runs
+from store import ledger, runs
 from store.models import Part, Run
 from store.parts import Claim
 
@@ -32,7 +32,7 @@ def aggregate(settings: Settings, claimed: Claim) -> Counts:
     """Fill the shard's staging table, or that of the changed customers, with one row per customer."""
     run, url = claimed.run, settings.source_database_url
     if run.mode == "incremental":
-        return rows.aggregate_touched(claimed.session, url, run)
+        return rows.aggregate_touched(claimed.session, url, run, claimed.part)
     return rows.aggregate(claimed.session, url, run, claimed.part)
 
 
@@ -94,13 +94,14 @@ class Rfm(Kind):
         return [Part(run_id=draft.run.run_id, stage="aggregate", part=0)]
 
     def prepare(self, session: Session, run: Run, parts: Sequence[Part]) -> None:
-        """Make a full run's generation, which nothing names yet."""
+        """Make the run's ledger, and a full run's generation, which nothing names yet."""
         assert run.plan is not None
+        ledger.begin(session, run, [part for part in parts if part.stage == "aggregate"])
         run.segment_names, _ = numbered(run.plan["segments"])
         if run.mode == "full":
             rows.create_generation(session, run, sorted({part.part for part in parts}))
 
-    def publish(self, session: Session, run: Run) -> None:
+    def publish(self, session: Session, settings: Settings, run: Run) -> None:
         """Name the run's generation, and publish who moved."""
         changes.note(session, run, None)
         publish.publish(session, run)

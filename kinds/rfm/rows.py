@@ -12,6 +12,7 @@ An incremental run has one shard, the customers that were touched, and merge.py 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from psycopg import sql
 from sqlalchemy import update
@@ -22,6 +23,7 @@ from kinds.rfm.rules import Rules
 from postgres import scalar, tune
 from source import reading, touched
 from source.window import Plan, business_date, in_window, key_range, local_time
+from store import ledger
 from store.database import driver
 from store.models import Part, Run
 
@@ -71,11 +73,11 @@ def aggregate_query(plan: Plan, whose: sql.Composable) -> sql.Composed:
 def aggregate(session: Session, source_url: str, run: Run, part: Part) -> dict[str, int]:
     """Fill the shard's staging table and return its counts: customers, transactions, skipped."""
     assert run.plan is not None
-    _stage(session, source_url, run, part.part, key_range(sql.Identifier("mobile_id"), part, "text"), "UNLOGGED")
+    _stage(session, source_url, run, part, key_range(sql.Identifier("mobile_id"), part, "text"), "UNLOGGED")
     return _counted(session, run, part.part)
 
 
-def aggregate_touched(session: Session, source_url: str, run: Run) -> dict[str, int]:
+def aggregate_touched(session: Session, source_url: str, run: Run, part: Part) -> dict[str, int]:
     """Fill the staging table with every touched customer, those without a purchase too; returns its counts."""
     assert run.plan is not None
     if run.plan.get("everything"):
@@ -85,10 +87,12 @@ def aggregate_touched(session: Session, source_url: str, run: Run) -> dict[str, 
         )
     else:
         with reading.connect(source_url) as crm:
-            customers = sql.Literal(touched.customers(crm, run.plan))
+            now = touched.customers(crm, run.plan)
+        before = ledger.keys(session, run.plan["since"].get("ledger"))  # none in a plan of an older version
+        customers = sql.Literal(sorted({*now, *before}))
         whose = sql.SQL("mobile_id = ANY({}::text[])").format(customers)
         known = sql.SQL("SELECT mobile_id FROM unnest({}::text[]) AS touched (mobile_id)").format(customers)
-    _stage(session, source_url, run, 0, whose, "")
+    _stage(session, source_url, run, part, whose, "")
     driver(session).execute(
         sql.SQL(
             "INSERT INTO {table} SELECT mobile_id, NULL, 0, 0, 0, 0 FROM ({known}) AS known"
@@ -100,10 +104,10 @@ def aggregate_touched(session: Session, source_url: str, run: Run) -> dict[str, 
     return _counted(session, run, 0) | {"touched_customers": int(staged)}
 
 
-def _stage(session: Session, source_url: str, run: Run, shard: int, whose: sql.Composable, persistence: str) -> None:
+def _stage(session: Session, source_url: str, run: Run, part: Part, whose: sql.Composable, persistence: str) -> None:
     assert run.plan is not None
     connection = driver(session)
-    table = staging(run, shard)
+    table = staging(run, part.part)
     connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(table))
     connection.execute(
         sql.SQL(
@@ -111,7 +115,8 @@ def _stage(session: Session, source_url: str, run: Run, shard: int, whose: sql.C
             " used bigint, skipped bigint)"
         ).format(sql.SQL(persistence), table)
     )
-    insert_from_source(session, source_url, run.plan, aggregate_query(run.plan, whose), table)
+    newest, entry = touched.newest_customers(run.plan, part), partial(ledger.entry, run, part)
+    insert_from_source(session, source_url, run.plan, aggregate_query(run.plan, whose), table, newest, entry)
 
 
 def _counted(session: Session, run: Run, shard: int) -> dict[str, int]:
@@ -196,8 +201,11 @@ def create_generation(session: Session, run: Run, shards: Sequence[int]) -> None
 
 
 def forget(session: Session, mobile_id: str) -> int:
-    """Remove a customer's rows and changes, and the id where it bounds a shard; returns how many rows that were."""
-    removed = 0
+    """Remove a customer's rows and changes, and the id elsewhere: where it bounds a shard, and in the ledgers.
+
+    Returns how many rows that were.
+    """
+    removed = ledger.forget(session, "rfm", mobile_id)
     for table in ("rfm_results", "segment_changes", "segment_changes_pending"):
         query = sql.SQL("DELETE FROM {} WHERE mobile_id = %s").format(sql.Identifier(table))
         removed += driver(session).execute(query, [mobile_id]).rowcount

@@ -58,7 +58,7 @@ def test_a_new_kind_runs_whole_though_a_child_of_the_pool_is_killed(
 
     assert mark.exists()
     assert (found.run.status, found.run.mode, found.progress) == ("succeeded", "full", 1.0)
-    assert found.run.counts == {"customers": 9, "cents": 4500}
+    assert found.run.counts == {"customers": 9, "cents": 4500, "future_transactions": 0}
     assert [(stage.name, stage.parts, stage.done) for stage in found.stages] == [("spent", 3, 3), ("share", 3, 3)]
     assert shares(source_url) == expected(**{f"c{n}": 100 * n for n in range(1, 10)})
 

@@ -15,11 +15,12 @@ from psycopg import sql
 from sqlalchemy.orm import Session
 
 from kinds.base import Counts, Draft, Kind, Stage, summed
+from postgres import scalar
 from settings import Settings
-from source import reading, touched
+from source import orders, reading, touched
 from source.ranges import key_ranges
 from source.window import in_window, key_range
-from store import publishing, runs
+from store import ledger, publishing, runs
 from store.database import driver
 from store.models import Part, Run
 from store.parts import Claim
@@ -37,10 +38,13 @@ def spent(settings: Settings, claimed: Claim) -> Counts:
     """Store what each of the part's customers spent."""
     run, part = claimed.run, claimed.part
     assert run.plan is not None
-    with reading.connect(settings.source_database_url) as crm:
+    with orders.snapshot(settings.source_database_url, run.plan) as crm:
+        newest = sql.Literal(scalar(crm, touched.newest_customers(run.plan, part)))
+        driver(claimed.session).execute(ledger.entry(run, part, newest))
         whose: sql.Composable = key_range(sql.Identifier("mobile_id"), part, "text")
         if run.mode == "incremental" and not run.plan["everything"]:
-            whose = sql.SQL("mobile_id = ANY({})").format(sql.Literal(touched.customers(crm, run.plan)))
+            before = ledger.keys(claimed.session, run.plan["since"]["ledger"])
+            whose = sql.SQL("mobile_id = ANY({})").format(sql.Literal([*touched.customers(crm, run.plan), *before]))
         query = sql.SQL(
             "SELECT mobile_id, sum(100 * total_amount)::bigint FROM fact_transactions WHERE {} AND {} GROUP BY 1"
         ).format(whose, in_window(run.plan))
@@ -101,7 +105,10 @@ class Toy(Kind):
     def refresh(self, draft: Draft) -> list[Part]:
         return [Part(run_id=draft.run.run_id, stage="spent", part=0)]
 
-    def publish(self, session: Session, run: Run) -> None:
+    def prepare(self, session: Session, run: Run, parts: Sequence[Part]) -> None:
+        ledger.begin(session, run, [part for part in parts if part.stage == "spent"])
+
+    def publish(self, session: Session, settings: Settings, run: Run) -> None:
         publishing.name_current(session, run, run.generation)
 
     def merge(self, session: Session, settings: Settings, run: Run) -> None:

@@ -1,0 +1,133 @@
+"""A restaurant's books: a source database that orders go into, and the same rows for the oracle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from settings import Settings
+from tests import oracle
+from tests.builders import items, transactions
+from tests.oracle import Rules
+from tests.system import fill, make_settings, menu_recommendation, read, rfm_segments, run_inline
+
+EVENING = datetime(2025, 10, 25, 18, tzinfo=UTC)  # the night in which London's clocks go back
+
+
+@dataclass
+class Restaurant:
+    """Orders in `source_url`, or in `url` where they are in our own database; whatever is done to them is committed."""
+
+    url: str
+    home: Path
+    source_url: str = ""
+    now: datetime = EVENING
+    rules: Rules = field(default_factory=lambda: Rules(as_of=EVENING, timezone="Europe/London"))
+    sold: dict[int, tuple[Any, ...]] = field(default_factory=dict)
+    lines: dict[int, tuple[Any, ...]] = field(default_factory=dict)
+    quantity: str = "int"
+    menu: dict[int, tuple[str | None, str | None]] = field(default_factory=dict)
+
+    def open(self) -> None:
+        fill(self.orders_url, {}, quantity=self.quantity)
+        with psycopg.connect(self.orders_url) as connection:
+            connection.execute("ALTER TABLE fact_transactions ADD PRIMARY KEY (transaction_id)")
+
+    @property
+    def orders_url(self) -> str:
+        return self.source_url or self.url
+
+    def sell(self, number: int, customer: str | None, amount: str, at: datetime | None, *dishes: int) -> None:
+        """One transaction, new or in place of the one with its number, with a line per dish."""
+        self.sold[number] = (number, customer, amount, at)
+        with psycopg.connect(self.orders_url) as connection:
+            connection.execute(
+                "INSERT INTO fact_transactions VALUES (%s, %s, %s, %s) ON CONFLICT (transaction_id) DO UPDATE SET"
+                " mobile_id = excluded.mobile_id, total_amount = excluded.total_amount,"
+                " created_at = excluded.created_at",
+                self.sold[number],
+            )
+            for dish in dishes:
+                line = max(self.lines, default=0) + 1
+                quantity = 1 + dish % 2 if self.quantity == "int" else Decimal("0.3505") * dish
+                self.lines[line] = (number, dish, quantity, "2.505")
+                connection.execute(
+                    "INSERT INTO fact_transaction_items (id, transaction_id, item_id, quantity, price)"
+                    " VALUES (%s, %s, %s, %s, %s)",
+                    (line, *self.lines[line]),
+                )
+
+    def remove(self, which: Callable[[int, str | None], bool]) -> list[int]:
+        """Transactions and their lines, as if they had never been; returns their numbers."""
+        gone = [number for number, (_, customer, _, _) in self.sold.items() if which(number, customer)]
+        self.sold = {number: row for number, row in self.sold.items() if number not in gone}
+        self.lines = {line: row for line, row in self.lines.items() if row[0] not in gone}
+        with psycopg.connect(self.orders_url) as connection:
+            for table in ("fact_transaction_items", "fact_transactions"):
+                query = sql.SQL("DELETE FROM {} WHERE transaction_id = ANY(%s)").format(sql.Identifier(table))
+                connection.execute(query, [gone])
+        return gone
+
+    def move_lines(self, number: int, other: int) -> None:
+        """All lines of a transaction become another one's."""
+        self.lines = {line: (other, *row[1:]) if row[0] == number else row for line, row in self.lines.items()}
+        with psycopg.connect(self.orders_url) as connection:
+            connection.execute(
+                "UPDATE fact_transaction_items SET transaction_id = %s WHERE transaction_id = %s", (other, number)
+            )
+
+    def name(self, dish: int, name: str | None, category: str | None = None) -> None:
+        """A dish's name and category, new or anew."""
+        self.menu[dish] = (name, category)
+        with psycopg.connect(self.orders_url) as connection:
+            connection.execute("DELETE FROM dim_menu_items WHERE item_id = %s", [dish])
+            connection.execute("INSERT INTO dim_menu_items VALUES (%s, %s, 1, %s)", (dish, name, category))
+
+    def set_dayparts(self, parts: tuple[Any, ...]) -> None:
+        self.rules = replace(self.rules, dayparts=parts)
+        with psycopg.connect(self.orders_url) as connection:
+            connection.execute("DELETE FROM dim_menu_daytimes")
+            for number, start, end in parts:
+                connection.execute("INSERT INTO dim_menu_daytimes VALUES (%s, 'part', %s, %s)", (number, start, end))
+
+    @property
+    def settings(self) -> Settings:
+        source = {"SOURCE_DATABASE_URL": self.source_url} if self.source_url else {}
+        rules = {"TIMEZONE": "Europe/London", "TOP_N": str(self.rules.top_n), "RFM_SHARDS": "3"}
+        return make_settings(self.url, self.home, **rules, **source)
+
+    def refresh(self, mode: str = "incremental", named: tuple[int, int] | None = None) -> set[str]:
+        """Run both kinds now; returns the modes that they took."""
+        modes = set()
+        for kind in ("rfm", "menu"):
+            run = run_inline(self.settings, kind, at=self.now, mode=mode, named_ids=named).run
+            assert run.status == "succeeded", run.error
+            modes.add(run.mode)
+        return modes
+
+    def check(self) -> None:
+        """Hold what is published against the oracle's view of every row."""
+        rules = replace(self.rules, as_of=self.now)
+        sold = transactions(list(self.sold.values()))
+        segments = rfm_segments(self.url)
+        segments["monetary"] = [Decimal(value) for value in segments["monetary"]]
+        oracle.compare_rfm(segments, oracle.rfm(sold, rules))
+        lines = items(list(self.lines.values()))
+        oracle.compare_menu(menu_recommendation(self.url), oracle.menu(sold, lines, rules))
+
+    def check_names(self) -> None:
+        """Every ranked item has the name and category that the menu says now, in all dayparts."""
+        ranked = read(
+            self.url,
+            "SELECT menu_item_id, menu_item_name, category FROM menu_results"
+            " WHERE generation = (SELECT generation FROM analytics_published WHERE kind = 'menu')",
+        )
+        for item, *shown in ranked.itertuples(index=False):
+            assert tuple(shown) == self.menu.get(item, (None, None)), item

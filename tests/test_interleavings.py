@@ -1,0 +1,384 @@
+"""Edits, commits, planning, readings, publishes and webhooks in any order: at rest the results are the oracle's."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, ClassVar
+from uuid import UUID
+
+import psycopg
+import pytest
+from hypothesis import HealthCheck, Phase
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+from psycopg import sql
+from sqlalchemy import select
+
+from errors import BusyError, UnavailableError
+from kinds import upkeep
+from source import ranges, reading, touched
+from store import runs
+from store.database import engine, transaction
+from store.models import Run
+from store.schema import migrate
+from tests.books import Restaurant
+from tests.system import do_part, read, state
+from worker import steering
+
+KINDS = ("rfm", "menu")
+NEWEST = 3  # rows that every run looks at again
+CUSTOMERS = st.sampled_from(["anna", "bert", "cleo", "dora", "emil", "fred", "gina", None, ""])
+AMOUNTS = st.sampled_from(["10.00", "25.50", "3", "80", "-4.00", "0", "NaN"])
+DISHES = st.lists(st.integers(1, 4), max_size=3)
+MINUTES_AGO = st.sampled_from([0, 1, 30, 300, 1440, 3 * 1440, 30 * 1440, -30, None])
+ORDERS = st.tuples(CUSTOMERS, AMOUNTS, MINUTES_AGO, DISHES)
+EDITS = st.sampled_from(["customer", "customer", "time", "amount", "delete", "lines", "lines to another"])
+# What happens in the middle of a step, before the source's statement of this number; mostly nothing does.
+MEANWHILE = st.none() | st.tuples(
+    st.integers(0, 25), st.integers(0, 2 * NEWEST), EDITS | st.sampled_from(["commit", "break off"]), ORDERS
+)
+
+
+class Commits:
+    """Lets something happen between two statements that read the orders."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._connect = reading.connect
+        self._event: Callable[[], object] | None = None
+        self._statements = 0
+        monkeypatch.setattr(reading, "connect", self._watched)
+
+    def arm(self, event: Callable[[], object] | None, statements: int) -> None:
+        self._event, self._statements = event, statements
+
+    def fire(self) -> None:
+        event, self._event = self._event, None
+        if event is not None:
+            event()
+
+    @contextmanager
+    def _watched(self, url: str) -> Iterator[reading.Connection]:
+        with self._connect(url) as crm:
+            execute = crm.execute
+
+            def counted(*arguments: Any, **options: Any) -> Any:
+                self._statements -= 1
+                if self._statements < 0:
+                    self.fire()
+                return execute(*arguments, **options)
+
+            crm.execute = counted  # type: ignore[method-assign]
+            yield crm
+
+
+class Interleavings(RuleBasedStateMachine):
+    """A restaurant whose clerks edit what they like while runs are planned, read and publish.
+
+    A row that changes is named by a later webhook where it has to be: where it was not among the newest rows of every
+    run that had been planned.
+    """
+
+    modes: ClassVar[Counter[str]] = Counter()
+
+    def __init__(self, urls: tuple[str, str], home: Path, commits: Commits, monkeypatch: pytest.MonkeyPatch) -> None:
+        super().__init__()
+        self.urls, self.home, self.commits, self.monkeypatch = urls, home, commits, monkeypatch
+        self.sent: list[tuple[UUID, str, int]] = []  # messages that a part is to be done
+        self.open: list[tuple[int, Any]] = []  # orders that have a number and are not committed
+        self.changed: set[int] = set()
+        self.unnamed: set[int] = set()  # rows that have changed and have to be named
+        self.settled = 0  # the highest id that some planned run may take for settled
+        self.next = 100
+
+    @initialize(elsewhere=st.booleans(), few=st.booleans(), orders=st.lists(ORDERS, min_size=6, max_size=12))
+    def begin(self, elsewhere: bool, few: bool, orders: list[Any]) -> None:
+        results, other = self.urls
+        engine(results).dispose()
+        with psycopg.connect(results) as connection:
+            connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+        migrate(results)
+        self.monkeypatch.setattr(touched, "FEW", 10_000 if few else -1)
+        self.books = Restaurant(results, self.home, other if elsewhere else "")
+        self.books.open()
+        for dish in range(1, 5):
+            self.books.name(dish, f"Dish {dish}", "Mains")
+        for row in orders:
+            self.number_an_order(row)
+            self._commit(0)
+        self._rest()
+
+    # What the restaurant does.
+
+    @rule(row=ORDERS)
+    def number_an_order(self, row: Any) -> None:
+        self.next += 10
+        self.open.append((self.next, row))
+
+    @precondition(lambda self: self.open)
+    @rule(place=st.integers(0, 5))
+    def commit(self, place: int) -> None:
+        self._commit(place)
+        self._note()
+
+    @rule(place=st.integers(0, 2 * NEWEST), edit=EDITS, row=ORDERS)
+    def edit(self, place: int, edit: str, row: Any) -> None:
+        self._edit(place, edit, row)
+        self._note()
+
+    @rule(dish=st.integers(1, 4), name=st.sampled_from(["Soup", "Soup of the day", None]))
+    def rename_a_dish(self, dish: int, name: str | None) -> None:
+        self.books.name(dish, name, "Soups")
+
+    @rule(minutes=st.sampled_from([1, 30, 60, 60, 1440]))
+    def time_passes(self, minutes: int) -> None:
+        self.books.now += timedelta(minutes=minutes)
+
+    @precondition(lambda self: self._working("rfm") is None)
+    @rule(customer=st.sampled_from(["anna", "bert", "cleo"]))
+    def forget(self, customer: str) -> None:
+        self.changed |= set(self.books.remove(lambda _, whose: whose == customer))
+        self._note()
+        upkeep.clear(self.books.url)  # staging of runs that have ended, as after every run
+        with transaction(self.books.url) as session:
+            upkeep.forget(session, customer)
+        assert_forgotten(self.books.url, customer)
+
+    def _commit(self, place: int) -> None:
+        number, (customer, amount, minutes, dishes) = self.open.pop(place % len(self.open))
+        self.books.sell(number, customer, amount, self._at(minutes), *dishes)
+        self.changed.add(number)
+
+    def _edit(self, place: int, edit: str, row: Any) -> None:
+        numbers = sorted(self.books.sold, reverse=True)
+        if not numbers:
+            return
+        number, other = numbers[place % len(numbers)], numbers[(place + 1) % len(numbers)]
+        _, old_customer, old_amount, old_at = self.books.sold[number]
+        customer, amount, minutes, dishes = row
+        match edit:
+            case "customer":
+                self.books.sell(number, customer, old_amount, old_at)
+            case "time":
+                self.books.sell(number, old_customer, old_amount, self._at(minutes))
+            case "amount":
+                self.books.sell(number, old_customer, amount, old_at)
+            case "delete":
+                self.books.remove(lambda each, _: each == number)
+            case "lines":
+                self.books.sell(number, old_customer, old_amount, old_at, *dishes)
+            case "lines to another":
+                self.books.move_lines(number, other)
+                self.changed.add(other)
+        self.changed.add(number)
+
+    def _at(self, minutes: int | None) -> Any:
+        return None if minutes is None else self.books.now - timedelta(minutes=minutes)
+
+    def _note(self) -> None:
+        """Of the rows that have changed, those that some planned run may take for settled have to be named."""
+        self.unnamed |= {number for number in self.changed if number <= self.settled}
+        self.changed.clear()
+
+    def _settle(self) -> None:
+        """A run that is planned now may take all but the newest rows for settled."""
+        newest = sorted(self.books.sold, reverse=True)[NEWEST:]
+        self.settled = max([self.settled, *newest[:1]])
+
+    # What asks for runs.
+
+    @rule(names=st.sampled_from(["all", "the lowest", "none"]))
+    def webhook(self, names: str) -> None:
+        self._webhook(sorted(self.unnamed)[: {"all": None, "the lowest": 1, "none": 0}[names]])
+
+    @rule(kind=st.sampled_from(KINDS))
+    def ask_for_a_full_run(self, kind: str) -> None:
+        with transaction(self.books.url) as session:
+            runs.request(session, [kind])
+
+    @rule(kind=st.sampled_from(KINDS), days=st.integers(1, 3))
+    def ask_for_the_past(self, kind: str, days: int) -> None:
+        with suppress(BusyError), transaction(self.books.url) as session:
+            runs.request(session, [kind], as_of=self.books.now - timedelta(days=days))
+
+    def _webhook(self, names: list[int]) -> None:
+        ids = (names[0], names[-1]) if names else None
+        with transaction(self.books.url) as session:
+            runs.request(session, KINDS, mode="incremental", named_ids=ids)
+        self.unnamed -= set(names)
+
+    # What workers do.
+
+    @rule(kind=st.sampled_from(KINDS), meanwhile=MEANWHILE)
+    def advance(self, kind: str, meanwhile: Any) -> None:
+        run = self._next(kind)
+        if run is None:
+            return
+        if run.plan is None:
+            with psycopg.connect(self.books.url) as connection:
+                connection.execute(
+                    "UPDATE analytics_runs SET as_of = %s WHERE run_id = %s AND NOT as_of_given",
+                    [self.books.now, run.run_id],
+                )
+        with self._meanwhile(meanwhile, planning=run.plan is None):
+            parts = steering.advance(self.books.settings, run.run_id)
+            self.sent += [(run.run_id, *part) for part in parts]
+        found = state(self.books.settings, run.run_id).run
+        if found.status == "succeeded":
+            assert found.plan is not None
+            self.modes[f"{kind} {found.mode} {found.plan.get('everything', '')}"] += 1
+        assert found.status != "failed", found.error
+
+    @precondition(lambda self: self.sent)
+    @rule(place=st.integers(0, 5), again=st.booleans(), meanwhile=MEANWHILE)
+    def do_a_part(self, place: int, again: bool, meanwhile: Any) -> None:
+        message = self.sent[place % len(self.sent)]
+        with self._meanwhile(meanwhile):
+            do_part(self.books.settings, *message)
+            if not again:
+                self.sent.remove(message)
+
+    @rule(kind=st.sampled_from(KINDS), how=st.sampled_from(["fail", "cancel"]))
+    def end_a_run(self, kind: str, how: str) -> None:
+        run = self._next(kind)
+        if run is not None:
+            if how == "fail":
+                steering.fail(self.books.settings, run.run_id, "test", "It failed.")
+            else:
+                with transaction(self.books.url) as session:
+                    runs.cancel(session, run.run_id)
+
+    @rule()
+    def lose_what_is_not_logged(self) -> None:
+        """As a crash of PostgreSQL does."""
+        unlogged = read(self.books.url, "SELECT relname FROM pg_class WHERE relkind = 'r' AND relpersistence = 'u'")
+        with psycopg.connect(self.books.url) as connection:
+            for name in unlogged.relname:
+                connection.execute(sql.SQL("TRUNCATE {}").format(sql.Identifier(name)))
+
+    def _working(self, kind: str) -> Run | None:
+        with transaction(self.books.url) as session:
+            return session.scalars(select(Run).where(Run.kind == kind, Run.status == "running")).first()
+
+    def _next(self, kind: str) -> Run | None:
+        """The run of this kind that works, or else the one that goes next."""
+        with transaction(self.books.url) as session:
+            waiting = runs.waiting(session, kind)
+            return self._working(kind) or (session.get(Run, waiting) if waiting else None)
+
+    @contextmanager
+    def _meanwhile(self, meanwhile: Any, *, planning: bool = False) -> Iterator[None]:
+        """Something is committed in the middle of a step, or just after it, or the step breaks off."""
+        statement, place, event, row = meanwhile or (0, 0, "", None)
+
+        def happen() -> None:
+            if event == "break off":
+                raise UnavailableError("The orders can't be reached.")
+            if event == "commit" and self.open:
+                self._commit(place)
+            elif event:
+                self._edit(place, event, row)
+
+        if planning:
+            self._settle()
+        self.commits.arm(happen, statement)
+        with suppress(UnavailableError):
+            yield
+        with suppress(UnavailableError):
+            self.commits.fire()
+        if planning:
+            self._settle()
+        self._note()
+
+    # What has to hold.
+
+    @rule()
+    def rest(self) -> None:
+        self._rest()
+
+    def teardown(self) -> None:
+        if hasattr(self, "books"):
+            self._rest()
+
+    def _rest(self) -> None:
+        """All that is open is committed, named and run; nothing is wrong then."""
+        while self.open:
+            self._commit(0)
+        self._note()
+        past = True
+        while past:  # a run that waited may have been of the past, and behind the one that the webhook joined
+            self._webhook(sorted(self.unnamed))
+            past = any([self._finish(kind) for kind in KINDS])
+        self.books.check()
+        self.books.check_names()
+
+    def _finish(self, kind: str) -> bool:
+        """Take all runs of a kind to their end; returns whether the last one was of the past."""
+        last, steps = None, 0
+        while run := self._next(kind):
+            last, steps = run, steps + 1
+            assert steps < 50, f"{kind} does not come to its end"
+            self.advance(kind, None)
+            for message in list(self.sent):
+                do_part(self.books.settings, *message)
+                self.sent.remove(message)
+        return last is not None and last.as_of_given
+
+
+def assert_forgotten(url: str, customer: str) -> None:
+    """No table of ours has a row that names the customer."""
+    tables = read(
+        url,
+        "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
+        " AND relname ~ '^(analytics|menu|rfm|segment)_'",
+    ).relname
+    with psycopg.connect(url) as connection:
+        for table in tables:
+            query = sql.SQL("SELECT FROM {} AS row WHERE row::text LIKE {}")
+            found = connection.execute(query.format(sql.Identifier(table), sql.Literal(f"%{customer}%")))
+            assert found.rowcount == 0, table
+
+
+@pytest.fixture
+def machine(
+    migrated_url: str, other_database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[], Interleavings]:
+    """Machines that share two databases: our own, and one that the orders may be in."""
+    monkeypatch.setattr(touched, "OVERLAP_ROWS", NEWEST)
+    monkeypatch.setattr(ranges, "default_ranges", lambda rows, indexed: 3)
+    commits = Commits(monkeypatch)
+    monkeypatch.setattr(Interleavings, "modes", Counter())
+    return lambda: Interleavings((migrated_url, other_database_url), tmp_path, commits, monkeypatch)
+
+
+def walk(machine: Callable[[], Interleavings], examples: int, steps: int) -> None:
+    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+        machine,
+        settings=hypothesis_settings(
+            max_examples=examples,
+            stateful_step_count=steps,
+            deadline=None,
+            phases=(Phase.explicit, Phase.reuse, Phase.generate),
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+
+
+def test_at_rest_the_results_are_those_of_all_orders_whatever_came_between(
+    machine: Callable[[], Interleavings],
+) -> None:
+    walk(machine, 4, 25)
+
+
+@pytest.mark.long
+def test_at_rest_the_results_are_those_of_all_orders_after_many_more_orders_of_events(
+    machine: Callable[[], Interleavings],
+) -> None:
+    walk(machine, 150, 50)
+    assert {f"{kind} incremental {everything}" for kind in KINDS for everything in (False, True)} <= set(
+        Interleavings.modes
+    )
