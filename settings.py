@@ -10,6 +10,7 @@ import base64
 import binascii
 import os
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import time
@@ -118,6 +119,14 @@ class Settings:
             kinds=_read(env, "KINDS", "", _kinds, " ".join(KINDS)),
             home=home,
         )
+
+
+def from_env_or_exit() -> Settings:
+    """The environment's settings, for programs that others start: a wrong one is one sentence and exit status 1."""
+    try:
+        return Settings.from_env()
+    except SettingsError as fault:
+        sys.exit(f"smartcrm: {fault}")
 
 
 def from_files(env: Mapping[str, str]) -> Mapping[str, str]:

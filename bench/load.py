@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import statistics
 import subprocess
 import sys
@@ -23,7 +24,7 @@ import psycopg
 import requests
 
 from bench import data, door
-from embedded.services import HOST, answers, choose_port
+from embedded.services import HOST, choose_port
 from settings import Settings
 from signatures import signed_headers
 
@@ -99,6 +100,11 @@ def reads(settings: Settings, bare_port: int) -> dict[str, dict[str, float]]:
     return told
 
 
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex((HOST, port)) == 0
+
+
 def main(rate: int = 200, seconds: int = 60, size: int = 100_000) -> None:
     """Print what came of it, and keep it in bench/results."""
     with tempfile.TemporaryDirectory() as home:
@@ -111,7 +117,7 @@ def main(rate: int = 200, seconds: int = 60, size: int = 100_000) -> None:
             command += ["--bind", f"{HOST}:{port}", "bench.bare:create_app()"]
             bare = subprocess.Popen(command, stderr=subprocess.DEVNULL)
             try:
-                while not answers(f"http://{HOST}:{port}/customer/x"):
+                while not _listens(port):
                     time.sleep(0.1)
                 told = {"reads": reads(settings, port), "posts": posts(settings, rate, seconds)}
             finally:

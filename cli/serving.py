@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -79,9 +80,11 @@ def serving(
     env = {**os.environ, "PORT": str(settings.port), "FLOWER_PORT": str(settings.flower_port)}
     with ProcessGroup() as group:
         services.start(group, settings, env, log)
+        token = (*settings.api_tokens, *settings.read_tokens)[0]
+        login = b64encode(f"smartcrm:{settings.flower_password}".encode()).decode()
         probes: dict[str, Callable[[], bool]] = {
-            "webhook": lambda: services.answers(f"http://127.0.0.1:{settings.port}/healthz"),
-            "flower": lambda: services.refuses_politely(f"http://127.0.0.1:{settings.flower_port}/"),
+            "webhook": lambda: services.welcomes(f"http://127.0.0.1:{settings.port}/runs?limit=1", f"Bearer {token}"),
+            "flower": lambda: services.welcomes(f"http://127.0.0.1:{settings.flower_port}/", f"Basic {login}"),
             "worker": worker_listens,
         }
         services.wait_until_ready(group, probes)

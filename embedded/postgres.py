@@ -20,6 +20,8 @@ from embedded.server import Server
 from errors import EmbeddedError
 
 PORT = 5432  # the socket's name has it; nothing listens on TCP
+# An error's message and statement quote rows, and with them customers. Whoever caused it is told; the log is not.
+QUIET = ("-c", "log_min_messages=log", "-c", "log_min_error_statement=panic")
 PATIENCE = 60  # seconds
 # Short enough for a socket's address, and free of what libpq and shells take for their own.
 PLAIN = re.compile(r"[A-Za-z0-9/._-]{1,85}")
@@ -76,7 +78,7 @@ class Postgres(Server):
         for stale in (self.data / "postmaster.pid", self.sockets / f".s.PGSQL.{PORT}.lock"):
             stale.unlink(missing_ok=True)
         written = self._written()
-        command = ["postgres", "-h", "", "-k", str(self.sockets), "-p", str(PORT)]
+        command = ["postgres", "-h", "", "-k", str(self.sockets), "-p", str(PORT), *QUIET]
         # Not by pg_ctl: as the other account it could not look after the server when the way to it was shut since.
         self._process = self._spawn(account, self.data, *command, lock=lock)
         if not self._comes_up(self._process, PATIENCE):

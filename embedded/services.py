@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import secrets
 import socket
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,25 +15,44 @@ from errors import EmbeddedError
 from settings import Settings
 
 HOST = "127.0.0.1"
+# Below the ports that the kernel gives to clients.
+PORTS = range(20_000, 32_768)
+
+
+# Ports that this process has chosen, each held by its UDP side until the process ends: programs listen on them later,
+# and another `up` must not choose them meanwhile.
+_chosen: list[socket.socket] = []
 
 
 def choose_port(name: str, wanted: int) -> int:
-    """The wanted port, or for 0 one that is free now.
+    """The wanted port, or for 0 one that is free; no other process of ours chooses it as long as this one lives.
 
     Raises
     ------
     EmbeddedError
-        When something listens on the wanted one already.
+        When something listens on the wanted one already, or another `up` has chosen it.
     """
+    if not wanted:
+        while not _choose(port := secrets.choice(PORTS)):
+            pass
+        return port
+    if not _choose(wanted):
+        raise EmbeddedError(f"{name} {wanted} is in use by another program; set {name} to another, or to 0 for any.")
+    return wanted
+
+
+def _choose(port: int) -> bool:
+    held = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((HOST, wanted))
+            held.bind((HOST, port))
+            probe.bind((HOST, port))
         except OSError:
-            raise EmbeddedError(
-                f"{name} {wanted} is in use by another program; set {name} to another, or to 0 for any."
-            ) from None
-        return int(probe.getsockname()[1])
+            held.close()
+            return False
+    _chosen.append(held)
+    return True
 
 
 def start(group: ProcessGroup, settings: Settings, env: Mapping[str, str], log: Path | None = None) -> None:
@@ -51,23 +70,11 @@ def start(group: ProcessGroup, settings: Settings, env: Mapping[str, str], log: 
     group.start("flower", flower, {**env, "FLOWER_BASIC_AUTH": f"smartcrm:{settings.flower_password}"}, log)
 
 
-def answers(url: str) -> bool:
-    """Whether something answers at the URL, be it a refusal."""
+def welcomes(url: str, authorization: str) -> bool:
+    """Whether what answers at the URL takes this `Authorization`: so it is ours, and not a stranger's on that port."""
+    request = urllib.request.Request(url, headers={"Authorization": authorization})  # noqa: S310  # our own http:// URLs
     try:
-        urllib.request.urlopen(url, timeout=1).close()  # noqa: S310  # our own http:// URLs
-    except urllib.error.HTTPError:
-        return True
-    except OSError:
-        return False
-    return True
-
-
-def refuses_politely(url: str) -> bool:
-    """Whether the URL asks who we are, as Flower does once it is up."""
-    try:
-        urllib.request.urlopen(url, timeout=1).close()  # noqa: S310  # our own http:// URLs
-    except urllib.error.HTTPError as refusal:
-        return refusal.code == 401
+        urllib.request.urlopen(request, timeout=5).close()  # noqa: S310
     except OSError:
         return False
     return True

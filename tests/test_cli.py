@@ -85,6 +85,22 @@ def test_the_demo_shows_both_results_and_leaves_nothing_running(tmp_path: Path) 
     wait_for(lambda: not left_of(tmp_path / "home"))
 
 
+@pytest.mark.long
+def test_two_demos_started_together_keep_apart(tmp_path: Path) -> None:
+    command = [str(Path(sys.executable).parent / "smartcrm"), "demo", "--once"]
+    homes = [tmp_path / "one", tmp_path / "two"]
+    started = [
+        subprocess.Popen(command, env=environment(home), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for home in homes
+    ]
+    told = [demo.communicate(timeout=500) for demo in started]
+    assert [demo.returncode for demo in started] == [0, 0], told
+    urls = [re.search(r"Webhook +(http://\S+)", said).group(1) for said, _ in told]  # type: ignore[union-attr]
+    assert len(set(urls)) == 2
+    for home in homes:
+        assert "Address already in use" not in (home / "logs" / "demo.log").read_text()
+
+
 def test_up_serves_and_the_other_commands_use_what_it_runs(tmp_path: Path) -> None:
     home = tmp_path / "home"
     files = {}

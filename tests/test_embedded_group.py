@@ -2,17 +2,21 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import psutil
 import pytest
 
-from embedded import restarts, tether
+from embedded import restarts, services, tether
 from embedded.group import ProcessGroup
+from errors import EmbeddedError
 from tests.system import wait_for
 
 ROOT = Path(__file__).parent.parent
@@ -214,3 +218,30 @@ def test_a_program_has_the_signals_that_a_shell_would_give_it(group: ProcessGrou
     group.start("asking", [sys.executable, "-c", ask], os.environ, tmp_path / "log")
     wait_for(lambda: (tmp_path / "log").exists() and (tmp_path / "log").read_text().endswith("\n"))
     assert (tmp_path / "log").read_text() == "['SIG_DFL', 'SIG_DFL', 'SIG_DFL']\n"
+
+
+def test_a_chosen_port_is_not_chosen_again_by_anybody() -> None:
+    port = services.choose_port("PORT", 0)
+    with pytest.raises(EmbeddedError, match=f"PORT {port} is in use"):
+        services.choose_port("PORT", port)
+    script = f"from embedded.services import choose_port; choose_port('PORT', {port})"
+    other = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert other.returncode == 1 and f"PORT {port} is in use" in other.stderr
+    with socket.create_server((services.HOST, port)):  # our own program listens there now
+        assert not services.welcomes(f"http://{services.HOST}:{port + 1}/", "Bearer x")
+
+
+def test_a_stranger_on_the_port_is_not_taken_for_ours() -> None:
+    class Stranger(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200 if self.path == "/healthz" else 401)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer((services.HOST, 0), Stranger) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        assert not services.welcomes(f"http://{services.HOST}:{server.server_port}/runs?limit=1", "Bearer ours")
+        server.shutdown()

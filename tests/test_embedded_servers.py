@@ -168,6 +168,25 @@ def test_secrets_are_for_their_owner_alone(home: Path) -> None:
             redis.Redis(port=urlsplit(urls["REDIS_URL"]).port or 0, retry=Retry(NoBackoff(), 0)).ping()
 
 
+def test_the_log_names_no_customer(home: Path) -> None:
+    with open_servers(home, database=True, redis=False) as urls, psycopg.connect(urls["DATABASE_URL"]) as connection:
+        connection.autocommit = True
+        connection.execute("CREATE TABLE orders (mobile_id text PRIMARY KEY, amount numeric)")
+        connection.execute("INSERT INTO orders VALUES ('+15550100', 1)")
+        for statement in (
+            "INSERT INTO orders VALUES ('+15550100', 1)",
+            "SELECT '+15550100'::date",
+            "SELECT amount / 0 FROM orders WHERE mobile_id = '+15550100'",
+            "SELEKT '+15550100'",
+        ):
+            with pytest.raises(psycopg.Error):
+                connection.execute(statement.encode())
+        with pytest.raises(psycopg.Error):
+            connection.execute("SELECT 1 / (%s - 1) FROM orders WHERE mobile_id = %s", [1, "+15550100"])
+    said = "".join(log.read_text() for log in (home / "logs").iterdir())
+    assert "ready to accept connections" in said and "+15550100" not in said
+
+
 def test_the_clients_own_pgport_does_not_count(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PGPORT", "6543")
     with open_servers(home, database=True, redis=False) as urls:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -168,3 +170,10 @@ def test_an_event_key_is_none_of_the_imports(tmp_path: Path) -> None:
                 {**GOOD, "SMARTCRM_HOME": str(tmp_path), "EVENT_URLS": "https://crm.example/"}
                 | {"WEBHOOK_SECRETS": secret, "EVENT_SECRETS": same}
             )
+
+
+def test_a_wrong_setting_is_one_sentence_of_a_worker_that_starts(tmp_path: Path) -> None:
+    env = {**os.environ, **GOOD, "SMARTCRM_HOME": str(tmp_path), "TIMEZONE": "localtime"}
+    command = [sys.executable, "-m", "celery", "-A", "worker.app", "worker"]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1 and done.stderr.startswith("smartcrm: TIMEZONE is") and done.stderr.count("\n") == 1

@@ -12,12 +12,12 @@ from celery import Celery, signals
 from broker import checks
 from errors import SettingsError
 from logs import configure
-from settings import Settings
+from settings import from_env_or_exit
 
 app = Celery("smartcrm")
 app.config_from_object("celeryconfig")
 
-settings = Settings.from_env()
+settings = from_env_or_exit()
 
 
 @signals.setup_logging.connect
