@@ -28,6 +28,7 @@ from broker.address import Address
 from errors import SettingsError
 from home import home_from, kept_secrets
 from kinds import KINDS
+from postgres import PUBLIC, with_schema
 
 MOST_SHARDS = 256  # each is a table of its own: one statement over two generations has to fit PostgreSQL's lock table
 MOST_DAYS = 36_500  # a hundred years
@@ -45,8 +46,10 @@ T = TypeVar("T")
 class Settings:
     """What the environment says; see the README's table for each variable's meaning."""
 
-    database_url: str = field(repr=False)
+    database_url: str = field(repr=False)  # with our tables' schema in it
     source_database_url: str = field(repr=False)
+    source_is_ours: bool  # whether both are one
+    results_schema: str
     redis_url: str = field(repr=False)
     redis_ca_file: Path | None
     port: int
@@ -89,16 +92,20 @@ class Settings:
         env = from_files(os.environ if env is None else env)
         home = home_from(env)
         database_url = _read(env, "DATABASE_URL", None, _database_url, "postgresql://crm:secret@db:5432/crm")
+        source_url = _read(
+            env, "SOURCE_DATABASE_URL", database_url, _database_url, "postgresql://reader:secret@replica/crm"
+        )
+        schema = _read(env, "RESULTS_SCHEMA", PUBLIC, _schema, "smartcrm")
         ca_file = _read(env, "REDIS_CA_FILE", "", _optional(_readable_file), "/etc/ssl/redis-ca.pem")
         kept = kept_secrets(home, env)
         webhook_secrets = _read(env, "WEBHOOK_SECRETS", kept["WEBHOOK_SECRETS"], _webhook_secrets, KEY)
         tokens = _read(env, "API_TOKENS", kept["API_TOKENS"], _tokens, "a-token-of-8-characters another-one:read")
         event_urls = _read(env, "EVENT_URLS", "", _event_urls, "https://crm.example/hooks/analytics")
         return cls(
-            database_url=database_url,
-            source_database_url=_read(
-                env, "SOURCE_DATABASE_URL", database_url, _database_url, "postgresql://reader:secret@replica/crm"
-            ),
+            database_url=database_url if schema == PUBLIC else with_schema(database_url, schema),
+            source_database_url=source_url,
+            source_is_ours=source_url == database_url,
+            results_schema=schema,
             redis_url=_read(env, "REDIS_URL", None, _redis_url(ca_file), "redis://:secret@redis:6379/0"),
             redis_ca_file=ca_file,
             port=_read(env, "PORT", "8000", _whole(0, 65535), "8000"),
@@ -208,6 +215,12 @@ def _database_url(value: str) -> str:
         conninfo_to_dict(value)
     except psycopg.ProgrammingError:
         raise ValueError(f"is not a URL that libpq understands; {address.ENCODE}") from None
+    return value
+
+
+def _schema(value: str) -> str:
+    if not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", value) or value.startswith("pg_") or value == "information_schema":
+        raise ValueError(f"is {value!r}, which is not a schema's name of small letters, digits and underscores")
     return value
 
 

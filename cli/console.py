@@ -120,7 +120,7 @@ def show_runs(states: Sequence[RunState]) -> None:
             f"{run.requested_at.astimezone(UTC):%Y-%m-%d %H:%M:%S}",
             "" if took is None else f"{took:.1f} s",
             f"{sum(number for name, number in shapes.counts(run).items() if _left_out(name)):,}",
-            run.error or "",
+            state.error or "",
         )
     out.print(table)
 

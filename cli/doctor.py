@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any, cast
 
-import psycopg
 from redis.exceptions import RedisError, ResponseError
 
 from broker import checks as broker
 from errors import SettingsError, SmartCRMError, UnavailableError
 from kinds.menu.plan import read_dayparts
-from postgres import scalar
+from postgres import connect, scalar
 from settings import Settings
 from source import checks, reading
 from source.checks import Finding, version
 from source.values import values
 from store import schema
 
+REMEDIES = {
+    "schema_outdated": "Run smartcrm migrate.",
+    "schema_occupied": "Set RESULTS_SCHEMA=smartcrm and run smartcrm migrate.",
+    "schema_elsewhere": "Set RESULTS_SCHEMA as said.",
+}
 SKEW = 2.0  # seconds
 STRONG = 16  # characters of a token or password
 VARIED = 6  # different ones; fewer are not of chance
@@ -28,9 +33,7 @@ VARIED = 6  # different ones; fewer are not of chance
 def examine(settings: Settings, env: Mapping[str, str]) -> Iterator[Finding]:
     """Every finding, part by part; `env` says what was set and what is embedded or generated."""
     yield from _results(settings.database_url)
-    yield from checks.orders(
-        settings.source_database_url, separate=settings.source_database_url != settings.database_url
-    )
+    yield from checks.orders(settings.source_database_url, separate=not settings.source_is_ours)
     yield from values(settings.source_database_url)
     yield from _dayparts(settings)
     yield from _redis(settings)
@@ -43,13 +46,16 @@ def _results(url: str) -> Iterator[Finding]:
     try:
         schema.require_current(url)
     except UnavailableError as fault:
-        remedy = "Run smartcrm migrate." if fault.code == "schema_outdated" else "Check DATABASE_URL and the server."
+        remedy = REMEDIES.get(fault.code, "Check DATABASE_URL and the server.")
         yield Finding("fault", "results database", str(fault), remedy)
-        if fault.code != "schema_outdated":
+        if fault.code not in REMEDIES:
             return
     else:
         yield Finding("ok", "results database", "reachable, tables at their version")
-    with psycopg.connect(url, connect_timeout=5) as connection:
+    with closing(connect(url)) as connection:
+        if scalar(connection, "SELECT current_setting('transaction_read_only')") == "on":
+            remedy = "Lead DATABASE_URL to the primary, or name all hosts in it with target_session_attrs=read-write."
+            yield Finding("fault", "results database", "it takes no writes at present", remedy)
         yield version("results database", connection)
         skew = abs((scalar(connection, "SELECT clock_timestamp()") - datetime.now(UTC)).total_seconds())
         yield (

@@ -23,7 +23,7 @@ def run(state: RunState) -> Shape:
     """A run and how far it is; `counts` says what it counted and left out."""
     names = ("run_id", "kind", "mode", "status", "requested_at", "started_at", "finished_at", "as_of")
     row = state.run
-    faults = {"error_code": row.error_code, "error": row.error}
+    faults = {"error_code": row.error_code, "error": state.error}
     shape = {name: getattr(row, name) for name in names} | faults
     stages = [{"stage": stage.name, "parts": stage.parts, "done": stage.done} for stage in state.stages]
     return shape | {"progress": state.progress, "stages": stages, "counts": counts(row)}

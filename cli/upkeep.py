@@ -17,6 +17,7 @@ from cli.console import out
 from cli.terminal import json_option, print_json
 from errors import SmartCRMError
 from kinds import upkeep
+from postgres import PUBLIC
 from settings import from_files
 from store import schema
 from store.database import transaction
@@ -27,8 +28,14 @@ from store.database import transaction
 def migrate(as_json: bool) -> None:
     """Bring our tables to the current version."""
     with environment(redis=False, tables=False) as settings:
-        version = schema.migrate(settings.database_url)
-        print_json({"version": version}) if as_json else out.print(f"The tables are at version {version}.")
+        version, ours = schema.migrate(settings.database_url), settings.results_schema != PUBLIC
+        grants = {"grants": schema.grants(settings.database_url)} if ours else {}
+        if as_json:
+            print_json({"version": version} | grants)
+            return
+        out.print(f"The tables are at version {version}.")
+        for each in grants.values():
+            out.print(f"To let a role read the results: {each}", soft_wrap=True)
 
 
 @cli.command()

@@ -55,13 +55,17 @@ class Stage:
 
 @dataclass(frozen=True)
 class Draft:
-    """A run that is being planned: its plan so far, the CRM's database, and a session on ours."""
+    """A run that is being planned: its plan so far, the CRM's database, and a session on ours.
+
+    Whoever reads with `session` reads the CRM's database first: no transaction of ours waits for it.
+    """
 
     session: Session
     settings: Settings
     crm: Connection
     run: Run
     plan: dict[str, Any]
+    parts: Sequence[Part] = ()
 
 
 class Kind(ABC):

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import psycopg
 from psycopg import sql
 from sqlalchemy.orm import Session
 
-from postgres import scalar, tune
+from postgres import scalar, source_names, tune
 from source import reading
 from source.window import Plan, use_time_zone
 from store.database import driver
@@ -36,10 +35,10 @@ def insert_from_source(
     if plan["source_is_ours"]:
         use_time_zone(ours, plan)
         stored = entry(sql.SQL("({})").format(beside))
-        ours.execute(sql.SQL("WITH stored AS ({}) INSERT INTO {} {}").format(stored, table, query))
+        with source_names(ours):
+            ours.execute(sql.SQL("WITH stored AS ({}) INSERT INTO {} {}").format(stored, table, query))
         return
-    with reading.connect(source_url) as theirs:
-        theirs.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+    with reading.connect(source_url, isolation="REPEATABLE READ") as theirs:
         tune(theirs)
         use_time_zone(theirs, plan)
         ours.execute(entry(sql.Literal(scalar(theirs, beside))))

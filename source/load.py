@@ -15,7 +15,7 @@ import psycopg
 from psycopg import sql
 
 from errors import LoadError, UnavailableError
-from postgres import scalar
+from postgres import named_connection, scalar
 from source.files import SourceFile, open_file
 from source.tables import SOURCE_TABLES, SourceTable
 
@@ -48,13 +48,10 @@ def load(
         When PostgreSQL can't be reached.
     """
     opened = {name: _open(SOURCE_TABLES[name], path) for name, path in files.items()}
-    try:
-        connection = psycopg.connect(database_url, connect_timeout=5)
-    except psycopg.OperationalError as fault:
-        reason = str(fault).strip().splitlines()[-1]
-        raise UnavailableError(f"SOURCE_DATABASE_URL: PostgreSQL can't be reached: {reason}.") from None
+    connection = named_connection(database_url, "SOURCE_DATABASE_URL")
     try:
         with connection:
+            connection.begin()
             connection.execute("SELECT set_config('timezone', %s, true)", [timezone])
             made = [table for table in SOURCE_TABLES.values() if _make(connection, table)]
             loaded = {

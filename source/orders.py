@@ -53,8 +53,7 @@ class Block(NamedTuple):
 @contextmanager
 def snapshot(source_url: str, plan: Plan) -> Iterator[reading.Connection]:
     """A connection for all that one part reads: one state of the source, in the plan's time zone."""
-    with reading.connect(source_url) as crm:
-        crm.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+    with reading.connect(source_url, isolation="REPEATABLE READ") as crm:
         tune(crm)
         use_time_zone(crm, plan)
         yield crm

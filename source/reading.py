@@ -15,8 +15,8 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from errors import SourceError, UnavailableError
-from postgres import FLOATS_IN_FULL, conninfo, scalar
+from errors import SourceError
+from postgres import named_connection, scalar
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -58,23 +58,16 @@ class Daytime:
 
 
 @contextmanager
-def connect(url: str) -> Iterator[Connection]:
-    """A read-only connection to the CRM's database.
+def connect(url: str, *, isolation: str = "READ COMMITTED") -> Iterator[Connection]:
+    """A read-only transaction on the CRM's database.
 
     Raises
     ------
     UnavailableError
         When it can't be reached.
     """
-    try:
-        connection = psycopg.connect(conninfo(url))
-    except psycopg.OperationalError as fault:
-        reason = str(fault).strip().splitlines()[-1].strip()
-        raise UnavailableError(f"SOURCE_DATABASE_URL: PostgreSQL can't be reached: {reason}.") from None
-    connection.execute(FLOATS_IN_FULL)
-    connection.commit()
-    connection.read_only = True
-    with connection:
+    with named_connection(url, "SOURCE_DATABASE_URL") as connection:
+        connection.begin(isolation, read_only=True)
         yield connection
 
 

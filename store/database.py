@@ -3,16 +3,38 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
 import psycopg
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Connection as Begun
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.orm import Session
+from sqlalchemy.pool import ConnectionPoolEntry
 
-from postgres import FLOATS_IN_FULL, NOTICE_THE_DEAD, conninfo
+from errors import UnavailableError
+from postgres import Connection, connect
+
+ASK_AGAIN = 1.0  # seconds after which a session whose server only read is replaced
+UNAVAILABLE = "database_unavailable"
+# Class 25 is InternalError to psycopg, but these are the server's doing.
+SESSION_ENDED = (psycopg.errors.IdleInTransactionSessionTimeout, psycopg.errors.TransactionTimeout)
+
+
+class ReadOnlyError(UnavailableError):
+    """The server is a standby, or set to read only: writes have to wait."""
+
+    code = UNAVAILABLE
+
+
+class StalePlanError(UnavailableError):
+    """A prepared statement's result has another form since a migration; a new session knows the new one."""
+
+    code = UNAVAILABLE
 
 
 def engine(url: str) -> Engine:
@@ -23,15 +45,9 @@ def engine(url: str) -> Engine:
 @lru_cache(maxsize=8)
 def _engine(url: str, _process: int) -> Engine:
     # Keyed by process: a forked child makes its own and leaves the connections it inherited to its parent.
-    def connect() -> psycopg.Connection:
-        connection = psycopg.connect(conninfo(url))
-        connection.execute(f"{NOTICE_THE_DEAD}; {FLOATS_IN_FULL}")
-        connection.commit()
-        return connection
-
-    return create_engine(
+    made = create_engine(
         "postgresql+psycopg://",
-        creator=connect,
+        creator=lambda: connect(url, ours=True),
         pool_pre_ping=True,
         pool_size=4,
         max_overflow=12,
@@ -39,22 +55,83 @@ def _engine(url: str, _process: int) -> Engine:
         hide_parameters=True,  # they may be customers
     )
 
+    @event.listens_for(made, "connect")
+    def note_when(_: Connection, entry: ConnectionPoolEntry) -> None:
+        entry.info["made"] = time.monotonic()
+
+    @event.listens_for(made, "checkout")
+    def replace_if_it_only_reads(connection: Connection, entry: ConnectionPoolEntry, _: object) -> None:
+        # After a switch to a standby the URL leads elsewhere; where it doesn't yet, reads are answered all the same.
+        if connection.only_reads() and time.monotonic() - entry.info["made"] > ASK_AGAIN:
+            raise DisconnectionError
+
+    @event.listens_for(made, "begin")
+    def begin(begun: Begun) -> None:
+        connection = begun.connection.driver_connection
+        assert isinstance(connection, Connection)
+        connection.begin(**begun.get_execution_options().get("begin", {}))
+
+    return made
+
 
 @contextmanager
 def transaction(url: str) -> Iterator[Session]:
-    """A session in one transaction: committed at the end, rolled back by an exception."""
-    with Session(engine(url), expire_on_commit=False) as session, session.begin():
+    """A session in one transaction: committed at the end, rolled back by an exception.
+
+    Raises
+    ------
+    UnavailableError
+        Where the same call may succeed on a new session: the server only reads now, or a table has changed.
+    """
+    with _session(url) as session:
         yield session
 
 
 @contextmanager
 def snapshot(url: str) -> Iterator[Session]:
     """A session that only reads, and sees one state of everything from its first query on."""
-    reading = engine(url).execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-    with Session(reading, expire_on_commit=False) as session, session.begin():
+    with _session(url, isolation="REPEATABLE READ", read_only=True) as session:
         yield session
 
 
-def driver(session: Session) -> psycopg.Connection[tuple[Any, ...]]:
+@contextmanager
+def reader(url: str) -> Iterator[Session]:
+    """A session for several transactions, each ended by its user with `rollback`."""
+    with _told(url), Session(engine(url)) as session:
+        yield session
+
+
+@contextmanager
+def _session(url: str, **begin: Any) -> Iterator[Session]:
+    bound = engine(url).execution_options(begin=begin)
+    with _told(url), Session(bound, expire_on_commit=False) as session, session.begin():
+        yield session
+
+
+@contextmanager
+def _told(url: str) -> Iterator[None]:
+    try:
+        yield
+    except (DBAPIError, psycopg.Error) as fault:
+        cause = fault.orig if isinstance(fault, DBAPIError) else fault
+        passing = _passing(cause) if isinstance(cause, psycopg.Error) else None
+        if passing is None:
+            raise
+        engine(url).dispose()  # all pooled sessions are alike
+        raise passing from fault
+
+
+def _passing(fault: psycopg.Error) -> UnavailableError | None:
+    """What a fault of the session, not of the call, is called; None for others."""
+    if isinstance(fault, psycopg.errors.ReadOnlySqlTransaction):
+        return ReadOnlyError(f"PostgreSQL takes no writes at present: {fault.diag.message_primary}.")
+    if isinstance(fault, psycopg.errors.FeatureNotSupported) and fault.diag.source_function == "RevalidateCachedQuery":
+        return StalePlanError("A table or view has changed; ask again.")
+    if isinstance(fault, SESSION_ENDED):
+        return UnavailableError(f"PostgreSQL ended the session: {fault.diag.message_primary}.", code=UNAVAILABLE)
+    return None
+
+
+def driver(session: Session) -> Connection:
     """The session's psycopg connection, in the session's transaction: for COPY and composed SQL."""
     return session.connection().connection.driver_connection  # type: ignore[return-value]

@@ -52,7 +52,7 @@ def claim(url: str, run_id: uuid.UUID, stage: str, number: int) -> Iterator[Clai
                 yield None
                 return
             yield Claim(session, run, part)
-            part.done_at = runs.now(session)
+            part.done_at, part.error = runs.now(session), None
             session.flush()
             # A run that was failed or cancelled meanwhile has dropped its tables: ours must not appear now.
             if (

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -21,6 +22,7 @@ from sqlalchemy.dialects.postgresql import TIMESTAMP, insert
 from sqlalchemy.orm import Session
 
 from errors import BusyError, RequestError
+from postgres import TRANSIENT
 from store import totals
 from store.database import transaction
 from store.models import ACTIVE, Delivery, Part, Published, Run
@@ -39,6 +41,7 @@ class StageState:
     name: str
     parts: int
     done: int
+    reason: str | None = None  # why a part that is not done had to be tried again
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,12 @@ class RunState:
             return 1.0
         planned, done = sum(stage.parts for stage in self.stages), sum(stage.done for stage in self.stages)
         return round(0.99 * done / planned, 4) if planned else 0.0
+
+    @property
+    def error(self) -> str | None:
+        """Why it failed, or, while it works, why it last had to wait."""
+        waits = next((stage.reason for stage in self.stages if stage.reason), None)
+        return self.run.error or (waits if self.run.status in ACTIVE else None)
 
 
 def request(
@@ -225,10 +234,13 @@ def newest(
 def _states(session: Session, wanted: Sequence[ColumnElement[bool]], limit: int) -> list[RunState]:
     query = select(Run).where(*wanted).order_by(Run.requested_at.desc(), Run.generation.desc()).limit(limit)
     found = session.scalars(query).all()
-    counted = select(Part.run_id, Part.stage, func.count(), func.count(Part.done_at)).group_by(Part.run_id, Part.stage)
+    waits = func.max(Part.error).filter(Part.done_at.is_(None))
+    counted = select(Part.run_id, Part.stage, func.count(), func.count(Part.done_at), waits).group_by(
+        Part.run_id, Part.stage
+    )
     stages: dict[uuid.UUID, dict[str, StageState]] = {run.run_id: {} for run in found}
-    for run_id, stage, planned, done in session.execute(counted.where(Part.run_id.in_(stages))):
-        stages[run_id][stage] = StageState(stage, planned, done)
+    for run_id, stage, planned, done, reason in session.execute(counted.where(Part.run_id.in_(stages))):
+        stages[run_id][stage] = StageState(stage, planned, done, reason)
     return [RunState(run, [stages[run.run_id][name] for name in _in_order(run, stages[run.run_id])]) for run in found]
 
 
@@ -372,6 +384,23 @@ def reopen(session: Session, run: Run, stages: Mapping[str, Sequence[int] | None
         session.execute(update(Part).where(lost).values(done_at=None, sent_at=None))
     run.counts = {}
     session.flush()
+
+
+def note_reason(url: str, run_id: uuid.UUID, reason: str, *, part: tuple[str, int] | None = None) -> None:
+    """Note why a run, or one of its parts, has to be tried again; left out where that can't be noted at once."""
+    with suppress(*TRANSIENT), transaction(url) as session:
+        which: Select[Run] | Select[Part] = select(Run).where(Run.run_id == run_id, Run.status == "running")
+        if part is not None:
+            which = select(Part).where(
+                Part.run_id == run_id,
+                Part.stage == part[0],
+                Part.part == part[1],
+                Part.done_at.is_(None),
+                Part.error_code.is_(None),
+            )
+        found = session.scalars(which.with_for_update(skip_locked=True)).first()
+        if found is not None:
+            found.error = reason
 
 
 def first_fault(session: Session, run: Run) -> Part | None:

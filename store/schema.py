@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import psycopg
@@ -9,35 +10,50 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import text
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
 
 from errors import UnavailableError
-from postgres import check
+from postgres import PUBLIC, check, schema_of
 from store.database import engine
 
 MIGRATIONS = Path(__file__).parent.parent / "migrations"
 
 
+CREATED = re.compile(r"CREATE (?:TABLE|VIEW) (\w+)")
+
+
+class SchemaError(UnavailableError):
+    """Our tables are at another version, in another schema, or can't be made where they should be."""
+
+
 def migrate(url: str) -> str:
     """Run what is missing and return the version that the tables now have.
+
+    Makes the schema of our tables where it is missing.
 
     Raises
     ------
     UnavailableError
-        When PostgreSQL can't be reached, or its user may not create tables.
+        When PostgreSQL can't be reached, its user may not create tables, or others have tables of the same names.
     """
     check(url, "DATABASE_URL")
-    config = _config()
+    config, schema = _config(), schema_of(url)
     try:
         with engine(url).begin() as connection:
             connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('smartcrm.migrate'))"))
-            config.attributes["connection"] = connection
+            if connection.scalar(text("SELECT to_regnamespace(:schema)"), {"schema": schema}) is None:
+                connection.execute(text(f'CREATE SCHEMA "{schema}"'))
+            _refuse_others(connection, schema)
+            config.attributes.update(connection=connection, schema=schema)
             command.upgrade(config, "head")
-            return MigrationContext.configure(connection).get_current_revision() or ""
-    except Exception as fault:
-        denied = getattr(fault, "orig", fault)
+            return _version(connection, schema) or ""
+    except DBAPIError as fault:
+        denied = fault.orig
         if isinstance(denied, psycopg.errors.InsufficientPrivilege):
             raise UnavailableError(f"DATABASE_URL: {denied.diag.message_primary}.", code="database_denied") from None
+        if isinstance(denied, psycopg.errors.DuplicateTable | psycopg.errors.DuplicateObject):
+            raise _occupied(schema, str(denied.diag.message_primary)) from None
         raise
 
 
@@ -46,19 +62,72 @@ def require_current(url: str) -> None:
 
     Raises
     ------
-    UnavailableError
-        When they don't, saying that `smartcrm migrate` mends it.
+    SchemaError
+        When they don't, saying that `smartcrm migrate` mends it, or what stands in its way.
     """
     check(url, "DATABASE_URL")
+    schema = schema_of(url)
     with engine(url).connect() as connection:
-        found = MigrationContext.configure(connection).get_current_revision()
+        _refuse_others(connection, schema)
+        found = _version(connection, schema)
     wanted = ScriptDirectory.from_config(_config()).get_current_head()
     if found != wanted:
-        raise UnavailableError(
+        raise SchemaError(
             f"The tables in DATABASE_URL are at version {found or 'none'} and this program needs {wanted};"
             " run smartcrm migrate.",
             code="schema_outdated",
         )
+
+
+_STRANGERS = text("""
+SELECT string_agg(c.relname, ', ' ORDER BY c.relname) FROM pg_class AS c
+WHERE c.relnamespace = to_regnamespace(:schema) AND c.relname = ANY(:names)
+  AND NOT EXISTS (SELECT FROM pg_class AS r WHERE r.relnamespace = c.relnamespace AND r.relname = 'analytics_runs')
+""")
+_ELSEWHERE = text("""
+SELECT nspname FROM pg_class JOIN pg_namespace AS n ON n.oid = relnamespace
+WHERE relname = 'analytics_published' AND nspname = ANY(current_schemas(false)) AND nspname <> :schema
+  AND to_regclass(format('%I.analytics_runs', CAST(:schema AS text))) IS NULL
+LIMIT 1
+""")
+
+
+def _refuse_others(connection: Connection, schema: str) -> None:
+    """Refuse a schema without our tables that has others' of their names; name the schema of ours where that is.
+
+    Versions before RESULTS_SCHEMA made them in the first schema of the search path.
+    """
+    elsewhere = connection.scalar(_ELSEWHERE, {"schema": schema}) if schema == PUBLIC else None
+    if elsewhere is not None:
+        message = f"The results are in the schema {elsewhere} and not in {schema}: set RESULTS_SCHEMA={elsewhere}."
+        raise SchemaError(message, code="schema_elsewhere")
+    strangers = connection.scalar(_STRANGERS, {"schema": schema, "names": _names()})
+    if strangers is not None:
+        raise _occupied(schema, f"another program has {strangers} there")
+
+
+def _occupied(schema: str, why: str) -> SchemaError:
+    return SchemaError(
+        f"Our tables can't be made in the schema {schema}: {why}. Give them a schema of their own, such as"
+        " RESULTS_SCHEMA=smartcrm, which smartcrm migrate then makes.",
+        code="schema_occupied",
+    )
+
+
+def _version(connection: Connection, schema: str) -> str | None:
+    return MigrationContext.configure(connection, opts={"version_table_schema": schema}).get_current_revision()
+
+
+def _names() -> list[str]:
+    """What our migrations make, and Alembic's own table."""
+    scripts = (MIGRATIONS / "versions").glob("*.py")
+    return sorted({"alembic_version", *(name for each in scripts for name in CREATED.findall(each.read_text()))})
+
+
+def grants(url: str) -> str:
+    """The statements that let a role read the results."""
+    schema = schema_of(url)
+    return f"GRANT USAGE ON SCHEMA {schema} TO reader; GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO reader;"
 
 
 def _config() -> Config:

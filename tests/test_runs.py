@@ -293,7 +293,7 @@ def test_a_part_that_nobody_finishes_is_sent_again_with_growing_waits_and_then_f
             waited[-1] += 10
         sends.append(sent)
     assert sends == [[("aggregate", number) for number in range(3)]] * steering.SENDS + [[]]
-    assert waited == sorted(waited) and waited[0] == 10 and waited[-1] == 640
+    assert waited == sorted(waited) and waited[0] == 10 and 620 <= waited[-1] <= 640  # real time passes, too
     failed = state(settings, run_id).run
     assert (failed.status, failed.error_code) == ("failed", "part_lost")
     assert "aggregate" in (failed.error or "") and "\n" not in (failed.error or "\n")

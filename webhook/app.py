@@ -10,7 +10,7 @@ from werkzeug.routing import PathConverter
 
 from errors import UnavailableError
 from settings import Settings
-from store.schema import require_current
+from store.schema import SchemaError, require_current
 from webhook import health, imports, menu, metrics, openapi, problems, runs, segments
 from webhook.connections import MAX_BODY
 
@@ -70,9 +70,9 @@ def _tables_checked(settings: Settings) -> bool:
     """True if the tables have our version, False if PostgreSQL can't be reached."""
     try:
         require_current(settings.database_url)
+    except SchemaError:
+        raise
     except UnavailableError as fault:
-        if fault.code == "schema_outdated":
-            raise
         log.warning("started without PostgreSQL", reason=str(fault))
         return False
     return True

@@ -5,13 +5,15 @@ from __future__ import annotations
 import psycopg
 from flask import Blueprint, Response, current_app
 from redis.exceptions import RedisError
+from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from broker import checks
 from errors import SettingsError, SmartCRMError
 from settings import Settings
 from source import reading
-from store import schema
+from store.database import transaction
+from store.schema import SchemaError, require_current
 from webhook.described import answered, described
 from webhook.models import Alive, Readiness
 
@@ -43,9 +45,12 @@ def readyz() -> Response:
 
 def _database(settings: Settings) -> str:
     try:
-        schema.require_current(settings.database_url)
+        require_current(settings.database_url)
+        with transaction(settings.database_url) as session:
+            if session.scalar(text("SELECT current_setting('transaction_read_only')")) == "on":
+                return "read_only"
     except (SmartCRMError, SQLAlchemyError, psycopg.Error) as fault:
-        return "outdated" if isinstance(fault, SmartCRMError) and fault.code == "schema_outdated" else "down"
+        return "outdated" if isinstance(fault, SchemaError) else "down"
     return "ok"
 
 

@@ -198,7 +198,7 @@ class ShownRun(AskedRun):
     finished_at: datetime | None
     as_of: datetime | None
     error_code: str | None
-    error: str | None
+    error: str | None = Field(description="Why it failed; of a run that works, why it last had to wait and try again.")
     counts: dict[str, int]
 
     @classmethod
@@ -208,7 +208,7 @@ class ShownRun(AskedRun):
         counts = {name: number for name, number in (run.counts or {}).items() if isinstance(number, int)}
         times = {name: getattr(run, name) for name in ("requested_at", "started_at", "finished_at", "as_of")}
         stages = [{"stage": stage.name, "parts": stage.parts, "done": stage.done} for stage in state.stages]
-        faults = {"error_code": run.error_code, "error": run.error}
+        faults = {"error_code": run.error_code, "error": state.error}
         return cls.model_validate(
             _asked(run)
             | times
@@ -381,12 +381,14 @@ class Alive(BaseModel):
 
 
 class Readiness(BaseModel):
-    """Whether the parts that we need work. `outdated`: our tables wait for `smartcrm migrate`; `refuses_writes`: Redis
-    is full, a replica, or grants too little; `cluster`: Celery can't use a Redis Cluster.
+    """Whether the parts that we need work.
+
+    `outdated`: our tables wait for `smartcrm migrate`; `read_only`: PostgreSQL takes no writes at present;
+    `refuses_writes`: Redis is full, a replica, or grants too little; `cluster`: Celery can't use a Redis Cluster.
     """
 
     status: Literal["ready", "degraded", "unavailable"]
-    database: Literal["ok", "down", "outdated"]
+    database: Literal["ok", "down", "outdated", "read_only"]
     source: Literal["ok", "down"]
     redis: Literal["ok", "down", "refuses_writes", "cluster"]
 

@@ -34,7 +34,7 @@ def told(fault: Exception) -> tuple[str, str]:
     if took_too_long(fault):
         return "part_too_long", "It took longer than a part of a run may take."
     if isinstance(fault, TRANSIENT):
-        return "database_unavailable", f"PostgreSQL could not do it in several attempts: {_brief(fault)}."
+        return "database_unavailable", f"PostgreSQL could not do it: {_brief(fault)}."
     if isinstance(fault, DataError | psycopg.DataError):
         return "data_out_of_range", f"The source holds a value that can't be used: {_brief(fault)}."
     return "internal_error", f"It failed for a reason of ours, which the log has: {_brief(fault)}."
@@ -50,6 +50,8 @@ def took_too_long(fault: BaseException | None) -> bool:
 def _brief(fault: Exception) -> str:
     """The primary message of what PostgreSQL said; its detail may quote a row, and is left out."""
     cause = fault.orig if isinstance(fault, DBAPIError) else fault
+    if isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError) and not cause.diag.message_primary:
+        return str(cause).strip().splitlines()[0].rstrip(".") or type(cause).__name__  # libpq's own: it quotes no row
     if isinstance(cause, psycopg.Error):
         return cause.diag.message_primary or type(cause).__name__
     return type(fault).__name__

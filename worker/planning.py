@@ -6,6 +6,7 @@ compute one run alike.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -17,11 +18,14 @@ from settings import Settings
 from source import reading, touched
 from source.window import business_date_of, daily_after, future_transactions
 from store import ledger, runs
+from store.database import reader
 from store.models import Published, Run
 
 
-def start(session: Session, settings: Settings, run: Run) -> None:
-    """Plan a waiting run and set it running.
+def draft(settings: Settings, run: Run) -> Draft:
+    """Plan a run that nobody has planned yet: read what its parts need, and store nothing.
+
+    The CRM's database may take long: no transaction on ours is open while it is read.
 
     Raises
     ------
@@ -29,26 +33,32 @@ def start(session: Session, settings: Settings, run: Run) -> None:
         When the source or a setting can't serve; the run should fail with it.
     """
     kind = kinds.get(run.kind)
-    as_of = run.as_of or runs.now(session)
-    with reading.connect(settings.source_database_url) as crm:
-        plan = kind.plan(settings, crm) | _common(settings, crm, as_of)
-        plan["future_transactions"] = future_transactions(crm, plan)
-        since = _since(session, kind, run, plan)
-        parts = None
+    with reading.connect(settings.source_database_url) as crm, reader(settings.database_url) as session:
+        as_of = run.as_of or runs.now(session)
+        session.rollback()
+        drafted = Draft(session, settings, crm, run, kind.plan(settings, crm) | _common(settings, crm, as_of))
+        drafted.plan["stages"] = [stage.name for stage in kind.stages]
+        drafted.plan["future_transactions"] = future_transactions(crm, drafted.plan)
+        since = _since(session, kind, run, drafted.plan)
+        session.rollback()
         if since is not None:
-            changed = plan | {"since": since}
+            changed = drafted.plan | {"since": since}
             changed["everything"] = touched.everything(changed)
             changed["covered_id"] = touched.covered_after(changed)
             changed["few"] = touched.few(crm, changed)
-            parts = kind.refresh(Draft(session, settings, crm, run, changed))
-        if parts is not None:
-            plan = changed
-        else:
-            run.mode = "full" if run.mode == "incremental" else run.mode
-            parts = kind.parts(Draft(session, settings, crm, run, plan))
-    plan["stages"] = [stage.name for stage in kind.stages]
-    runs.start(session, run, plan, parts, as_of)
-    kind.prepare(session, run, parts)
+            refresh = replace(drafted, plan=changed)
+            parts = kind.refresh(refresh)
+            if parts is not None:
+                return replace(refresh, parts=parts)
+        return replace(drafted, parts=kind.parts(drafted))
+
+
+def start(session: Session, run: Run, drafted: Draft) -> None:
+    """Store a run's plan and its parts: from here on it depends on no setting, no clock and no sample."""
+    if "since" not in drafted.plan and run.mode == "incremental":
+        run.mode = "full"
+    runs.start(session, run, drafted.plan, drafted.parts, touched.as_of(drafted.plan))
+    kinds.get(run.kind).prepare(session, run, drafted.parts)
 
 
 def _common(settings: Settings, crm: reading.Connection, as_of: datetime) -> dict[str, Any]:
@@ -59,7 +69,7 @@ def _common(settings: Settings, crm: reading.Connection, as_of: datetime) -> dic
         "business_day_start": settings.business_day_start.isoformat("minutes"),
         "business_date": today.isoformat(),
         "daily_after": daily_after(today).isoformat(),
-        "source_is_ours": settings.source_database_url == settings.database_url,
+        "source_is_ours": settings.source_is_ours,
         "source": reading.identity(crm),
         "covered_id": touched.covered(crm),
     }

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 import kinds
 from errors import SmartCRMError
+from kinds.base import Draft
 from postgres import TRANSIENT
 from settings import Settings
 from store import events, runs, totals
@@ -52,23 +53,30 @@ def advance(settings: Settings, run_id: uuid.UUID, *, patient: bool = True) -> l
         with transaction(settings.database_url) as session:
             if runs.begin(session, run_id):
                 tries = runs.try_step(session, run_id, patient=patient)
-        if not tries:
-            return []
+            if not tries:
+                return []
+            unplanned = session.get_one(Run, run_id)
+            _check_attempts(session, unplanned)
+        draft = planning.draft(settings, unplanned) if unplanned.plan is None else None
         with transaction(settings.database_url) as session:
             run = runs.lock(session, run_id)
             if run is None:
                 return []
-            _check_attempts(session, run)
             with located(settings, run):
-                parts = _step(session, settings, run)
+                parts = _step(session, settings, run, draft)
             run.tries = 0
+            if run.status not in runs.FINISHED:
+                run.error = None
             if not patient and (parts or run.status in runs.FINISHED):
                 totals.add(session, "sweep_moves", kind=run.kind)
             return parts
     except TRANSIENT as fault:
+        _, reason = told(fault)
         if tries < TRIES:
+            if tries:
+                runs.note_reason(settings.database_url, run_id, reason)
             raise
-        fail(settings, run_id, *told(fault))
+        fail(settings, run_id, told(fault)[0], f"It was tried {TRIES} times. {reason}")
     except Exception as fault:
         log.exception("run failed", run_id=str(run_id))
         fail(settings, run_id, *told(fault))
@@ -76,12 +84,13 @@ def advance(settings: Settings, run_id: uuid.UUID, *, patient: bool = True) -> l
 
 
 def _check_attempts(session: Session, run: Run) -> None:
+    seen = f" The last reason: {run.error}" if run.error else ""
     if run.tries > TRIES:
-        message = f"Its next step was begun {TRIES} times, and each time the process that worked on it died."
-        raise RunLostError(message, code="step_lost")
+        died = "" if run.error else ", and each time the process that worked on it died"
+        raise RunLostError(f"Its next step was begun {TRIES} times{died}.{seen}", code="step_lost")
     if run.started_at is not None and run.started_at + DEADLINE < runs.now(session):
         hours = round(DEADLINE.total_seconds() / 3600)
-        raise RunLostError(f"It did not end within {hours} hours of its start.", code="deadline_passed")
+        raise RunLostError(f"It did not end within {hours} hours of its start.{seen}", code="deadline_passed")
 
 
 def fail(settings: Settings, run_id: uuid.UUID, code: str, message: str) -> None:
@@ -113,11 +122,13 @@ def next_of_kind(settings: Settings, run_id: uuid.UUID) -> uuid.UUID | None:
         return runs.waiting(session, run.kind) if run is not None and run.status in runs.FINISHED else None
 
 
-def _step(session: Session, settings: Settings, run: Run) -> list[tuple[str, int]]:
+def _step(session: Session, settings: Settings, run: Run, draft: Draft | None) -> list[tuple[str, int]]:
     if run.status in runs.FINISHED:
         return []
     if run.plan is None:
-        planning.start(session, settings, run)
+        if draft is None:
+            return []
+        planning.start(session, run, draft)
         log.info("run started", run_id=str(run.run_id), kind=run.kind, mode=run.mode)
     fault = runs.first_fault(session, run)
     if fault is not None:
@@ -180,8 +191,9 @@ def _to_send(session: Session, run: Run, stage: str) -> list[tuple[str, int]]:
         return []
     for part in due:
         if part.sends >= SENDS:
+            seen = f"The last reason: {part.error}" if part.error else "Their logs tell why."
             message = f"Part {part.part} of its stage {stage} was sent {SENDS} times and no process finished it."
-            raise RunLostError(f"{message} Their logs tell why.", code="part_lost")
+            raise RunLostError(f"{message} {seen}", code="part_lost")
     again = sum(part.sends > 0 for part in due)
     if again:
         totals.add(session, "parts_resent", again, kind=run.kind, stage=stage)

@@ -45,10 +45,11 @@ def work(task: Task, run_id: str, stage: str, number: int) -> None:
     except RowsLostError:
         log.warning("rows lost", stage=stage, part=number)
     except Exception as fault:
+        code, message = told(fault)
         if isinstance(fault, TRANSIENT) and not took_too_long(fault):
+            runs.note_reason(settings.database_url, uuid.UUID(run_id), message, part=(stage, number))
             raise
         log.exception("part failed", stage=stage, part=number)
-        code, message = told(fault)
         with transaction(settings.database_url) as session:
             runs.mark_failed(session, uuid.UUID(run_id), stage, number, code, message)
         raise PartFailedError(f"{stage} {number}: {code}") from None
