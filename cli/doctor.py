@@ -33,7 +33,9 @@ VARIED = 6  # different ones; fewer are not of chance
 def examine(settings: Settings, env: Mapping[str, str]) -> Iterator[Finding]:
     """Every finding, part by part; `env` says what was set and what is embedded or generated."""
     yield from _results(settings.database_url)
-    yield from checks.orders(settings.source_database_url, separate=not settings.source_is_ours)
+    yield from checks.orders(
+        settings.source_database_url, separate=not settings.source_is_ours, timezone=settings.timezone
+    )
     yield from values(settings.source_database_url)
     yield from _dayparts(settings)
     yield from _redis(settings)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shlex
-import time
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -17,8 +16,8 @@ from cli import console, shapes
 from cli.app import cli, environment
 from cli.console import out
 from cli.terminal import json_option, print_json
-from cli.workers import send_hints, wait_for, worker_listens
-from errors import RequestError, UnavailableError
+from cli.workers import send_hints, wait_for, wait_for_worker
+from errors import RequestError
 from kinds import KINDS
 from settings import Settings
 from signatures import signed_headers
@@ -44,13 +43,7 @@ def recompute(what: str, full: bool, as_of: str | None, wait: bool, as_json: boo
             asked = runs.request(session, wanted, mode=mode, as_of=instant)
         send_hints(run.run_id for run in asked)
         if wait:
-            deadline = time.monotonic() + 5
-            while not worker_listens():
-                if time.monotonic() > deadline:
-                    raise UnavailableError(
-                        "No worker is listening, so the runs will wait for one; start it with smartcrm up.",
-                        code="no_worker",
-                    )
+            wait_for_worker(settings.home)
             screen = console.err if as_json else out  # JSON stands alone
             states = wait_for(settings, [run.run_id for run in asked], lambda: None, screen)
         else:

@@ -19,8 +19,8 @@ from cli import console
 from cli.app import cli, environment
 from cli.console import out
 from cli.terminal import styled
-from cli.workers import wait_for, worker_listens
-from embedded import services
+from cli.workers import UP, wait_for, worker_listens
+from embedded import locks, services
 from embedded.group import ProcessGroup
 from errors import SmartCRMError
 from kinds.menu import results as menu_results
@@ -56,7 +56,7 @@ def demo(once: bool) -> None:
 @cli.command()
 def up() -> None:
     """Serve: webhook, worker, beat and Flower, with embedded PostgreSQL and Redis where no URL is set."""
-    with environment(tables=False) as settings:
+    with environment(tables=False) as settings, starting(settings.home):
         schema.migrate(settings.database_url)
         worker_listens()  # or Redis is told to be away before anything starts
         with settings.redis.client(timeout=2) as client:
@@ -65,6 +65,18 @@ def up() -> None:
             _print_urls(serving_settings)
             out.print(f"ready on http://127.0.0.1:{serving_settings.port}")
             _keep(group)
+
+
+@contextmanager
+def starting(home: Path) -> Iterator[None]:
+    """Say to the other commands of this home, by a lock, that a worker will listen; the kernel takes it back."""
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    lock = locks.take(home / UP)
+    try:
+        yield
+    finally:
+        if lock is not None:
+            os.close(lock)
 
 
 @contextmanager

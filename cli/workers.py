@@ -2,16 +2,38 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from uuid import UUID
 
 from cli import console
 from cli.terminal import Screen
+from embedded import locks
 from errors import SmartCRMError, UnavailableError
 from settings import Settings
 from store import runs
 from store.database import transaction
 from store.runs import RunState
+
+UP = "up.lock"  # in the home, held by `smartcrm up` from its start to its end
+PATIENCE = 5.0  # seconds that a worker may take to answer, or `up` to be there
+
+
+def wait_for_worker(home: Path) -> None:
+    """Wait until a worker listens: a moment, or for as long as an `up` of this home is there.
+
+    Raises
+    ------
+    UnavailableError
+        When none will.
+    """
+    deadline = time.monotonic() + PATIENCE
+    while not worker_listens():
+        if time.monotonic() > deadline and not locks.held(home / UP):
+            raise UnavailableError(
+                "No worker is listening, so the runs will wait for one; start it with smartcrm up.", code="no_worker"
+            )
 
 
 def worker_listens() -> bool:

@@ -10,7 +10,7 @@ import psycopg
 
 from errors import SmartCRMError
 from postgres import scalar
-from source import ranges, reading
+from source import mending, ranges, reading
 from source.tables import SOURCE_TABLES
 
 OLDEST = 150_000  # PostgreSQL 15, as server_version_num
@@ -36,23 +36,43 @@ def version(subject: str, connection: reading.Connection) -> Finding:
     return Finding("ok", subject, told)
 
 
-def orders(url: str, *, separate: bool) -> Iterator[Finding]:
+def orders(url: str, *, separate: bool, timezone: str) -> Iterator[Finding]:
     """The CRM's tables: readable as the contract says, not writable, indexed and analyzed.
 
-    `separate` says that the orders have a user or a database of their own, which then should only read.
+    `separate` says that the orders have a user or a database of their own, which then should only read. What is wrong
+    with columns is told all at once, with the view that mends a table's; `timezone` is that of times without one.
     """
     try:
         with reading.connect(url) as crm:
             yield version("source database", crm)
             for table in reading.REQUIRED:
-                yield from _table(crm, table, separate)
+                wrong = list(_columns(crm, table, timezone))
+                yield from wrong or _table(crm, table, separate)
     except (SmartCRMError, psycopg.Error) as fault:
         told = fault.diag.message_primary if isinstance(fault, psycopg.Error) else None
         yield Finding("fault", "source", told or str(fault), "Offer the tables or views that the README names.")
 
 
+def _columns(crm: reading.Connection, table: str, timezone: str) -> Iterator[Finding]:
+    try:
+        types, errors = reading.column_errors(crm, table)
+    except SmartCRMError as missing:
+        yield Finding("fault", table, str(missing), "Offer a table or view of this name, as the README says.")
+        return
+    user = str(scalar(crm, "SELECT quote_ident(current_user)"))
+    denied = [column for column, error in errors.items() if error.code == "source_denied"]
+    if denied:
+        remedy = f"GRANT SELECT ON {table} TO {user};"
+        yield Finding("fault", table, " ".join(str(errors[column]) for column in denied), remedy)
+    wrong = {column: types.get(column) for column in errors if column not in denied}
+    if wrong:
+        schema = str(scalar(crm, "SELECT relnamespace::regnamespace FROM pg_class WHERE oid = to_regclass(%s)", table))
+        columns = [*reading.REQUIRED[table], *(name for name in ("id", "price", "cost") if name in types)]
+        remedy = mending.statements(table, schema, dict.fromkeys(columns), wrong, user, timezone)
+        yield Finding("fault", table, " ".join(str(errors[column]) for column in wrong), remedy)
+
+
 def _table(crm: reading.Connection, table: str, separate: bool) -> Iterator[Finding]:
-    reading.column_types(crm, table)
     rows = ranges.estimated_rows(crm, table)
     yield Finding("ok", table, f"readable, about {rows:,} rows")
     if separate and scalar(crm, "SELECT has_table_privilege(%s, 'INSERT, UPDATE, DELETE, TRUNCATE')", table):

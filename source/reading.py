@@ -79,6 +79,20 @@ def column_types(source: Connection, table: str) -> dict[str, str]:
     SourceError
         When the table, a column or the right to read them is missing, or a column's type can't serve.
     """
+    found, errors = column_errors(source, table)
+    for error in errors.values():
+        raise error
+    return found
+
+
+def column_errors(source: Connection, table: str) -> tuple[dict[str, str], dict[str, SourceError]]:
+    """A table's columns with their types, and what is wrong with those that are needed, by column.
+
+    Raises
+    ------
+    SourceError
+        When there is no such table.
+    """
     rows = source.execute(
         "SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute"
         " WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped",
@@ -87,20 +101,30 @@ def column_types(source: Connection, table: str) -> dict[str, str]:
     found: dict[str, str] = dict(rows)
     if not found:
         raise SourceError(f"The source has no table {table}.", code="source_table_missing")
+    errors = {}
     for column, accepted in (REQUIRED | OPTIONAL)[table].items():
-        if column not in found:
-            raise SourceError(f"The source table {table} has no column {column}.", code="source_column_missing")
-        name = _MODIFIER.sub("", found[column])  # whatever the length; of an array the brackets stay
-        suits = name in INTEGERS | FLOATS or name == "numeric" if accepted == AMOUNT else name in accepted
-        if not suits:
-            raise SourceError(
-                f"The source column {table}.{column} has type {found[column]}, which can't be read as"
-                f" {'an amount' if accepted == AMOUNT else ' or '.join(sorted(accepted))}.",
-                code="source_column_type",
-            )
-        if not scalar(source, "SELECT has_column_privilege(%s, %s, 'SELECT')", table, column):
-            raise SourceError(f"The source column {table}.{column} may not be read by this user.", code="source_denied")
-    return found
+        error = _column_error(source, table, column, found.get(column), accepted)
+        if error is not None:
+            errors[column] = error
+    return found, errors
+
+
+def _column_error(
+    source: Connection, table: str, column: str, found: str | None, accepted: frozenset[str] | str
+) -> SourceError | None:
+    if found is None:
+        return SourceError(f"The source table {table} has no column {column}.", code="source_column_missing")
+    name = _MODIFIER.sub("", found)  # whatever the length; of an array the brackets stay
+    suits = name in INTEGERS | FLOATS or name == "numeric" if accepted == AMOUNT else name in accepted
+    if not suits:
+        return SourceError(
+            f"The source column {table}.{column} has type {found}, which can't be read as"
+            f" {'an amount' if accepted == AMOUNT else ' or '.join(sorted(accepted))}.",
+            code="source_column_type",
+        )
+    if not scalar(source, "SELECT has_column_privilege(%s, %s, 'SELECT')", table, column):
+        return SourceError(f"The source column {table}.{column} may not be read by this user.", code="source_denied")
+    return None
 
 
 def identity(source: Connection) -> list[Any]:

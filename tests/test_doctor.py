@@ -11,7 +11,8 @@ from cli.doctor import examine
 from settings import Settings
 from source.checks import Finding
 from source.load import load
-from tests.system import fill, make_settings
+from store.database import engine
+from tests.system import fill, make_settings, run_inline
 from tests.test_runs import orders
 
 SET = {"TIMEZONE": "Europe/London", "DATABASE_URL": "set", "REDIS_URL": "set"}
@@ -113,3 +114,66 @@ def test_weak_secrets_and_embedded_servers_are_warnings(settings: Settings, tmp_
     )
     told = {finding.subject for finding in found(weak, "warning", {})}
     assert told == {"API_TOKENS", "FLOWER_PASSWORD", "WEBHOOK_SECRETS", "TIMEZONE", "DATABASE_URL", "REDIS_URL"}
+
+
+STRANGE = """
+CREATE TABLE fact_transactions (transaction_id uuid PRIMARY KEY, mobile_id int, total_amount money,
+ created_at timestamp);
+CREATE TABLE fact_transaction_items (id int, transaction_id uuid, item_id text, quantity int, price money);
+CREATE TABLE dim_menu_items (item_id text, menu_item_name text);
+INSERT INTO fact_transactions
+SELECT gen_random_uuid(), 400 + n % 7, (n % 5 + 10)::money, '2026-03-02 12:00'::timestamp + n * interval '1 h'
+FROM generate_series(1, 60) AS n;
+INSERT INTO fact_transaction_items
+SELECT row_number() OVER (), transaction_id, CASE WHEN random() < 0.5 THEN 'soup' ELSE 'chips' END, 1, 5::money
+FROM fact_transactions;
+INSERT INTO dim_menu_items VALUES ('soup', 'Soup'), ('chips', 'Fish [/chips]');
+"""
+
+
+def test_all_wrong_columns_are_told_at_once_with_the_view_that_mends_them(
+    migrated_url: str, redis_url: str, tmp_path: Path
+) -> None:
+    with psycopg.connect(migrated_url, autocommit=True) as connection:
+        connection.execute(STRANGE)
+        strange = make_settings(migrated_url, tmp_path, redis_url, TIMEZONE="Europe/London")
+        told = [finding for finding in found(strange, "fault") if finding.subject.startswith(("fact_", "dim_"))]
+        assert [(finding.subject, finding.found.count("The source")) for finding in told] == [
+            ("fact_transactions", 4),
+            ("fact_transaction_items", 3),
+            ("dim_menu_items", 2),
+        ]
+        user = f"crm_{migrated_url.split('/')[3].split('?')[0]}"
+        connection.execute(f"CREATE ROLE {user} LOGIN SUPERUSER".encode())
+        try:
+            reader = make_settings(
+                migrated_url,
+                tmp_path,
+                redis_url,
+                TIMEZONE="Europe/London",
+                SOURCE_DATABASE_URL=migrated_url.replace("postgres:@", f"{user}:@"),
+            )
+            for finding in [each for each in found(reader, "fault") if each.subject.startswith(("fact_", "dim_"))]:
+                connection.execute(finding.remedy.encode())
+            assert found(reader, "fault") == []
+            for kind in ("rfm", "menu"):
+                for mode in ("full", "incremental"):
+                    ended = run_inline(reader, kind, mode=mode).run
+                    assert (ended.status, ended.mode) == ("succeeded", mode)
+            rows = connection.execute("SELECT count(*), sum(frequency), sum(monetary) FROM rfm_segments").fetchone()
+            assert (
+                rows
+                == connection.execute(
+                    "SELECT count(DISTINCT mobile_id), count(*), sum(total_amount::numeric)"
+                    " FROM public.fact_transactions"
+                ).fetchone()
+            )
+            named = connection.execute("SELECT DISTINCT menu_item_name FROM menu_results ORDER BY 1").fetchall()
+            assert named == [("Fish [/chips]",), ("Soup",)]
+            # 13:00 on that day in London is 13:00 in winter time: lunch, and not what UTC or the server's zone say.
+            assert connection.execute(
+                "SELECT min(created_at) = '2026-03-02 13:00+00' FROM smartcrm_source.fact_transactions"
+            ).fetchone() == (True,)
+        finally:
+            engine(migrated_url).dispose()
+            connection.execute(f"DROP OWNED BY {user}; DROP ROLE {user}".encode())
