@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from cli import console, shapes
 from cli.app import cli, environment
 from cli.console import out
-from cli.terminal import json_option, print_json
+from cli.terminal import Screen, json_option, print_json
 from errors import SmartCRMError
 from kinds import upkeep
 from postgres import PUBLIC
@@ -43,7 +43,10 @@ def migrate(as_json: bool) -> None:
 @click.option("--items", type=click.Path(path_type=Path), help="fact_transaction_items as CSV or Parquet")
 @click.option("--menu", type=click.Path(path_type=Path), help="dim_menu_items as CSV or Parquet")
 @click.option("--dayparts", type=click.Path(path_type=Path), help="dim_menu_daytimes as CSV or Parquet")
-def load(transactions: Path | None, items: Path | None, menu: Path | None, dayparts: Path | None) -> None:
+@json_option
+def load(
+    transactions: Path | None, items: Path | None, menu: Path | None, dayparts: Path | None, as_json: bool
+) -> None:
     """Bulk-load source tables from files, all or nothing."""
     from source.load import load as load_files
 
@@ -54,15 +57,21 @@ def load(transactions: Path | None, items: Path | None, menu: Path | None, daypa
         "dim_menu_daytimes": dayparts,
     }
     files = {table: path for table, path in named.items() if path is not None}
-    with environment(redis=False, tables=False) as settings, _load_progress() as progress:
+    with (
+        environment(redis=False, tables=False) as settings,
+        _load_progress(console.err if as_json else out) as progress,
+    ):
         loaded = load_files(settings.source_database_url, files, timezone=settings.timezone, progress=progress)
+    if as_json:
+        print_json({"loaded": loaded})
+        return
     out.print(", ".join(f"{rows:,} rows into {table}" for table, rows in loaded.items()) or "The tables are there.")
 
 
 @contextmanager
-def _load_progress() -> Iterator[Callable[[str, int, int], None]]:
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
-    with Progress(*columns, console=out, transient=True) as drawn:
+def _load_progress(screen: Screen) -> Iterator[Callable[[str, int, int], None]]:
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn())
+    with Progress(*columns, console=screen, transient=True) as drawn:
         bars: dict[str, Any] = {}
 
         def progress(name: str, done: int, total: int) -> None:

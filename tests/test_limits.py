@@ -158,12 +158,15 @@ def test_orders_dated_ahead_are_counted_by_both_kinds_in_every_mode_and_told(
     for name, value in (("DATABASE_URL", settings.database_url), ("REDIS_URL", settings.redis_url)):
         monkeypatch.setenv(name, value)
     client, token = create_app(settings).test_client(), {"Authorization": "Bearer first-token"}
-    for number, mode in enumerate(("full", "incremental"), 1):
+    for mode, number, in_all in (("full", 3, 3), ("incremental", 4, 7)):
+        with psycopg.connect(migrated_url) as connection:
+            query = "INSERT INTO fact_transactions SELECT 20, 'a', 1, %s WHERE %s > 3"
+            connection.execute(query, (now + timedelta(days=1), number))
         for kind in ("rfm", "menu"):
             run = run_inline(settings, kind, mode=mode).run
-            assert run.mode == mode and run.counts is not None and run.counts["future_transactions"] == 3
+            assert run.mode == mode and run.counts is not None and run.counts["future_transactions"] == number
             shown = client.get(f"/runs/{run.run_id}", headers=token).get_json()
-            assert shown["counts"]["future_transactions"] == 3
+            assert shown["counts"]["future_transactions"] == number
         metrics = client.get("/metrics", headers=token).get_data(as_text=True)
         rows = [
             (sample.labels["kind"], sample.value)
@@ -171,10 +174,10 @@ def test_orders_dated_ahead_are_counted_by_both_kinds_in_every_mode_and_told(
             for sample in family.samples
             if family.name == "smartcrm_skipped_rows" and sample.labels["rows"] == "future_transactions"
         ]
-        assert sorted(rows) == [("menu", 3 * number), ("rfm", 3 * number)]
+        assert sorted(rows) == [("menu", in_all), ("rfm", in_all)]
     assert run_inline(settings, "rfm", as_of=now + timedelta(days=401)).run.counts["future_transactions"] == 0  # type: ignore[index]
     ((level, text),) = found(migrated_url)
-    assert level == "warning" and "3 transactions are dated in the future, such as 7" in text
+    assert level == "warning" and "4 transactions are dated in the future, such as 7" in text
 
 
 def test_repeated_transaction_ids_are_warned_of_where_no_index_forbids_them(migrated_url: str) -> None:
