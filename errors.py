@@ -15,13 +15,18 @@ sentence for people. Anything else that is raised is a fault of ours and shows i
 """
 
 
+def sentence(text: str) -> str:
+    """The text with one full stop at its end, also where it ends in words of others that brought their own."""
+    return text.rstrip(".") + "."
+
+
 class SmartCRMError(Exception):
     """A fault with a stable code and one clear sentence."""
 
     code = "internal_error"
 
     def __init__(self, message: str, *, code: str | None = None) -> None:
-        super().__init__(message)
+        super().__init__(sentence(message))
         if code is not None:
             self.code = code
 

@@ -24,6 +24,11 @@ out = Screen()
 err = Screen(stderr=True)
 
 
+def counted(number: float, noun: str) -> str:
+    """The number with its noun: 1 row, 2 rows."""
+    return f"{number:,.0f} {noun}{'' if round(number) == 1 else 's'}"
+
+
 def show_summary(rows: Sequence[Any]) -> None:
     """The segments, largest first, with what they are worth."""
     table = Table(title="Customer segments", title_justify="left", caption_justify="left")
@@ -38,11 +43,11 @@ def show_summary(rows: Sequence[Any]) -> None:
             f"{row.share:.1%}",
             styled(("▇" * round(12 * row.share / widest), "green")),
             "-" if row.revenue_share is None else f"{row.revenue_share:.1%}",
-            f"{row.median_recency_days:,.0f} days",
+            counted(row.median_recency_days, "day"),
             f"{row.median_frequency:,.0f}",
             f"{row.median_monetary:,.2f}",
         )
-    table.caption = f"{sum(row.customers for row in rows):,} customers"
+    table.caption = counted(sum(row.customers for row in rows), "customer")
     out.print(table)
 
 
@@ -52,7 +57,7 @@ def show_customers(rows: Sequence[Any], more: bool) -> None:
     for row in rows:
         table.add_row(
             row.mobile_id,
-            f"{row.recency_days} days",
+            counted(row.recency_days, "day"),
             f"{row.frequency:,}",
             f"{row.monetary:,.2f}",
             row.rfm_score,

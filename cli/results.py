@@ -11,7 +11,7 @@ import click
 
 from cli import console, exports, shapes
 from cli.app import cli, environment
-from cli.console import out
+from cli.console import counted, out
 from cli.terminal import json_option, print_json
 from errors import RequestError
 from kinds.menu import results as menu_results
@@ -42,14 +42,16 @@ def segments(segment: str | None, export: Path | None, for_excel: bool, as_json:
             )
         summary = rfm_results.summary(session)
         names = sorted({*rfm_results.segment_names(state), *(row.segment for row in summary)})
-        if segment is not None and segment not in names:
-            raise RequestError(f"There is no segment {segment!r}; there are {', '.join(names)}.")
+        if segment is not None:
+            wanted, segment = segment, rfm_results.segment_named(names, segment)
+            if segment is None:
+                raise RequestError(f"There is no segment {wanted!r}; there are {', '.join(names)}.")
         if export:
             rows = _export(rfm_results.segments(session, segment), export, for_excel)
             if as_json:
                 print_json({"file": str(export), "rows": rows})
             else:
-                out.print(f"{rows:,} customers into {export}")
+                out.print(f"{counted(rows, 'customer')} into {export}")
         elif segment is None:
             print_json(shapes.summary(state, summary)) if as_json else console.show_summary(summary)
         elif as_json:

@@ -13,9 +13,9 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from cli import console, shapes
 from cli.app import cli, environment
-from cli.console import out
+from cli.console import counted, out
 from cli.terminal import Screen, json_option, print_json
-from errors import SmartCRMError
+from errors import RequestError, SmartCRMError
 from kinds import upkeep
 from postgres import PUBLIC
 from settings import from_files
@@ -97,7 +97,7 @@ def doctor(as_json: bool) -> None:
         console.show_findings(findings)
     faults = sum(finding.level == "fault" for finding in findings)
     if faults:
-        raise SmartCRMError(f"{faults} {'fault' if faults == 1 else 'faults'} to mend before runs can succeed.")
+        raise SmartCRMError(f"{counted(faults, 'fault')} to mend before runs can succeed.")
 
 
 @cli.command()
@@ -107,7 +107,9 @@ def forget(mobile_id: str, as_json: bool) -> None:
     """Remove a customer from all that we store; the orders themselves are the CRM's to remove, first."""
     with environment(redis=False) as settings, transaction(settings.database_url) as session:
         removed = upkeep.forget(session, mobile_id)
+    if not removed:
+        raise RequestError(f"Nothing that is stored names a customer {mobile_id!r}.", code="customer_not_found")
     if as_json:
         print_json({"removed_rows": removed})
         return
-    out.print(f"{removed} rows removed. A run finds the customer again while the CRM has orders of theirs.")
+    out.print(f"{counted(removed, 'row')} removed. A run finds the customer again while the CRM has orders of theirs.")

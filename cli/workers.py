@@ -91,6 +91,8 @@ def wait_for(
     states = console.follow(read, tick, screen)
     failed = [state.run for state in states if state.run.status != "succeeded"]
     if failed:
-        said = "; ".join(f"the {run.kind} run {run.status}: {run.error or 'no reason given'}" for run in failed)
+        said = "; ".join(
+            f"the {run.kind} run {run.status}: {(run.error or 'no reason given').rstrip('.')}" for run in failed
+        )
         raise SmartCRMError(said[0].upper() + said[1:], code=failed[0].error_code)
     return states

@@ -115,6 +115,8 @@ def test_one_segment_is_listed_alone_and_an_unknown_one_is_told(published: Api) 
     table = rfm_segments(published.settings.database_url)
     wanted = table[table.segment == "Lost"].mobile_id.tolist()
     assert [row["mobile_id"] for row in published.get("/rfm_segments?segment=Lost")["segments"]] == sorted(wanted)
+    for spelled in ("lost", "LOST", "lOsT"):
+        assert published.get(f"/rfm_segments?segment={spelled}") == published.get("/rfm_segments?segment=Lost")
     assert "Champions" in published.get("/rfm_segments?segment=Lots", 422)["detail"]
 
 
@@ -230,6 +232,19 @@ def test_a_customer_may_have_slashes_anywhere(published: Api) -> None:
         for path in (quote(customer), quote(customer, safe="")):
             assert published.get(f"/rfm_segments/{path}")["mobile_id"] == customer
     assert "cut_points" in published.get("/rfm_segments/summary")
+
+
+def test_a_customer_whose_id_is_a_word_of_a_path_is_read_by_the_query(published: Api) -> None:
+    for number, customer in enumerate(("summary", "+44 &/?")):
+        published.sell(6000 + number, customer, "7.00")
+    run_inline(published.settings, "rfm", at=NOON + timedelta(hours=2))
+    for customer in ("summary", "+44 &/?", "+44 20 03/ä"):
+        told = published.get(f"/rfm_segments?mobile_id={quote(customer, safe='')}")
+        assert told["mobile_id"] == customer and told["cut_points"]
+    assert told == published.get("/rfm_segments/+44 20 03/ä")
+    unknown = published.get("/rfm_segments?mobile_id=nobody", 404)
+    assert unknown["error_code"] == "customer_not_found"
+    assert "mobile_id" in published.get("/rfm_segments?mobile_id=summary&segment=Lost", 422)["detail"]
     assert published.get("/rfm_segments/", 404)["error_code"] == "not_found"
 
 

@@ -23,6 +23,8 @@ import requests
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
+from cli import workers
+from errors import SmartCRMError
 from store import runs
 from store.database import transaction
 from tests.system import Workers, fill, make_settings, read, run_inline, wait_for
@@ -249,10 +251,36 @@ def test_a_database_that_goes_away_ends_the_wait_with_one_sentence(
     assert told.startswith("smartcrm: PostgreSQL could not do it: ") and "not currently accepting connections" in told
 
 
+def test_forgetting_tells_what_it_did_and_whom_it_does_not_know(tmp_path: Path, migrated_url: str) -> None:
+    publish(migrated_url, tmp_path)
+    done = smartcrm(tmp_path, "forget", "c1", DATABASE_URL=migrated_url)
+    assert done.returncode == 0 and re.match(r"(1 row|\d+ rows) removed\. ", done.stdout), done.stderr
+    for unknown in ("c1", "nobody"):
+        again = smartcrm(tmp_path, "forget", unknown, DATABASE_URL=migrated_url)
+        assert (again.returncode, again.stdout) == (1, "")
+        assert again.stderr == f"smartcrm: Nothing that is stored names a customer '{unknown}'.\n"
+
+
+def test_two_reasons_make_one_sentence(tmp_path: Path, migrated_url: str) -> None:
+    settings = make_settings(migrated_url, tmp_path)
+    with transaction(migrated_url) as session:
+        asked = runs.request(session, ["rfm", "menu"])
+        for run in asked:
+            runs.finish(session, run, "failed", error_code="internal_error", error=f"There is no {run.kind}.")
+    with pytest.raises(SmartCRMError) as told:
+        workers.wait_for(settings, [run.run_id for run in asked], lambda: None)
+    assert str(told.value) == "The rfm run failed: There is no rfm; the menu run failed: There is no menu."
+
+
 def test_a_known_segment_may_be_empty_and_an_unknown_one_is_told(tmp_path: Path, migrated_url: str) -> None:
     publish(migrated_url, tmp_path)
     empty = smartcrm(tmp_path, "segments", "--segment", "Champions", DATABASE_URL=migrated_url)
     assert (empty.returncode, empty.stderr) == (0, "") and "c1" not in empty.stdout
+    full = smartcrm(tmp_path, "segments", DATABASE_URL=migrated_url).stdout
+    some = next(name for name in ("Promising", "New Customers", "Lost", "Hibernating", "At Risk") if name in full)
+    named = smartcrm(tmp_path, "segments", "--segment", some, DATABASE_URL=migrated_url)
+    other = smartcrm(tmp_path, "segments", "--segment", some.lower(), DATABASE_URL=migrated_url)
+    assert some in other.stdout and other.stdout == named.stdout
     unknown = smartcrm(tmp_path, "segments", "--segment", "Champs", DATABASE_URL=migrated_url)
     assert unknown.returncode == 1 and "There is no segment 'Champs'; there are About To Sleep, " in unknown.stderr
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import random
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ import schemathesis
 from flask import Flask
 from hypothesis import HealthCheck, Phase, given
 from hypothesis import settings as hypothesis_settings
+from jsonschema_rs import Draft202012Validator
 from schemathesis import Case, GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
@@ -28,7 +31,7 @@ from standardwebhooks import Webhook
 
 from settings import Settings
 from tests.builders import items, transactions
-from tests.system import fill, make_settings, run_inline
+from tests.system import fill, make_settings, read, run_inline
 from webhook.app import create_app
 
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
@@ -40,6 +43,7 @@ CHECKS = [
     response_schema_conformance,
     negative_data_rejection,
 ]
+RUN_SHOWN = ("/runs/{run_id}", "200")
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
 
@@ -156,3 +160,23 @@ def test_ten_thousand_spoilt_messages_are_each_refused_politely(app: Flask) -> N
         assert status < 500, (number, body, headers)
     assert sum(answers.values()) == 10_000 and set(answers) <= {202, 400, 401, 413, 415, 422, 429}, answers
     assert answers.keys() >= {401, 415, 422, 429}
+
+
+def test_the_document_tells_headers_licence_and_outgoing_events(app: Flask, settings: Settings) -> None:
+    document = app.test_client().get("/openapi.json").get_json()
+    assert document["info"]["license"]["identifier"] == "Apache-2.0" and document["servers"] == [{"url": "/"}]
+    for path, operations in document["paths"].items():
+        for told in operations.values():
+            for status, answer in told["responses"].items():
+                assert answer["description"] and "\n" not in answer["description"]
+                headers = answer.get("headers", {})
+                assert ("Retry-After" in headers) == (status in ("429", "503") or (path, status) == RUN_SHOWN)
+                assert ("ETag" in headers) == ("304" in told["responses"] and status in ("200", "304"))
+                assert ("Location" in headers) == (status == "202")
+    made = replace(settings, event_urls=("http://127.0.0.1:1/",))
+    assert run_inline(made, "rfm").run.status == "succeeded"
+    body = read(settings.database_url, "SELECT body FROM analytics_events").body[0]
+    schema = document["webhooks"]["run.finished"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    validator = Draft202012Validator({**schema, "components": document["components"]})
+    validator.validate(json.loads(body))
+    assert not validator.is_valid({"type": "run.succeeded"})

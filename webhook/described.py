@@ -22,7 +22,7 @@ Model = TypeVar("Model", bound=BaseModel)
 class Description:
     """One operation: its models, the problems it may answer, and who may call it (`bearer`, `signature`).
 
-    `unready` is what a 503 holds in place of a problem document.
+    `unready` is what a 503 holds in place of a problem document, `headers` are those that the answer may have.
     """
 
     status: int
@@ -33,6 +33,7 @@ class Description:
     caller: str | None
     cached: bool
     unready: type[BaseModel] | None
+    headers: Sequence[str]
 
 
 _DESCRIPTIONS: dict[Callable[..., Any], Description] = {}
@@ -48,6 +49,7 @@ def described(
     caller: str | None = "bearer",
     cached: bool = False,
     unready: type[BaseModel] | None = None,
+    headers: Sequence[str] = (),
 ) -> Callable[[View], View]:
     """Describe a view; where a migration has changed what it reads, it is called once more, on a fresh plan."""
 
@@ -59,7 +61,7 @@ def described(
             except StalePlanError:  # its transaction did nothing
                 return view(*args, **kwargs)
 
-        _DESCRIPTIONS[called] = Description(status, answer, query, body, problems, caller, cached, unready)
+        _DESCRIPTIONS[called] = Description(status, answer, query, body, problems, caller, cached, unready, headers)
         return cast(View, called)
 
     return attach

@@ -31,7 +31,7 @@ def count(response: Response) -> Response:
 
 
 @blueprint.post("/webhooks/imports")
-@described(answer=AskedRuns, status=202, body=ImportEvent, caller="signature")
+@described(answer=AskedRuns, status=202, body=ImportEvent, caller="signature", headers=("Location",))
 def imports() -> Response:
     """Accept an import: its delivery and its runs are committed before the 202."""
     settings: Settings = current_app.config["SETTINGS"]

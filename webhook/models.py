@@ -97,7 +97,7 @@ class ImportEvent(Body):
     timestamp: Annotated[str, Field(max_length=64, pattern=PLAIN)] | Scalar | None = Field(
         default=None, description="When it happened; kept as it is, and not relied upon."
     )
-    data: ImportData = ImportData()
+    data: ImportData = Field(default_factory=ImportData)
 
 
 class RunRequest(Body):
@@ -126,13 +126,24 @@ class RunsQuery(BaseModel):
 
 
 class SegmentsQuery(BaseModel):
-    """Which customers to list, and from where on."""
+    """Which customers to list, and from where on; or one customer, by the id."""
 
-    segment: Annotated[str, Field(max_length=256, pattern=PLAIN)] | None = None
+    segment: Annotated[str, Field(max_length=256, pattern=PLAIN)] | None = Field(
+        default=None, description="A segment's name, in any case."
+    )
+    mobile_id: Annotated[str, Field(pattern=PLAIN)] | None = Field(
+        default=None, description="One customer, as by the path: for an id that is `summary`, and any other."
+    )
     limit: Limit = 100
     cursor: Annotated[str, Field(max_length=4096)] | None = Field(
         default=None, description="`next_cursor` of the page before."
     )
+
+    @model_validator(mode="after")
+    def _one_or_many(self) -> Self:
+        if self.mobile_id is not None and (self.segment is not None or self.cursor is not None):
+            raise ValueError("mobile_id can't be given with segment or cursor")
+        return self
 
 
 class MenuQuery(BaseModel):

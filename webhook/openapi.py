@@ -6,11 +6,13 @@ import re
 from importlib import resources
 from typing import Any
 
-from flask import Blueprint, Flask, Response, current_app, jsonify
+from flask import Blueprint, Flask, Response, current_app, jsonify, request
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
+from webhook import events
 from webhook.described import Description, described, description
+from webhook.events import RunEvent
 from webhook.models import ProblemDocument
 from webhook.problems import MEANINGS, Problem
 
@@ -51,13 +53,21 @@ SECURITY = {
     },
 }
 SIGNED_HEADERS = ("webhook-id", "webhook-timestamp")
+LICENCE = {"name": "Apache License 2.0", "identifier": "Apache-2.0"}
+HEADERS = {
+    "ETag": "The published state that was read, for `If-None-Match`.",
+    "Location": "Where the runs of this request are listed.",
+    "Retry-After": "Seconds to wait before asking again.",
+    "WWW-Authenticate": "How to show who is calling.",
+}
+PROBLEM_HEADERS = {401: ("WWW-Authenticate",), 429: ("Retry-After",), 503: ("Retry-After",)}
 
 
 @blueprint.get("/openapi.json")
 @described(answer=None, caller=None)
 def openapi() -> Response:
     """This document."""
-    return jsonify(document(current_app))
+    return jsonify(document(current_app, request.script_root))
 
 
 @blueprint.get("/docs")
@@ -82,8 +92,8 @@ def _page_file(text: str, mimetype: str) -> Response:
     return Response(text, headers=headers, mimetype=mimetype)
 
 
-def document(app: Flask) -> dict[str, Any]:
-    """The application's operations as an OpenAPI document."""
+def document(app: Flask, prefix: str = "") -> dict[str, Any]:
+    """The application's operations as an OpenAPI document, for callers who reach them under a path prefix."""
     operations = [
         (rule, method.lower(), told)
         for rule in app.url_map.iter_rules()
@@ -99,8 +109,16 @@ def document(app: Flask) -> dict[str, Any]:
         paths.setdefault(path, {})[method] = _operation(rule.endpoint, summary, told, in_path, schemas)
     return {
         "openapi": "3.1.0",
-        "info": {"title": "SmartCRM Analytics", "version": "0.1.0", "description": INTRODUCTION},
+        "info": {
+            "title": "SmartCRM Analytics",
+            "summary": "Customer segments and menu rankings from a restaurant's orders.",
+            "version": "0.1.0",
+            "description": INTRODUCTION,
+            "license": LICENCE,
+        },
+        "servers": [{"url": prefix or "/"}],
         "paths": dict(sorted(paths.items())),
+        "webhooks": {"run.finished": {"post": _outgoing(schemas)}},
         "components": {"schemas": schemas.definitions, "securitySchemes": SECURITY},
     }
 
@@ -109,7 +127,9 @@ class _Schemas:
     """The schemas of all models, bodies as they are validated and answers as they are written."""
 
     def __init__(self, operations: list[Description]) -> None:
-        wanted: dict[tuple[type[BaseModel], JsonSchemaMode], None] = {(ProblemDocument, "serialization"): None}
+        wanted: dict[tuple[type[BaseModel], JsonSchemaMode], None] = {
+            (model, "serialization"): None for model in (ProblemDocument, RunEvent)
+        }
         for told in operations:
             wanted |= {(model, "validation"): None for model in (told.body, told.query) if model}
             wanted |= {(model, "serialization"): None for model in _models(told)}
@@ -147,31 +167,59 @@ def _path_parameter(name: str, rule: str) -> dict[str, Any]:
     return {"name": name, "in": "path", "required": True, "schema": form}
 
 
+def _header_parameters(*names: str) -> list[dict[str, Any]]:
+    return [{"name": name, "in": "header", "required": True, "schema": {"type": "string"}} for name in names]
+
+
+def _first_line(text: str | None) -> str:
+    return (text or "").strip().splitlines()[0]
+
+
+def _answer(description: str, *headers: str) -> dict[str, Any]:
+    told: dict[str, Any] = {"description": description}
+    if headers:
+        told["headers"] = {name: {"description": HEADERS[name], "schema": {"type": "string"}} for name in headers}
+    return told
+
+
+def _outgoing(schemas: _Schemas) -> dict[str, Any]:
+    """The events that we send, as an operation of their receivers."""
+    schema = dict(schemas.refs[RunEvent, "serialization"])
+    return {
+        "operationId": "receive_run_event",
+        "summary": _first_line(RunEvent.__doc__),
+        "parameters": _header_parameters(*SIGNED_HEADERS, "webhook-signature"),
+        "requestBody": {"required": True, "content": {"application/json": {"schema": schema}}},
+        "responses": {status: {"description": told} for status, told in events.ANSWERS.items()},
+    }
+
+
 def _operation(
     name: str, summary: str, told: Description, in_path: list[dict[str, Any]], schemas: _Schemas
 ) -> dict[str, Any]:
-    answers: dict[str, Any] = {str(told.status): {"description": "As asked."}}
+    summary = summary.splitlines()[0]
+    hoped = [_first_line(model.__doc__) for model in _models(told)]
+    etag = ("ETag",) if told.cached else ()
+    answers: dict[str, Any] = {str(told.status): _answer(" Or: ".join(hoped) or summary, *etag, *told.headers)}
     if told.answer:
         answers[str(told.status)]["content"] = {"application/json": {"schema": schemas.answer(told)}}
     if told.cached:
-        answers["304"] = {"description": "Nothing has changed since the `ETag` that was sent."}
+        answers["304"] = _answer("Nothing has changed since the `ETag` that was sent.", "ETag")
     guarded = (401, 429) if told.caller else ()
     checked = (422,) if told.query or told.body else ()
     read = (408, 413, 415) if told.body else ()
     for status in sorted({*told.problems, *guarded, *checked, *read, 400, 500, 503}):
-        answers[str(status)] = {"description": MEANINGS[status], "content": schemas.problem()}
+        headers = () if status == 401 and told.caller == "signature" else PROBLEM_HEADERS.get(status, ())
+        answers[str(status)] = _answer(MEANINGS[status], *headers) | {"content": schemas.problem()}
     if told.unready:
         content = {"application/json": {"schema": dict(schemas.refs[told.unready, "serialization"])}}
-        answers["503"] = {"description": "Not able to serve; it says which part is down.", "content": content}
-    signed = [
-        {"name": header, "in": "header", "required": True, "schema": {"type": "string"}}
-        for header in SIGNED_HEADERS
-        if told.caller == "signature"
-    ]
+        unready = _answer("Not able to serve; it says which part is down.", "Retry-After")
+        answers["503"] = unready | {"content": content}
+    signed = _header_parameters(*SIGNED_HEADERS) if told.caller == "signature" else []
     operation: dict[str, Any] = {
         "operationId": name.replace(".", "_"),
         "tags": [name.partition(".")[0]],
-        "summary": summary.splitlines()[0],
+        "summary": summary,
         "parameters": [*in_path, *(schemas.query(told.query) if told.query else []), *signed],
         "responses": answers,
         "security": [{told.caller: []}] if told.caller else [],

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from sqlalchemy.exc import DataError, TimeoutError
 from werkzeug.exceptions import HTTPException
 
-from errors import BusyError, RequestError, SmartCRMError, UnavailableError
+from errors import BusyError, RequestError, SmartCRMError, UnavailableError, sentence
 from postgres import TRANSIENT
 from webhook.connections import REQUEST_SECONDS, LateBody
 
@@ -23,7 +23,7 @@ class Problem(Exception):
 
     def __init__(self, status: int, code: str, detail: str, headers: dict[str, str] | None = None) -> None:
         super().__init__(detail)
-        self.status, self.code, self.detail, self.headers = status, code, detail, headers or {}
+        self.status, self.code, self.detail, self.headers = status, code, sentence(detail), headers or {}
 
 
 # What each status may mean, by `error_code`; the OpenAPI document says the same.
@@ -64,7 +64,7 @@ def first_fault(fault: ValidationError) -> str:
     """The first thing that is wrong with a body or a query, as one sentence."""
     first = fault.errors()[0]
     where = ".".join(str(step) for step in first["loc"]) or "body"
-    return f"{where}: {first['msg']}."
+    return sentence(f"{where}: {first['msg']}")
 
 
 def register(app: Flask) -> None:

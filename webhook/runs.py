@@ -31,7 +31,7 @@ blueprint.before_request(authorize)
 
 
 @blueprint.post("/runs")
-@described(answer=AskedRuns, status=202, body=RunRequest, problems=(403,))
+@described(answer=AskedRuns, status=202, body=RunRequest, problems=(403,), headers=("Location",))
 def ask() -> Response:
     """Ask for runs."""
     settings: Settings = current_app.config["SETTINGS"]
@@ -64,7 +64,7 @@ def list_runs() -> Response:
 
 
 @blueprint.get("/runs/<uuid:run_id>")
-@described(answer=ShownRun, problems=(404,))
+@described(answer=ShownRun, problems=(404,), headers=("Retry-After",))
 def one_run(run_id: UUID) -> Response:
     """One run's state, with `Retry-After` while it is not finished."""
     settings: Settings = current_app.config["SETTINGS"]

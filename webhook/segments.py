@@ -32,17 +32,20 @@ blueprint.before_request(authorize)
 
 
 @blueprint.get("/rfm_segments")
-@described(answer=CustomerPage, query=SegmentsQuery, problems=(404,), cached=True)
+@described(answer=(CustomerPage, ExplainedCustomer), query=SegmentsQuery, problems=(404,), cached=True)
 def customers() -> Response:
-    """Customers in order of their ids, of one segment or all."""
+    """Customers in order of their ids, of one segment or all; or the one with an id."""
     asked = query(SegmentsQuery)
+    if asked.mobile_id is not None:
+        return one_customer(asked.mobile_id)
     after = _opened(asked.cursor) if asked.cursor else None
 
     def answer(session: Session, state: PublishedState) -> CustomerPage:
-        rows = results.segments(session, asked.segment, after=after, limit=asked.limit + 1)
-        if not rows and asked.segment is not None and asked.segment not in results.segment_names(state):
+        segment = None if asked.segment is None else results.segment_named(results.segment_names(state), asked.segment)
+        if segment is None and asked.segment is not None:
             known = ", ".join(results.segment_names(state))
             raise Problem(422, "unknown_segment", f"There is no segment of that name; there are {known}.")
+        rows = results.segments(session, segment, after=after, limit=asked.limit + 1)
         page = [Customer.model_validate(row) for row in rows[: asked.limit]]
         more = len(rows) > asked.limit
         return CustomerPage(

@@ -32,6 +32,12 @@ def segment_names(state: PublishedState) -> list[str]:
     return sorted(set((state.run.plan or {})["segments"]))
 
 
+def segment_named(names: Sequence[str], wanted: str) -> str | None:
+    """The one of these names that is wanted, in any case; where two differ by case alone, as it is spelled."""
+    found = [name for name in names if name.casefold() == wanted.casefold()]
+    return wanted if wanted in names else found[0] if len(found) == 1 else None
+
+
 def cut_points(state: PublishedState) -> dict[str, list[int]]:
     """Five times the cut points of each measure; empty where there are no customers."""
     return dict((state.run.counts or {})["cut_points"])

@@ -211,5 +211,6 @@ def forget(session: Session, mobile_id: str) -> int:
         removed += driver(session).execute(query, [mobile_id]).rowcount
     bounds = update(Part).where(Part.stage.in_(("aggregate", "score")))
     for column in (Part.lower, Part.upper):
-        session.execute(bounds.where(column == mobile_id).values({column: None}))
+        named = bounds.where(column == mobile_id).values({column: None}).returning(Part.part)
+        removed += len(session.execute(named).all())
     return removed
