@@ -20,7 +20,7 @@ from bench.memory import PeakMemory, children
 from embedded.group import ProcessGroup
 from kinds import upkeep
 from settings import Settings
-from store import runs
+from store import inbox, runs
 from store.database import engine, transaction
 
 PATIENCE = 1800  # seconds for one run
@@ -74,7 +74,7 @@ class Workers:
         """
         started = time.perf_counter()
         with transaction(self.settings.database_url) as session:
-            asked = [run.run_id for run in runs.request(session, kinds, mode=mode, as_of=as_of)]
+            asked = [run.run_id for run in inbox.request(session, kinds, mode=mode, as_of=as_of)]
         for run_id in asked:
             self.celery.send_task("smartcrm.advance", (str(run_id),), queue="control")
         for run_id in asked:

@@ -22,7 +22,7 @@ from kinds import KINDS
 from settings import Settings
 from signatures import signed_headers
 from source.window import parse_as_of
-from store import event_keys, events, runs
+from store import event_keys, events, inbox, runs
 from store.database import transaction
 from store.runs import RunState
 
@@ -40,7 +40,7 @@ def recompute(what: str, full: bool, as_of: str | None, wait: bool, as_json: boo
         mode = "full" if full else "incremental"
         wanted = registry.requested(settings, None if what == "all" else [what], mode)
         with transaction(settings.database_url) as session:
-            asked = runs.request(session, wanted, mode=mode, as_of=instant)
+            asked = inbox.request(session, wanted, mode=mode, as_of=instant)
         send_hints(run.run_id for run in asked)
         if wait:
             wait_for_worker(settings.home)

@@ -1,37 +1,42 @@
-"""Runs: asking for them, seeing them, and the few steps that a run can take.
+"""Runs: seeing them, and the few steps that a run can take.
 
     pending ──► running ──► succeeded
        │           ├──────► failed
        └───────────┴──────► cancelled
 
-Every step happens under the run's row lock. One run of a kind works at a time; requests that come meanwhile
-share the one that waits (a partial unique index holds both).
+Every step happens under the run's row lock. One run of a kind works at a time (a partial unique index holds it).
+store/inbox.py asks for runs, store/progress.py says what their parts have done.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any
 
-from sqlalchemy import ColumnElement, Select, func, select, text, update
-from sqlalchemy.dialects.postgresql import TIMESTAMP, insert
+from sqlalchemy import ColumnElement, Select, func, select, text
+from sqlalchemy.dialects.postgresql import TIMESTAMP
 from sqlalchemy.orm import Session
 
-from errors import BusyError, RequestError
+from errors import RequestError
 from postgres import TRANSIENT
 from store import totals
 from store.database import transaction
 from store.models import ACTIVE, Delivery, Part, Published, Run
 
-Sender = Literal["webhook", "api", "nightly"]  # each names its requests as it likes
-MODES = ("incremental", "full", "train")  # each does what those before it do
 FINISHED = ("succeeded", "failed", "cancelled")
 LONGEST_WAIT = timedelta(minutes=5)  # between two tries at a step
-AS_OF_WAITING = 8  # runs of a kind with an as_of of their own
+
+# Held until the transaction ends: shared by those who join a waiting run as it is, alone by those who ask for a
+# new one, change it or start it. PostgreSQL serves these locks in turn, so a stream of joiners can't keep a run
+# from its start, as it could with a lock on its row.
+JOINING = text(
+    "SELECT pg_advisory_xact_lock_shared(hashtext('smartcrm.' || kind)) FROM unnest(CAST(:kinds AS text[])) AS kind"
+)
+CHANGING = text("SELECT pg_advisory_xact_lock(hashtext('smartcrm.' || :kind))")
 
 
 @dataclass(frozen=True)
@@ -64,144 +69,6 @@ class RunState:
         """Why it failed, or, while it works, why it last had to wait."""
         waits = next((stage.reason for stage in self.stages if stage.reason), None)
         return self.run.error or (waits if self.run.status in ACTIVE else None)
-
-
-def request(
-    session: Session,
-    kinds: Sequence[str],
-    *,
-    mode: str = "full",
-    as_of: datetime | None = None,
-    named_ids: tuple[int, int] | None = None,
-) -> list[Run]:
-    """Ask for one run of each kind, or join the one that already waits and has read nothing yet.
-
-    `named_ids` is a closed range of transaction ids that an incremental run has to look at, whatever else.
-
-    Raises
-    ------
-    RequestError
-        For a kind that there is not.
-    BusyError
-        Where as many runs with an `as_of` wait already as may.
-    """
-    wanted = sorted(set(kinds))
-    found = _joined(session, wanted, mode) if as_of is None and named_ids is None else {}
-    for kind in wanted:  # always in the same order, so that two requests never wait for each other
-        found[kind] = found.get(kind) or _request(session, kind, mode, as_of, named_ids)
-    return [found[kind] for kind in dict.fromkeys(kinds)]
-
-
-# Held until the transaction ends: shared by those who join a waiting run as it is, alone by those who ask for a
-# new one, change it or start it. PostgreSQL serves these locks in turn, so a stream of joiners can't keep a run
-# from its start, as it could with a lock on its row.
-_SHARED = text(
-    "SELECT pg_advisory_xact_lock_shared(hashtext('smartcrm.' || kind)) FROM unnest(CAST(:kinds AS text[])) AS kind"
-)
-_ALONE = text("SELECT pg_advisory_xact_lock(hashtext('smartcrm.' || :kind))")
-
-
-def _waiting(kinds: Sequence[str]) -> Select[Run]:
-    return select(Run).where(Run.kind.in_(kinds), Run.status == "pending", ~Run.as_of_given)
-
-
-def _joined(session: Session, kinds: Sequence[str], mode: str) -> dict[str, Run]:
-    """The waiting runs of these kinds, where all of them wait and serve as they are: the way of a busy time."""
-    savepoint = session.begin_nested()
-    session.execute(_SHARED, {"kinds": list(kinds)})
-    found = {run.kind: run for run in session.scalars(_waiting(kinds))}
-    if len(found) < len(kinds) or any(stronger(mode, run.mode) != run.mode for run in found.values()):
-        savepoint.rollback()  # and with it the locks, which can't be made exclusive while others share them
-        return {}
-    savepoint.commit()
-    for run in found.values():
-        run.joined = True
-    return found
-
-
-def _request(session: Session, kind: str, mode: str, as_of: datetime | None, named_ids: tuple[int, int] | None) -> Run:
-    named = [list(named_ids)] if named_ids else []
-    session.execute(_ALONE, {"kind": kind})
-    if as_of is None:
-        found = session.scalars(_waiting([kind]).with_for_update().execution_options(populate_existing=True)).first()
-        if found is not None:
-            found.mode = stronger(found.mode, mode)
-            found.named_ids = merged([*found.named_ids, *named])
-            found.joined = True
-            return found
-    else:
-        _check_room(session, kind)
-    given = as_of is not None
-    run = Run(kind=kind, mode="full" if given else mode, as_of=as_of, as_of_given=given, named_ids=named)
-    session.add(run)
-    session.flush()
-    return run
-
-
-def _check_room(session: Session, kind: str) -> None:
-    query = select(func.count()).where(Run.kind == kind, Run.status == "pending", Run.as_of_given)
-    if session.scalars(query).one() >= AS_OF_WAITING:
-        raise BusyError(f"{AS_OF_WAITING} {kind} runs with an as_of wait already; ask again once some have ended.")
-
-
-def stronger(one: str, other: str) -> str:
-    """The mode that does what either does."""
-    return max(one, other, key=MODES.index)
-
-
-def merged(ranges: Iterable[Sequence[int]]) -> list[list[int]]:
-    """The closed ranges' union, as the fewest closed ranges in order."""
-    found: list[list[int]] = []
-    for first, last in sorted((first, last) for first, last in ranges if first <= last):
-        if found and first <= found[-1][1] + 1:
-            found[-1][1] = max(found[-1][1], last)
-        else:
-            found.append([first, last])
-    return found
-
-
-def deliver(
-    url: str,
-    sender: Sender,
-    delivery_id: str,
-    body: dict[str, Any],
-    kinds: Sequence[str],
-    mode: str,
-    *,
-    as_of: datetime | None = None,
-    named_ids: tuple[int, int] | None = None,
-) -> list[Run]:
-    """Ask for runs under a sender's name for them, committed; every later call with both answers the same runs.
-
-    Of two calls at once the one whose delivery is there first has asked; the other one's request is undone.
-    """
-    while True:
-        with transaction(url) as session:
-            found = _delivered(session, sender, delivery_id)
-            if found is not None:
-                totals.add(session, "deliveries", outcome="repeated")
-                return found
-            asked = request(session, kinds, mode=mode, as_of=as_of, named_ids=named_ids)
-            stored = session.execute(
-                insert(Delivery)
-                .values(sender=sender, delivery_id=delivery_id, body=body, run_ids=[run.run_id for run in asked])
-                .on_conflict_do_nothing()
-                .returning(Delivery.delivery_id)
-            ).first()
-            if stored is not None:
-                return asked
-            session.rollback()
-
-
-def _delivered(session: Session, sender: Sender, delivery_id: str) -> list[Run] | None:
-    query = select(Delivery.run_ids).where(Delivery.sender == sender, Delivery.delivery_id == delivery_id)
-    run_ids = session.scalars(query).first()
-    if run_ids is None:
-        return None
-    found = {run.run_id: run for run in session.scalars(select(Run).where(Run.run_id.in_(run_ids)))}
-    for run in found.values():
-        run.joined = True
-    return [found[run_id] for run_id in run_ids if run_id in found]
 
 
 def get(session: Session, run_id: uuid.UUID) -> RunState | None:
@@ -254,15 +121,6 @@ def unfinished(session: Session) -> list[uuid.UUID]:
     return list(session.scalars(select(Run.run_id).where(Run.status.in_(ACTIVE)).order_by(Run.generation)))
 
 
-def named_since(session: Session, run: Run, published: Published) -> list[list[int]]:
-    """The ids that were named to this run, and to those of its kind that ended without a result since the last one."""
-    last = select(Run.generation).where(Run.run_id == published.run_id).scalar_subquery()
-    ended = select(Run.named_ids).where(
-        Run.kind == run.kind, Run.generation > last, Run.generation < run.generation, Run.status != "succeeded"
-    )
-    return merged([*run.named_ids, *(each for named in session.scalars(ended) for each in named)])
-
-
 def lock(session: Session, run_id: uuid.UUID) -> Run | None:
     """The run, locked until the transaction ends; None when there is no such run."""
     return session.scalars(select(Run).where(Run.run_id == run_id).with_for_update()).first()
@@ -277,7 +135,7 @@ def begin(session: Session, run_id: uuid.UUID) -> bool:
     kind = session.scalars(select(Run.kind).where(Run.run_id == run_id, Run.status == "pending")).first()
     if kind is None:
         return True
-    session.execute(_ALONE, {"kind": kind})
+    session.execute(CHANGING, {"kind": kind})
     run = lock(session, run_id)
     if run is None or run.status != "pending":
         return True
@@ -367,25 +225,6 @@ def now(session: Session) -> datetime:
     return session.scalars(select(func.clock_timestamp(type_=TIMESTAMP(timezone=True)))).one()
 
 
-def missing(session: Session, run: Run, stage: str, *, idle: bool = False) -> list[Part]:
-    """The stage's parts that are not done; with `idle` only those that nobody works on now, locked."""
-    query = select(Part).where(Part.run_id == run.run_id, Part.stage == stage, Part.done_at.is_(None))
-    if idle:
-        query = query.with_for_update(skip_locked=True)
-    return list(session.scalars(query.order_by(Part.part)))
-
-
-def reopen(session: Session, run: Run, stages: Mapping[str, Sequence[int] | None]) -> None:
-    """Have these parts of each stage done again (None: all of it), since the rows that they stored are gone."""
-    for stage, numbers in stages.items():
-        lost = (Part.run_id == run.run_id) & (Part.stage == stage)
-        if numbers is not None:
-            lost &= Part.part.in_(numbers)
-        session.execute(update(Part).where(lost).values(done_at=None, sent_at=None))
-    run.counts = {}
-    session.flush()
-
-
 def note_reason(url: str, run_id: uuid.UUID, reason: str, *, part: tuple[str, int] | None = None) -> None:
     """Note why a run, or one of its parts, has to be tried again; left out where that can't be noted at once."""
     with suppress(*TRANSIENT), transaction(url) as session:
@@ -401,41 +240,6 @@ def note_reason(url: str, run_id: uuid.UUID, reason: str, *, part: tuple[str, in
         found = session.scalars(which.with_for_update(skip_locked=True)).first()
         if found is not None:
             found.error = reason
-
-
-def first_fault(session: Session, run: Run) -> Part | None:
-    """The run's first part that failed for good."""
-    query = select(Part).where(Part.run_id == run.run_id, Part.error_code.is_not(None))
-    return session.scalars(query.order_by(Part.stage, Part.part).limit(1)).first()
-
-
-def parts(session: Session, run: Run, stage: str) -> list[Part]:
-    """All parts of a stage, in order."""
-    return list(session.scalars(select(Part).where(Part.run_id == run.run_id, Part.stage == stage).order_by(Part.part)))
-
-
-def mark_failed(session: Session, run_id: uuid.UUID, stage: str, part: int, code: str, message: str) -> None:
-    """Note that a part can't be done, and why; `advance` fails the run with it."""
-    session.execute(
-        update(Part)
-        .where(Part.run_id == run_id, Part.stage == stage, Part.part == part, Part.done_at.is_(None))
-        .values(error_code=code, error=message)
-    )
-
-
-def first_done(session: Session, run: Run) -> datetime:
-    """When the run's first part was done: a time at which its start was surely committed."""
-    return session.scalars(select(func.min(Part.done_at)).where(Part.run_id == run.run_id)).one() or now(session)
-
-
-def last_progress(session: Session, run: Run) -> datetime | None:
-    """When the run's last part was done."""
-    return session.scalars(select(func.max(Part.done_at)).where(Part.run_id == run.run_id)).one()
-
-
-def part_counts(session: Session, run: Run, stage: str, number: int) -> dict[str, int]:
-    """What a done part counted."""
-    return session.get_one(Part, (run.run_id, stage, number)).counts or {}
 
 
 def published_run(session: Session, kind: str) -> Run:

@@ -24,7 +24,7 @@ import kinds
 from embedded.services import choose_port
 from kinds import upkeep
 from settings import Settings
-from store import runs
+from store import inbox, runs
 from store.database import engine, transaction
 from store.parts import claim
 from store.runs import RunState
@@ -80,7 +80,7 @@ def run_inline(
     `at` is a default run's own moment, in place of the database's clock.
     """
     with transaction(settings.database_url) as session:
-        run = runs.request(session, [kind], as_of=as_of, mode=mode, named_ids=named_ids)[0]
+        run = inbox.request(session, [kind], as_of=as_of, mode=mode, named_ids=named_ids)[0]
         run.as_of, run_id = as_of or at, run.run_id
     return finish_inline(settings, run_id)
 
@@ -232,7 +232,7 @@ class Workers:
     def request(self, *kinds: str, as_of: datetime | None = None) -> list[UUID]:
         """Ask for runs and hint at them, as the webhook does."""
         with transaction(self.settings.database_url) as session:
-            asked = [run.run_id for run in runs.request(session, kinds, as_of=as_of)]
+            asked = [run.run_id for run in inbox.request(session, kinds, as_of=as_of)]
         for run_id in asked:
             self.celery.send_task("smartcrm.advance", (str(run_id),), queue="control")
         return asked

@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 from embedded import postgres
-from store import runs
+from store import inbox
 from store.database import transaction
 from store.schema import migrate
 from tests.system import do_part, fill, finish_inline, make_settings, menu_recommendation, rfm_segments, run_inline
@@ -23,7 +23,7 @@ def test_a_restored_dump_has_what_was_published_and_its_runs_go_on(
         run_inline(settings, kind)
         run_inline(settings, kind, mode="incremental")
     with transaction(migrated_url) as session:
-        under_way = runs.request(session, ["rfm"])[0].run_id
+        under_way = inbox.request(session, ["rfm"])[0].run_id
     sent = steering.advance(settings, under_way)
     do_part(settings, under_way, *sent[0])
 

@@ -25,7 +25,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from cli import workers
 from errors import SmartCRMError
-from store import runs
+from store import inbox, runs
 from store.database import transaction
 from tests.system import Workers, fill, make_settings, read, run_inline, wait_for
 from tests.test_runs import orders
@@ -235,7 +235,7 @@ def test_a_database_that_goes_away_ends_the_wait_with_one_sentence(
 ) -> None:
     url, redis_url = workers.settings.database_url, workers.settings.redis_url
     with transaction(url) as session:
-        (ahead,) = runs.request(session, ["rfm"])
+        (ahead,) = inbox.request(session, ["rfm"])
         runs.begin(session, ahead.run_id)
     workers.start()
     command = [SMARTCRM, "recompute", "rfm", "--wait"]
@@ -264,7 +264,7 @@ def test_forgetting_tells_what_it_did_and_whom_it_does_not_know(tmp_path: Path, 
 def test_two_reasons_make_one_sentence(tmp_path: Path, migrated_url: str) -> None:
     settings = make_settings(migrated_url, tmp_path)
     with transaction(migrated_url) as session:
-        asked = runs.request(session, ["rfm", "menu"])
+        asked = inbox.request(session, ["rfm", "menu"])
         for run in asked:
             runs.finish(session, run, "failed", error_code="internal_error", error=f"There is no {run.kind}.")
     with pytest.raises(SmartCRMError) as told:

@@ -20,7 +20,7 @@ from embedded.account import account_for
 from postgres import connect
 from settings import Settings
 from signatures import signed_headers
-from store import runs
+from store import inbox
 from store.database import engine, transaction
 from store.schema import migrate
 from tests import oracle
@@ -209,7 +209,7 @@ def test_a_database_that_only_reads_now_and_then_fails_no_run(
 def _asked(settings: Settings) -> list[object] | None:
     try:
         with transaction(settings.database_url) as session:
-            return [run.run_id for run in runs.request(session, ["rfm", "menu"])]
+            return [run.run_id for run in inbox.request(session, ["rfm", "menu"])]
     except Exception as fault:
         if "takes no writes" not in str(fault):
             raise

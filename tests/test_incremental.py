@@ -22,7 +22,7 @@ from kinds import upkeep
 from kinds.rfm import changes, results
 from kinds.rfm.models import Change
 from source import touched
-from store import runs
+from store import inbox
 from store.database import transaction
 from tests.books import EVENING, Restaurant
 from tests.system import (
@@ -235,7 +235,7 @@ def test_a_large_refresh_is_a_task_of_its_own(restaurant: Restaurant, monkeypatc
     put(restaurant, max(restaurant.sold) + 1, ("c2", "12.00", 0, [1]))
     for kind in ("rfm", "menu"):
         with transaction(restaurant.url) as session:
-            run = runs.request(session, [kind], mode="incremental")[0]
+            run = inbox.request(session, [kind], mode="incremental")[0]
             run.as_of = restaurant.now
         assert steering.advance(restaurant.settings, run.run_id) == [(kinds.get(kind).stages[0].name, 0)]
         assert finish_inline(restaurant.settings, run.run_id).run.status == "running"  # its part was sent just now
@@ -248,7 +248,7 @@ def test_named_ids_of_a_run_that_failed_are_looked_at_by_the_next_one(restaurant
     put(restaurant, 1, ("c1", "500.00", 2 * 1440, [4]))
     for kind in ("rfm", "menu"):
         with transaction(restaurant.url) as session:
-            named = runs.request(session, [kind], mode="incremental", named_ids=(1, 1))[0]
+            named = inbox.request(session, [kind], mode="incremental", named_ids=(1, 1))[0]
             named.as_of = restaurant.now
         steering.fail(restaurant.settings, named.run_id, "test", "It failed.")
     assert restaurant.refresh() == {"incremental"}

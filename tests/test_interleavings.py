@@ -22,7 +22,7 @@ from sqlalchemy import select
 from errors import BusyError, UnavailableError
 from kinds import upkeep
 from source import ranges, reading, touched
-from store import runs
+from store import inbox, runs
 from store.database import engine, transaction
 from store.models import Run
 from store.schema import migrate
@@ -198,17 +198,17 @@ class Interleavings(RuleBasedStateMachine):
     @rule(kind=st.sampled_from(KINDS))
     def ask_for_a_full_run(self, kind: str) -> None:
         with transaction(self.books.url) as session:
-            runs.request(session, [kind])
+            inbox.request(session, [kind])
 
     @rule(kind=st.sampled_from(KINDS), days=st.integers(1, 3))
     def ask_for_the_past(self, kind: str, days: int) -> None:
         with suppress(BusyError), transaction(self.books.url) as session:
-            runs.request(session, [kind], as_of=self.books.now - timedelta(days=days))
+            inbox.request(session, [kind], as_of=self.books.now - timedelta(days=days))
 
     def _webhook(self, names: list[int]) -> None:
         ids = (names[0], names[-1]) if names else None
         with transaction(self.books.url) as session:
-            runs.request(session, KINDS, mode="incremental", named_ids=ids)
+            inbox.request(session, KINDS, mode="incremental", named_ids=ids)
         self.unnamed -= set(names)
 
     # What workers do.

@@ -12,7 +12,7 @@ import pytest
 from kinds import upkeep
 from settings import Settings
 from source import touched
-from store import ledger, runs
+from store import inbox, ledger, runs
 from store.database import transaction
 from tests.books import Restaurant
 from tests.system import do_part, finish_inline, read, rfm_segments, state
@@ -61,7 +61,7 @@ def start(restaurant: Restaurant, mode: str = "full") -> list[tuple[Any, list[tu
     planned = []
     for kind in KINDS:
         with transaction(restaurant.url) as session:
-            run = runs.request(session, [kind], mode=mode)[0]
+            run = inbox.request(session, [kind], mode=mode)[0]
             run.as_of = restaurant.now
         planned.append((run.run_id, steering.advance(restaurant.settings, run.run_id)))
     return planned

@@ -18,7 +18,7 @@ from errors import SourceError
 from settings import Settings
 from source import reading
 from source.values import values
-from store import runs
+from store import inbox
 from store.database import transaction
 from store.models import Run
 from tests.builders import items, transactions
@@ -39,7 +39,7 @@ def orders(sold: list[Any] = SOLD, lines: list[Any] = LINES) -> dict[str, Any]:
 def attempt(settings: Settings, kind: str, mode: str = "full") -> Run:
     """A run to its end; a part's error fails it, as its task would have it."""
     with transaction(settings.database_url) as session:
-        run_id = runs.request(session, [kind], mode=mode)[0].run_id
+        run_id = inbox.request(session, [kind], mode=mode)[0].run_id
     while parts := steering.advance(settings, run_id):
         for part in parts:
             try:

@@ -13,7 +13,7 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from errors import UnavailableError
-from store import event_keys, runs
+from store import event_keys, inbox
 from store.database import transaction
 from store.schema import migrate
 from tests import oracle
@@ -67,7 +67,7 @@ def test_results_of_version_0002_stay_and_its_runs_go_on(migrated_url: str, tmp_
         connection.execute("UPDATE fact_transactions SET total_amount = 4000 WHERE transaction_id < 10")
     run_inline(settings, "rfm", mode="incremental", named_ids=(0, 9))
     with transaction(migrated_url) as session:
-        under_way = runs.request(session, ["rfm"])[0].run_id
+        under_way = inbox.request(session, ["rfm"])[0].run_id
     for part in steering.advance(settings, under_way):
         do_part(settings, under_way, *part)
     scoring = steering.advance(settings, under_way)
@@ -189,7 +189,7 @@ def test_a_run_that_counted_weighed_goods_as_pieces_is_planned_again(migrated_ur
     settings = make_settings(migrated_url, tmp_path)
     run_inline(settings, "menu")
     with transaction(migrated_url) as session:
-        under_way = runs.request(session, ["menu"])[0].run_id
+        under_way = inbox.request(session, ["menu"])[0].run_id
     for part in steering.advance(settings, under_way):
         do_part(settings, under_way, *part)
     with psycopg.connect(migrated_url) as connection:
@@ -236,8 +236,8 @@ def test_a_delivery_of_version_0004_keeps_its_runs_under_its_sender(migrated_url
         known, new = (event_keys.signing(session, settings, url) for url in settings.event_urls)
         assert known[1:] == settings.webhook_secrets and len(new) == 1
 
-    def again(sender: runs.Sender, name: str) -> UUID:
-        return runs.deliver(migrated_url, sender, name, {}, ["rfm"], "full")[0].run_id
+    def again(sender: inbox.Sender, name: str) -> UUID:
+        return inbox.deliver(migrated_url, sender, name, {}, ["rfm"], "full")[0].run_id
 
     assert again("nightly", "2026-03-02") == asked[0]
     assert again("webhook", "nightly 2026-03-03") == asked[1]

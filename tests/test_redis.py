@@ -16,7 +16,7 @@ import redis
 
 from broker.address import PREFIX, parse
 from cli.doctor import examine
-from store import runs
+from store import inbox
 from store.database import transaction
 from tests.certificates import Certificates
 from tests.installed import program
@@ -173,7 +173,7 @@ def test_a_run_whose_messages_lie_in_the_old_layout_goes_on(migrated_url: str, t
     fill(migrated_url, orders())
     with server(tmp_path) as port, Workers(migrated_url, f"redis://127.0.0.1:{port}/0", tmp_path) as workers:
         with transaction(migrated_url) as session:
-            asked = [run.run_id for run in runs.request(session, ["menu"])]
+            asked = [run.run_id for run in inbox.request(session, ["menu"])]
         ask(port, "LPUSH", "control", "what the version before has sent")
         workers.start(beat=True)
         assert workers.finished(asked)[0].run.status == "succeeded"
@@ -259,7 +259,7 @@ def test_a_sentinel_failover_loses_no_run(migrated_url: str, tmp_path: Path) -> 
                     info: Any = ask(first, "INFO", "server", password="pw")
                     os.kill(info["process_id"], signal.SIGKILL)
                     with transaction(migrated_url) as session:
-                        asked = [run.run_id for run in runs.request(session, ["rfm", "menu"])]
+                        asked = [run.run_id for run in inbox.request(session, ["rfm", "menu"])]
                     states = workers.finished(asked, 120)
                     assert [state.run.status for state in states] == ["succeeded", "succeeded"]
                     wait_for(lambda: readiness(migrated_url, tmp_path, url) == "ok", 60)

@@ -13,7 +13,7 @@ import pytest
 from errors import RequestError
 from kinds import upkeep
 from settings import Settings
-from store import runs
+from store import inbox
 from store.database import transaction
 from tests.system import fill, make_settings, read, rfm_segments, run_inline
 from tests.test_runs import orders
@@ -67,7 +67,7 @@ def test_ids_that_were_named_to_a_failed_run_outlive_it(settings: Settings) -> N
     url = settings.database_url
     run_inline(settings, "rfm")
     with transaction(url) as session:
-        failed = runs.request(session, ["rfm"], mode="incremental", named_ids=(1, 2))[0].run_id
+        failed = inbox.request(session, ["rfm"], mode="incremental", named_ids=(1, 2))[0].run_id
     steering.fail(settings, failed, "test", "It failed.")
     age(url, 40)
     drop_old(url)
@@ -76,7 +76,7 @@ def test_ids_that_were_named_to_a_failed_run_outlive_it(settings: Settings) -> N
 
 def test_deliveries_and_events_are_kept_for_a_month(settings: Settings) -> None:
     url = settings.database_url
-    runs.deliver(url, "webhook", "msg_1", {}, ["rfm"], "full")
+    inbox.deliver(url, "webhook", "msg_1", {}, ["rfm"], "full")
     run_inline(settings, "rfm")
     with psycopg.connect(url) as connection:
         connection.execute("UPDATE analytics_events SET state = 'delivered'")

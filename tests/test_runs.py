@@ -14,7 +14,7 @@ import pytest
 import kinds
 from errors import BusyError, RequestError
 from settings import Settings
-from store import runs
+from store import inbox, runs
 from store.database import transaction
 from store.parts import claim
 from tests.system import (
@@ -67,7 +67,7 @@ def settings(migrated_url: str, tmp_path: Path) -> Settings:
 
 def request(settings: Settings, kind: str, **options: object) -> UUID:
     with transaction(settings.database_url) as session:
-        return runs.request(session, [kind], **options)[0].run_id  # type: ignore[arg-type]
+        return inbox.request(session, [kind], **options)[0].run_id  # type: ignore[arg-type]
 
 
 def test_requests_that_come_while_a_run_works_share_one_following_run(settings: Settings) -> None:
@@ -90,7 +90,9 @@ def test_a_hundred_concurrent_deliveries_make_one_waiting_run_of_each_kind(setti
     named: list[list[UUID]] = []
 
     def deliver(number: int) -> None:
-        asked = runs.deliver(settings.database_url, "webhook", f"msg_{number % 50}", {}, ["rfm", "menu"], "incremental")
+        asked = inbox.deliver(
+            settings.database_url, "webhook", f"msg_{number % 50}", {}, ["rfm", "menu"], "incremental"
+        )
         named.append([run.run_id for run in asked])
 
     threads = [threading.Thread(target=deliver, args=(number,)) for number in range(100)]
@@ -104,11 +106,11 @@ def test_a_hundred_concurrent_deliveries_make_one_waiting_run_of_each_kind(setti
 
 
 def test_the_same_delivery_names_the_same_runs_after_they_have_ended(settings: Settings) -> None:
-    first = [run.run_id for run in runs.deliver(settings.database_url, "webhook", "msg_1", {}, ["menu"], "full")]
+    first = [run.run_id for run in inbox.deliver(settings.database_url, "webhook", "msg_1", {}, ["menu"], "full")]
     while parts := steering.advance(settings, first[0]):
         for stage, number in parts:
             do_part(settings, first[0], stage, number)
-    again = runs.deliver(settings.database_url, "webhook", "msg_1", {}, ["menu"], "full")
+    again = inbox.deliver(settings.database_url, "webhook", "msg_1", {}, ["menu"], "full")
     assert [run.run_id for run in again] == first and again[0].status == "succeeded"
 
 
@@ -137,7 +139,7 @@ def test_the_present_goes_before_waiting_runs_of_the_past(settings: Settings) ->
 
 
 def test_only_so_many_runs_of_the_past_may_wait(settings: Settings) -> None:
-    waiting = [request(settings, "menu", as_of=NOON) for _ in range(runs.AS_OF_WAITING)]
+    waiting = [request(settings, "menu", as_of=NOON) for _ in range(inbox.AS_OF_WAITING)]
     with pytest.raises(BusyError, match="8 menu runs with an as_of wait already"):
         request(settings, "menu", as_of=NOON)
     assert request(settings, "menu") and request(settings, "rfm", as_of=NOON)

@@ -11,7 +11,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from postgres import TRANSIENT
-from store import runs
+from store import inbox, progress, runs
 from store.database import engine, transaction
 from tests.system import Workers, do_part, fill, finish_inline, make_settings, read, run_inline, state, wait_for
 from tests.test_runs import later, orders, request
@@ -61,7 +61,7 @@ def test_a_part_that_is_given_up_names_the_reason_that_it_kept_seeing(
     runs.note_reason(migrated_url, run_id, "The disk was full.", part=("aggregate", 1))
     assert state(settings, run_id).error == "The disk was full."
     with transaction(migrated_url) as session:
-        for part in runs.missing(session, runs.lock(session, run_id), "aggregate"):  # type: ignore[arg-type]
+        for part in progress.missing(session, runs.lock(session, run_id), "aggregate"):  # type: ignore[arg-type]
             part.sends = steering.SENDS if part.part == 1 else 1
     later(settings, 100_000 // 60)
     steering.advance(settings, run_id)
@@ -108,7 +108,7 @@ def test_planning_reads_the_source_while_no_transaction_of_ours_is_open(
     run_inline(settings, kind)
     for mode in ("incremental", "full"):
         with transaction(migrated_url) as session:
-            run_id = runs.request(session, [kind], mode=mode)[0].run_id
+            run_id = inbox.request(session, [kind], mode=mode)[0].run_id
         with psycopg.connect(other_database_url) as crm:
             crm.execute("LOCK TABLE fact_transactions IN ACCESS EXCLUSIVE MODE")
             sent: list[tuple[str, int]] = []

@@ -23,7 +23,7 @@ from embedded import locks
 from embedded.keeper import open_servers
 from kinds import upkeep
 from settings import Settings
-from store import runs
+from store import inbox, runs
 from store.database import transaction
 from store.schema import migrate
 from tests.system import Webhook, do_part, fill, make_settings, read, run_inline, wait_for
@@ -323,7 +323,7 @@ def test_a_webhook_id_can_not_stand_for_what_is_ours(client: FlaskClient, settin
     for name in ("nightly 2026-11-26", "2026-11-26"):
         answer = signed(client, {"type": "import.completed", "data": {"kinds": ["menu"]}}, webhook_id=name)
         stranger[name] = answer.get_json()["runs"][0]["run_id"]
-    asked = runs.deliver(settings.database_url, "nightly", "2026-11-26", {}, ["rfm", "menu"], "full")
+    asked = inbox.deliver(settings.database_url, "nightly", "2026-11-26", {}, ["rfm", "menu"], "full")
     assert [run.kind for run in asked] == ["rfm", "menu"] and asked[0].mode == "full"
     for name, run_id in stranger.items():
         listed = client.get("/runs", query_string={"webhook_id": name}, headers=token()).get_json()["runs"]
@@ -334,7 +334,7 @@ def test_runs_of_the_past_that_are_too_many_are_told_to_wait(client: FlaskClient
     def ask() -> TestResponse:
         return client.post("/runs", json={"kinds": ["menu"], "as_of": "2026-03-02"}, headers=token())
 
-    assert {ask().status_code for _ in range(runs.AS_OF_WAITING)} == {202}
+    assert {ask().status_code for _ in range(inbox.AS_OF_WAITING)} == {202}
     refused = ask()
     assert refused.status_code == 429 and refused.get_json()["error_code"] == "too_many_waiting"
     assert int(refused.headers["Retry-After"]) > 0

@@ -20,7 +20,7 @@ import redis
 
 from embedded import restaurant
 from source.load import load
-from store import nights, runs
+from store import inbox, nights
 from store.database import transaction
 from tests import oracle
 from tests.system import Workers, fill, menu_recommendation, read, rfm_segments, wait_for
@@ -151,7 +151,7 @@ def test_results_do_not_depend_on_the_number_of_workers_or_shards(workers: Worke
 def test_a_hint_that_is_lost_is_made_good_by_the_sweep(workers: Workers, kind: str) -> None:
     fill(workers.settings.database_url, orders())
     with transaction(workers.settings.database_url) as session:
-        asked = [run.run_id for run in runs.request(session, [kind])]
+        asked = [run.run_id for run in inbox.request(session, [kind])]
     workers.start(beat=True)
     assert workers.finished(asked)[0].run.status == "succeeded"
     assert read(workers.settings.database_url, "SELECT value FROM analytics_totals WHERE name = 'sweeps'").value[0] > 0

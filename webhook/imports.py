@@ -9,7 +9,7 @@ from flask import Blueprint, Response, current_app, request
 import kinds
 from settings import Settings
 from signatures import verified_id
-from store import runs
+from store import inbox
 from webhook import refusals
 from webhook.access import refuse
 from webhook.bodies import received
@@ -43,5 +43,5 @@ def imports() -> Response:
     named = (ids.first, ids.last) if ids else None
     kept = event.model_dump(mode="json", by_alias=True)
     wanted = kinds.requested(settings, data.kinds, data.mode)
-    asked = runs.deliver(settings.database_url, "webhook", webhook_id, kept, wanted, data.mode, named_ids=named)
+    asked = inbox.deliver(settings.database_url, "webhook", webhook_id, kept, wanted, data.mode, named_ids=named)
     return accepted(webhook_id, asked)

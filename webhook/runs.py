@@ -16,7 +16,7 @@ import kinds
 from errors import RequestError
 from settings import Settings
 from source.window import parse_as_of
-from store import runs
+from store import inbox, runs
 from store.database import transaction
 from store.models import Run
 from store.runs import FINISHED
@@ -40,7 +40,7 @@ def ask() -> Response:
     name = f"api_{uuid.uuid4().hex}"
     kept = asked.model_dump(mode="json")
     wanted = kinds.requested(settings, asked.kinds, asked.mode)
-    return accepted(name, runs.deliver(settings.database_url, "api", name, kept, wanted, asked.mode, as_of=as_of))
+    return accepted(name, inbox.deliver(settings.database_url, "api", name, kept, wanted, asked.mode, as_of=as_of))
 
 
 def accepted(delivery_id: str, wanted: list[Run]) -> Response:

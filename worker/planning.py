@@ -17,7 +17,7 @@ from kinds.base import Draft, Kind, steady
 from settings import Settings
 from source import reading, touched
 from source.window import business_date_of, daily_after, future_transactions
-from store import ledger, runs
+from store import inbox, ledger, runs
 from store.database import reader
 from store.models import Published, Run
 
@@ -89,5 +89,5 @@ def _since(session: Session, kind: Kind, run: Run, plan: dict[str, Any]) -> dict
         "as_of": published.as_of.isoformat(),
         "covered_id": last.plan["covered_id"],
         "ledger": last.generation if ledger.is_known(session, last.generation) else None,
-        "named_ids": runs.named_since(session, run, published),
+        "named_ids": inbox.named_since(session, run, published),
     }

@@ -18,7 +18,7 @@ from errors import SmartCRMError
 from kinds.base import Draft
 from postgres import TRANSIENT
 from settings import Settings
-from store import events, runs, totals
+from store import events, progress, runs, totals
 from store.database import transaction
 from store.models import Run
 from store.parts import Claim
@@ -130,7 +130,7 @@ def _step(session: Session, settings: Settings, run: Run, draft: Draft | None) -
             return []
         planning.start(session, run, draft)
         log.info("run started", run_id=str(run.run_id), kind=run.kind, mode=run.mode)
-    fault = runs.first_fault(session, run)
+    fault = progress.first_fault(session, run)
     if fault is not None:
         _finish(session, settings, run, "failed", fault.error_code, fault.error)
         return []
@@ -143,12 +143,12 @@ def _next_stage(session: Session, settings: Settings, run: Run) -> list[tuple[st
     few = run.mode == "incremental" and run.plan.get("few", True)
     before = None
     for stage in kind.stages:
-        missing = runs.missing(session, run, stage.name)
+        missing = progress.missing(session, run, stage.name)
         if missing and stage.before is not None and before is not None:
             stage.before(session, settings, run)
-            if runs.missing(session, run, before.name):
+            if progress.missing(session, run, before.name):
                 return _to_send(session, run, before.name)
-            missing = runs.missing(session, run, stage.name)
+            missing = progress.missing(session, run, stage.name)
         if few or (stage.inline and len(missing) == 1 and missing[0].sent_at is None):
             # Done right here: messages would cost more than the work.
             for part in missing:
@@ -175,8 +175,8 @@ def _to_send(session: Session, run: Run, stage: str) -> list[tuple[str, int]]:
     RunLostError
         When a part was sent too often and nobody is working on it.
     """
-    now, moved = runs.now(session), runs.last_progress(session, run)
-    missing = runs.missing(session, run, stage)
+    now, moved = runs.now(session), progress.last_progress(session, run)
+    missing = progress.missing(session, run, stage)
     due = [
         part
         for part in missing
@@ -187,7 +187,7 @@ def _to_send(session: Session, run: Run, stage: str) -> list[tuple[str, int]]:
         )
     ]
     # Locked only where something is due: a part whose task looks for it just then would be passed over.
-    if not due or len(runs.missing(session, run, stage, idle=True)) < len(missing):
+    if not due or len(progress.missing(session, run, stage, idle=True)) < len(missing):
         return []
     for part in due:
         if part.sends >= SENDS:

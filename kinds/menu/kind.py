@@ -29,7 +29,7 @@ from settings import Settings
 from source import orders, touched
 from source.reading import Connection
 from source.window import day_start, stretches
-from store import ledger, publishing, runs
+from store import ledger, progress, publishing
 from store.database import driver
 from store.models import Part, Run
 from store.parts import Claim
@@ -93,7 +93,7 @@ class Menu(Kind):
 
     def publish(self, session: Session, settings: Settings, run: Run) -> None:
         """Name the items, and then the run's generation."""
-        run.counts = summed(runs.parts(session, run, "tally")) | summed(runs.parts(session, run, "rank"))
+        run.counts = summed(progress.parts(session, run, "tally")) | summed(progress.parts(session, run, "rank"))
         name_items(session, settings, run.generation)
         publishing.name_current(session, run, run.generation)
 

@@ -18,7 +18,7 @@ from kinds.menu import rows
 from kinds.menu.models import MenuResult
 from kinds.menu.names import name_items
 from settings import Settings
-from store import publishing, runs
+from store import progress, publishing
 from store.database import driver
 from store.models import Run
 
@@ -57,7 +57,7 @@ def merge(session: Session, settings: Settings, run: Run) -> None:
         for daypart, items, transactions in _merged(session, run)
     }
     changed = sum(_write_ranks(session, run, daypart, best) for daypart, best in ranked.items())
-    counted = summed(runs.parts(session, run, "tally"))  # an older version planned no part where no day has changed
+    counted = summed(progress.parts(session, run, "tally"))  # an older version planned no part where no day has changed
     run.counts = counted | {"stretches": len(run.plan["stretches"]), "changed_ranks": changed}
     name_items(session, settings, run.plan["since"]["generation"])
     publishing.name_current(session, run, run.plan["since"]["generation"])

@@ -23,7 +23,7 @@ from kinds.rfm.quantiles import staged_cut_points
 from kinds.rfm.rules import rules
 from settings import Settings
 from source.reading import Connection
-from store import ledger, runs
+from store import ledger, progress
 from store.models import Part, Run
 from store.parts import Claim
 
@@ -42,11 +42,11 @@ def cut_points(session: Session, settings: Settings, run: Run) -> None:
     A crash of PostgreSQL empties staging tables, which are unlogged: those shards are then aggregated again, and all
     that was derived from them with them.
     """
-    shards = runs.parts(session, run, "aggregate")
+    shards = progress.parts(session, run, "aggregate")
     counted = {part.part: (part.counts or {})["customers"] for part in shards}
     lost = rows.lost_shards(session, run, counted)
     if lost:
-        runs.reopen(session, run, {"aggregate": lost, "score": None})
+        progress.reopen(session, run, {"aggregate": lost, "score": None})
     elif not run.counts:
         customers, count = rows.staged(run, list(counted)), sum(counted.values())
         run.counts = summed(shards) | {"cut_points": staged_cut_points(session, settings, customers, count)}
@@ -64,7 +64,7 @@ def score(settings: Settings, claimed: Claim) -> Counts:
     run, part = claimed.run, claimed.part
     assert run.plan is not None and run.counts is not None
     scored = rows.score(claimed.session, run, part, rules(run.counts["cut_points"], run.plan["segments"]))
-    expected = runs.part_counts(claimed.session, run, "aggregate", part.part)["customers"]
+    expected = progress.part_counts(claimed.session, run, "aggregate", part.part)["customers"]
     if scored != expected:
         raise RowsLostError(f"Shard {part.part} has {scored} of {expected} customers staged.")
     changes.note(claimed.session, run, part)

@@ -16,7 +16,7 @@ from kinds.rfm.quantiles import exact_cut_points
 from kinds.rfm.rows import staging
 from kinds.rfm.rules import Rules, rules
 from postgres import scalar, tune
-from store import publishing, runs
+from store import progress, publishing, runs
 from store.database import driver
 from store.models import Run
 
@@ -33,7 +33,7 @@ def merge(session: Session, run: Run) -> None:
     written = insert_scored(
         session, run, rules(points, segments), rules(before, segments), passed=passed_expression(before, points)
     )
-    counted = runs.part_counts(session, run, "aggregate", 0) | {"customers": total}
+    counted = progress.part_counts(session, run, "aggregate", 0) | {"customers": total}
     run.counts = counted | written | {"cut_points": points}
     publishing.name_current(session, run, run.plan["since"]["generation"], baseline=True)
 

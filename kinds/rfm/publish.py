@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from kinds.rfm import changes
 from kinds.rfm.models import PendingChange
-from store import publishing, runs
+from store import progress, publishing
 from store.database import driver
 from store.models import Run
 
@@ -41,7 +41,7 @@ def publish(session: Session, run: Run) -> None:
     First lets every statement end that may have been planned before the run's generation was attached; one
     that runs longer than planning can take has its snapshot, and with it the old generation, already.
     """
-    attached = runs.first_done(session, run)
+    attached = progress.first_done(session, run)
     deadline = time.monotonic() + OLDER_STATEMENTS_WAIT
     while _older_statements(session, attached) and time.monotonic() < deadline:
         time.sleep(0.01)

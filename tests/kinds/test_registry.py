@@ -9,7 +9,7 @@ import pytest
 import kinds
 from errors import RequestError, SettingsError
 from settings import Settings
-from store import runs
+from store import inbox
 from store.database import transaction
 from tests.system import make_settings
 from webhook.app import create_app
@@ -61,7 +61,7 @@ def test_a_request_gives_a_waiting_run_the_stronger_mode(
     migrated_url: str, waiting: str, joining: str, becomes: str
 ) -> None:
     with transaction(migrated_url) as session:
-        first = runs.request(session, ["rfm"], mode=waiting)[0]
+        first = inbox.request(session, ["rfm"], mode=waiting)[0]
     with transaction(migrated_url) as session:
-        second = runs.request(session, ["rfm"], mode=joining)[0]
+        second = inbox.request(session, ["rfm"], mode=joining)[0]
         assert (second.run_id, second.mode) == (first.run_id, becomes)

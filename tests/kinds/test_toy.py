@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from cli.main import cli
 from kinds import KINDS, upkeep
-from store import runs
+from store import inbox
 from store.database import transaction
 from tests.builders import transactions
 from tests.kinds import toy
@@ -65,7 +65,7 @@ def test_a_new_kind_runs_whole_though_a_child_of_the_pool_is_killed(
     with psycopg.connect(source_url) as connection:
         connection.execute("INSERT INTO fact_transactions VALUES (10, 'c1', 9.00, '2026-01-06 12:00:00+00')")
     with transaction(source_url) as session:
-        run_id = runs.request(session, ["toy"], mode="incremental")[0].run_id
+        run_id = inbox.request(session, ["toy"], mode="incremental")[0].run_id
     workers.celery.send_task("smartcrm.advance", (str(run_id),), queue="control")
     again = workers.finished([run_id])[0].run
     assert (again.status, again.mode) == ("succeeded", "incremental")

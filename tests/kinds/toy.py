@@ -20,7 +20,7 @@ from settings import Settings
 from source import orders, reading, touched
 from source.ranges import key_ranges
 from source.window import in_window, key_range
-from store import ledger, publishing, runs
+from store import ledger, progress, publishing
 from store.database import driver
 from store.models import Part, Run
 from store.parts import Claim
@@ -65,7 +65,7 @@ def _die_once(part: Part) -> None:
 def total(session: Session, settings: Settings, run: Run) -> None:
     """The step between the stages: what all customers spent."""
     if not run.counts:
-        run.counts = summed(runs.parts(session, run, "spent"))
+        run.counts = summed(progress.parts(session, run, "spent"))
         session.flush()
 
 
@@ -123,7 +123,7 @@ class Toy(Kind):
             " WHERE generation = %(current)s",
         ):
             driver(session).execute(statement, names)
-        run.counts = runs.part_counts(session, run, "spent", 0)
+        run.counts = progress.part_counts(session, run, "spent", 0)
         publishing.name_current(session, run, names["current"])
 
     def discard(self, session: Session, generations: Sequence[int]) -> None:

@@ -15,7 +15,7 @@ from broker.address import PREFIX
 from kinds import upkeep
 from postgres import TRANSIENT
 from source.window import business_date_of
-from store import events, nights, runs, totals
+from store import events, inbox, nights, runs, totals
 from store.database import transaction
 from store.models import Run
 from worker import steering
@@ -99,7 +99,7 @@ def nightly() -> None:
     with transaction(settings.database_url) as session:
         today = _today(session)
     body: dict[str, Any] = {"type": "nightly", "business_date": today.isoformat()}
-    asked = runs.deliver(settings.database_url, "nightly", today.isoformat(), body, kinds.computed(settings), "full")
+    asked = inbox.deliver(settings.database_url, "nightly", today.isoformat(), body, kinds.computed(settings), "full")
     for run in asked:
         advance.delay(str(run.run_id))
     with transaction(settings.database_url) as session:

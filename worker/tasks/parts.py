@@ -10,7 +10,7 @@ from celery import Task
 import kinds
 from kinds.base import RowsLostError
 from postgres import TRANSIENT
-from store import runs
+from store import progress, runs
 from store.database import transaction
 from store.parts import claim
 from worker.app import settings
@@ -51,5 +51,5 @@ def work(task: Task, run_id: str, stage: str, number: int) -> None:
             raise
         log.exception("part failed", stage=stage, part=number)
         with transaction(settings.database_url) as session:
-            runs.mark_failed(session, uuid.UUID(run_id), stage, number, code, message)
+            progress.mark_failed(session, uuid.UUID(run_id), stage, number, code, message)
         raise PartFailedError(f"{stage} {number}: {code}") from None

@@ -1,0 +1,67 @@
+"""What the parts of a run have done: which are missing, which failed, what they counted."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from store.models import Part, Run
+from store.runs import now
+
+
+def missing(session: Session, run: Run, stage: str, *, idle: bool = False) -> list[Part]:
+    """The stage's parts that are not done; with `idle` only those that nobody works on now, locked."""
+    query = select(Part).where(Part.run_id == run.run_id, Part.stage == stage, Part.done_at.is_(None))
+    if idle:
+        query = query.with_for_update(skip_locked=True)
+    return list(session.scalars(query.order_by(Part.part)))
+
+
+def reopen(session: Session, run: Run, stages: Mapping[str, Sequence[int] | None]) -> None:
+    """Have these parts of each stage done again (None: all of it), since the rows that they stored are gone."""
+    for stage, numbers in stages.items():
+        lost = (Part.run_id == run.run_id) & (Part.stage == stage)
+        if numbers is not None:
+            lost &= Part.part.in_(numbers)
+        session.execute(update(Part).where(lost).values(done_at=None, sent_at=None))
+    run.counts = {}
+    session.flush()
+
+
+def parts(session: Session, run: Run, stage: str) -> list[Part]:
+    """All parts of a stage, in order."""
+    return list(session.scalars(select(Part).where(Part.run_id == run.run_id, Part.stage == stage).order_by(Part.part)))
+
+
+def mark_failed(session: Session, run_id: uuid.UUID, stage: str, part: int, code: str, message: str) -> None:
+    """Note that a part can't be done, and why; `advance` fails the run with it."""
+    session.execute(
+        update(Part)
+        .where(Part.run_id == run_id, Part.stage == stage, Part.part == part, Part.done_at.is_(None))
+        .values(error_code=code, error=message)
+    )
+
+
+def first_done(session: Session, run: Run) -> datetime:
+    """When the run's first part was done: a time at which its start was surely committed."""
+    return session.scalars(select(func.min(Part.done_at)).where(Part.run_id == run.run_id)).one() or now(session)
+
+
+def last_progress(session: Session, run: Run) -> datetime | None:
+    """When the run's last part was done."""
+    return session.scalars(select(func.max(Part.done_at)).where(Part.run_id == run.run_id)).one()
+
+
+def part_counts(session: Session, run: Run, stage: str, number: int) -> dict[str, int]:
+    """What a done part counted."""
+    return session.get_one(Part, (run.run_id, stage, number)).counts or {}
+
+
+def first_fault(session: Session, run: Run) -> Part | None:
+    """The run's first part that failed for good."""
+    query = select(Part).where(Part.run_id == run.run_id, Part.error_code.is_not(None))
+    return session.scalars(query.order_by(Part.stage, Part.part).limit(1)).first()
