@@ -9,6 +9,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from cli import workers
+from embedded import locks
 from errors import SmartCRMError
 from store import inbox, runs
 from store.database import transaction
@@ -142,6 +144,27 @@ def test_up_serves_and_the_other_commands_use_what_it_runs(tmp_path: Path) -> No
     wait_for(lambda: not left_of(home))
     alone = smartcrm(home, "recompute", "rfm", "--wait")
     assert alone.returncode == 1 and "No worker is listening" in alone.stderr
+
+
+def test_waiting_lasts_as_long_as_an_up_of_this_home_is_starting(
+    migrated_url: str, redis_url: str, tmp_path: Path
+) -> None:
+    fill(migrated_url, orders(30))
+    with Workers(migrated_url, redis_url, tmp_path) as workers:
+        home = Path(workers.env["SMARTCRM_HOME"])
+        home.mkdir(mode=0o700)
+        starting = locks.take(home / "up.lock")
+        assert starting is not None
+        began = time.monotonic()
+        command = [str(SMARTCRM), "recompute", "--wait"]
+        waiting = subprocess.Popen(command, env=environment(home, **workers.env), stdout=subprocess.PIPE, text=True)
+        wait_for(lambda: len(read(migrated_url, "SELECT run_id FROM analytics_runs")) == 2)
+        wait_for(lambda: time.monotonic() > began + 8)  # longer than without an up
+        assert waiting.poll() is None
+        workers.start(beat=True)
+        os.close(starting)
+        told, _ = waiting.communicate(timeout=120)
+        assert waiting.returncode == 0 and told.count("succeeded") == 2
 
 
 def post_signed(home: Path, url: str) -> None:
