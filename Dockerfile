@@ -1,17 +1,38 @@
 # One image for every service of ours; docker-compose.yml says which command each one runs.
-FROM python:3.13.16-slim-trixie AS build
+# The digest names every platform's image of that tag; the next one: docker buildx imagetools inspect python:3.13.16-slim-trixie
+FROM python:3.13.16-slim-trixie@sha256:bf44cdfcb76cd3b41e879bc058fc37ec5872002ccfde7fcb765e218cde0cd79c AS build
 RUN python -m venv --without-pip /opt/smartcrm
+# Not requirements-embedded.txt: PostgreSQL and Redis are services of their own here, and DATABASE_URL has to name one.
 COPY requirements.txt /build/
-RUN pip --python /opt/smartcrm/bin/python install --no-cache-dir --only-binary :all: --requirement /build/requirements.txt
+# Without what nothing here loads: tests and sources of compiled modules, the parts of Arrow that reach other hosts, second
+# copies of one of its libraries, and pages of API documentation that we do not show.
+RUN pip --python /opt/smartcrm/bin/python install --no-cache-dir --no-compile --only-binary :all: --requirement /build/requirements.txt \
+    && cd /opt/smartcrm/lib/python3*/site-packages \
+    && find . -type d "(" -name tests -o -name test ")" -prune -exec rm -r "{}" + \
+    && find . -type f "(" -name "*.px[di]" -o -name "*.py[xi]" -o -name "*.h" ")" -delete \
+    && rm -r pyarrow/include pyarrow/src pyarrow/*flight* pyarrow/*s3* pyarrow/libarrow_python.so pyarrow/libarrow_python.so.*.*.* \
+    && rm offapi/redoc.js offapi/scalar.js
 COPY . /build/
-RUN pip --python /opt/smartcrm/bin/python install --no-cache-dir --no-deps /build
+# Importing what the services run compiles just that: all modules' compiled form would be 40 MB more. It stays here for
+# good, since the services' own files are read-only.
+RUN pip --python /opt/smartcrm/bin/python install --no-cache-dir --no-compile --no-deps /build \
+    && cd /tmp && DATABASE_URL=postgresql://none/ REDIS_URL=redis://none SMARTCRM_HOME=/tmp/home /opt/smartcrm/bin/python -c "import \
+        cli.commands, cli.doctor, cli.main, celeryconfig, migrations, source.load, webhook.app, webhook.connections, webhook.server, worker.app, \
+        worker.beat, worker.tasks.control, worker.tasks.events, worker.tasks.menu, worker.tasks.rfm, \
+        alembic.command, celery.__main__, celery.apps.beat, celery.apps.worker, celery.backends.redis, celery.bin.celery, \
+        celery.concurrency.prefork, celery.worker.worker, celery.worker.consumer, flower.app, flower.command, \
+        flower.views.tasks, gunicorn.app.wsgiapp, kombu.transport.redis, psycopg_binary._psycopg"
 
-FROM python:3.13.16-slim-trixie
-# Its home, where the schedule and secrets of its own go, is all that it may write to beside /tmp.
+FROM python:3.13.16-slim-trixie@sha256:bf44cdfcb76cd3b41e879bc058fc37ec5872002ccfde7fcb765e218cde0cd79c
+LABEL org.opencontainers.image.title="SmartCRM Analytics" org.opencontainers.image.licenses="Apache-2.0"
+# Its home is all that it may write to beside /tmp.
 RUN useradd --uid 10001 --user-group --no-create-home --home-dir /var/lib/smartcrm --shell /usr/sbin/nologin smartcrm \
     && install --directory --owner smartcrm --group smartcrm --mode 700 /var/lib/smartcrm
 COPY --from=build /opt/smartcrm /opt/smartcrm
-ENV PATH=/opt/smartcrm/bin:$PATH PYTHONUNBUFFERED=1 SMARTCRM_HOME=/var/lib/smartcrm
+# One file of trusted certificate authorities for all that we connect to: PostgreSQL (sslrootcert=system), Redis,
+# Flower's broker page and event receivers. The wheels of psycopg and requests would each look elsewhere.
+ENV PATH=/opt/smartcrm/bin:$PATH PYTHONUNBUFFERED=1 SMARTCRM_HOME=/var/lib/smartcrm \
+    SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt REQUESTS_CA_BUNDLE=/etc/ssl/certs/ca-certificates.crt
 WORKDIR /var/lib/smartcrm
 USER 10001:10001
 CMD ["smartcrm", "--help"]

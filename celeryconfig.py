@@ -37,6 +37,7 @@ task_create_missing_queues = False
 # One message per process at a time, acknowledged when its work is committed.
 task_acks_late = True
 worker_prefetch_multiplier = 1
+worker_concurrency = _settings.concurrency
 worker_disable_prefetch = True
 worker_max_memory_per_child = 250_000  # kilobytes
 worker_deduplicate_successful_tasks = False

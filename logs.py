@@ -16,6 +16,22 @@ def _without_details(_: object, __: str, event: structlog.typing.EventDict) -> s
     return event
 
 
+class _Eventful(logging.Filter):
+    """Leaves out what comes every few seconds for as long as nothing happens: sweeps and health checks.
+
+    Celery and Tornado name them in their messages' arguments. Failures of theirs are no INFO and stay.
+    """
+
+    ROUTINE = re.compile(r"smartcrm\.sweep|GET /healthcheck ")
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record is worth a line."""
+        if record.levelno > logging.INFO:
+            return True
+        values = record.args.values() if isinstance(record.args, dict) else record.args or ()
+        return not any(isinstance(value, str) and self.ROUTINE.match(value) for value in values)
+
+
 def configure(level: int = logging.INFO) -> None:
     """Send structlog's and the standard library's events through one JSON formatter."""
     shared: list[structlog.typing.Processor] = [
@@ -37,6 +53,7 @@ def configure(level: int = logging.INFO) -> None:
             ],
         )
     )
+    handler.addFilter(_Eventful())
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)

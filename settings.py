@@ -12,6 +12,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import time
 from pathlib import Path
@@ -60,6 +61,7 @@ class Settings:
     rfm_lookback_days: int
     menu_lookback_days: int
     rfm_shards: int | None
+    concurrency: int
     segment_map: Path | None
     webhook_secrets: tuple[str, ...] = field(repr=False)
     api_tokens: tuple[str, ...] = field(repr=False)
@@ -116,6 +118,7 @@ class Settings:
             rfm_lookback_days=_read(env, "RFM_LOOKBACK_DAYS", "0", _whole(0, MOST_DAYS), "365"),
             menu_lookback_days=_read(env, "MENU_LOOKBACK_DAYS", "0", _whole(0, MOST_DAYS), "90"),
             rfm_shards=_read(env, "RFM_SHARDS", "", _optional(_whole(1, MOST_SHARDS)), "8"),
+            concurrency=_read(env, "CONCURRENCY", str(_processors()), _whole(1, 1000), "4"),
             segment_map=_read(env, "SEGMENT_MAP", "", _optional(_segment_map), "/etc/smartcrm/segments.toml"),
             webhook_secrets=webhook_secrets,
             api_tokens=tuple(token for token in tokens if not token.endswith(READ)),
@@ -162,6 +165,15 @@ def from_files(env: Mapping[str, str]) -> Mapping[str, str]:
         if not found[name]:
             raise SettingsError(f"{name}_FILE is {path!r}, which is empty.")
     return found
+
+
+def _processors() -> int:
+    """The processors that this process may use: those it is bound to, and a container's limit of time on them."""
+    count = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    with suppress(OSError, ValueError):  # another system, an older one, or no limit
+        quota, period = map(int, Path("/sys/fs/cgroup/cpu.max").read_text().split())
+        count = min(count, max(1, round(quota / period)))
+    return count
 
 
 def _read(env: Mapping[str, str], name: str, default: str | None, parse: Callable[[str], T], example: str) -> T:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import click
 
@@ -35,9 +37,12 @@ def environment(*, embedded_only: bool = False, redis: bool = True, tables: bool
     # A wrong setting is told before anything is started.
     anywhere = {"DATABASE_URL": "postgresql://embedded/", "REDIS_URL": "redis://embedded:6379/0"}
     Settings.from_env({**anywhere, **{name: value for name, value in env.items() if value.strip()}})
+    home = home_from(env)
     if database or redis:
-        require_own(home_from(env))
-    with open_servers(home_from(env), database=database, redis=redis) as urls:
+        require_own(home)
+    with open_servers(home, database=database, redis=redis) as urls:
+        if urls:
+            _say_embedded(home, list(urls), chosen=embedded_only)
         env = {**anywhere, **env, **urls}
         settings = Settings.from_env(env)
         for name in ("DATABASE_URL", "SOURCE_DATABASE_URL", "REDIS_URL"):
@@ -49,3 +54,11 @@ def environment(*, embedded_only: bool = False, redis: bool = True, tables: bool
         elif tables:
             schema.require_current(settings.database_url)
         yield settings
+
+
+def _say_embedded(home: Path, variables: Sequence[str], *, chosen: bool) -> None:
+    names = {"DATABASE_URL": "PostgreSQL", "REDIS_URL": "Redis"}
+    servers = " and ".join(names[variable] for variable in variables)
+    reason = "" if chosen else f", as {' and '.join(variables)} {'are' if len(variables) > 1 else 'is'} not set"
+    # Standard output with --json is for programs; standard error is for the one sentence of an error.
+    click.echo(f"Embedded {servers}{reason}; files in {home}.", err="--json" in sys.argv)

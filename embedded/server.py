@@ -35,6 +35,16 @@ class Server(ABC):
         self.failure = self.home / f"{self.slug}.failed"  # why the keeper could not start it
         self._lock = self.home / f"{self.slug}.lock"
 
+    @abstractmethod
+    def program(self) -> Path:
+        """The server's program.
+
+        Raises
+        ------
+        EmbeddedError
+            When it is not installed, as in the container image.
+        """
+
     def running(self) -> bool:
         """Whether a process of it lives, whoever started it."""
         return locks.held(self._lock)

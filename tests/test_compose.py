@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
+import psutil
 import pytest
 import redis
 import yaml
@@ -58,7 +59,16 @@ FOREIGN = {
     "FLOWER_BASIC_AUTH": "flower",
 }
 # What containers have no use for: theirs are fixed, and published as the host's variables say.
-FIXED = {"PORT", "FLOWER_PORT", "SMARTCRM_HOME"}
+FIXED = {"PORT", "FLOWER_PORT"}
+# What only some services need; the others are not given it, secrets above all.
+ONLY_IN: dict[str, set[str]] = {
+    "migrate": set(),
+    "webhook": {"WEBHOOK_SECRETS", "API_TOKENS"},
+    "worker": {"WEBHOOK_SECRETS", "EVENT_SECRETS", "CONCURRENCY"},  # it signs outgoing events
+    "beat": set(),
+    "flower": set(),  # its own FLOWER_BASIC_AUTH
+}
+ONLY = {"FLOWER_PASSWORD"}.union(*ONLY_IN.values())
 
 REQUIRED = {
     "POSTGRES_PASSWORD": "a1b2c3",
@@ -72,6 +82,12 @@ REQUIRED = {
 def example() -> dict[str, str]:
     lines = (ROOT / ".env.example").read_text().splitlines()
     return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+
+
+def given(secrets: Mapping[str, str]) -> dict[str, str]:
+    """The example with its secrets filled in, as Compose reads it: values may name others."""
+    raw = example() | secrets
+    return {name: re.sub(r"\$\{(\w+)\}", lambda found: raw[found[1]], value) for name, value in raw.items()}
 
 
 def interpolated(value: Any, env: Mapping[str, str]) -> Any:
@@ -114,7 +130,7 @@ def variables() -> dict[str, set[str]]:
 
 def filled(name: str) -> dict[str, Any]:
     """A service as it is with .env.example, its required variables filled in."""
-    service: dict[str, Any] = interpolated(SERVICES[name], example() | REQUIRED)
+    service: dict[str, Any] = interpolated(SERVICES[name], given(REQUIRED))
     return service
 
 
@@ -144,26 +160,29 @@ class Asked(dict[str, str]):
 class Service:
     """A service of ours as its container would run it, but for its addresses."""
 
-    def __init__(self, name: str, folder: Path, database_url: str, redis_url: str) -> None:
+    def __init__(
+        self, name: str, folder: Path, database_url: str, redis_url: str, programs: Path = Path(sys.executable).parent
+    ) -> None:
         self.name = name
         self._spec = filled(name)
         self._folder = folder / name
         self._folder.mkdir()
         self.port = free_port() if name in PORTS else 0
-        # Beside what the file gives, what every container has and what the Dockerfile sets.
+        # Beside what the file gives, what the Dockerfile sets, and the ports, which are fixed in containers.
         self.env = {
             **environment(name),
             "DATABASE_URL": database_url,
             "REDIS_URL": redis_url,
-            "HOSTNAME": socket.gethostname(),
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.defpath}",
+            "PORT": str(self.port),
+            "FLOWER_PORT": str(self.port),
+            "PATH": f"{programs}{os.pathsep}{os.defpath}",
             "SMARTCRM_HOME": str(self._folder),
         }
 
     def run(self) -> int:
         """The command's status, for a service that ends by itself."""
         self._start()
-        return self._process.wait(30)
+        return self._process.wait(120)
 
     def __enter__(self) -> Self:
         self._start()
@@ -281,24 +300,41 @@ def test_commands_start_and_health_checks_tell_who_stands_still(
         assert not list(tmp_path.glob("*/celerybeat-schedule*"))
 
 
+def redis_command(folder: Path, port: int) -> list[str]:
+    """The service's command with this machine's Redis, and files in the folder."""
+    shell, flags, script = filled("redis")["command"]
+    program = embedded_redis.Redis(folder).program()
+    script = script.replace("exec redis-server", f"exec {program}").replace("/tmp/redis.conf", f"{folder}/redis.conf")
+    script = script.replace("--dir /data", f"--dir {folder}")
+    return [shell, flags, f"{script} --bind {services.HOST} --port {port}"]
+
+
+def test_redis_does_not_start_without_a_password(tmp_path: Path) -> None:
+    done = subprocess.run(
+        redis_command(tmp_path, free_port()), env={"PATH": os.defpath}, capture_output=True, text=True
+    )
+    assert done.returncode != 0 and "set REDIS_PASSWORD in .env" in done.stderr
+
+
 def test_redis_keeps_what_it_was_told_and_throws_nothing_away(tmp_path: Path) -> None:
     port = free_port()
     password = REQUIRED["REDIS_PASSWORD"]
-    name, *options = filled("redis")["command"]
-    assert name == "redis-server"
-    argv = [embedded_redis._program(), *options, "--bind", services.HOST, "--port", str(port), "--dir", str(tmp_path)]
-    with subprocess.Popen(argv, stdout=subprocess.DEVNULL) as server:
+    env = {"PATH": os.defpath} | environment("redis")
+    with subprocess.Popen(redis_command(tmp_path, port), env=env, stdout=subprocess.DEVNULL) as server:
         try:
             wait_for(lambda: accepts(port))
+            assert password not in " ".join(psutil.Process(server.pid).cmdline()), "every process list shows it"
+            assert (tmp_path / "redis.conf").stat().st_mode & 0o777 == 0o600
             with (
                 redis.Redis(services.HOST, port, retry=Retry(NoBackoff(), 0)) as stranger,
                 pytest.raises(redis.AuthenticationError),
             ):
                 stranger.ping()
             with redis.Redis(services.HOST, port, password=password, decode_responses=True) as client:
-                told = client.config_get("appendonly", "appendfsync", "maxmemory-policy")
+                told = client.config_get("appendonly", "appendfsync", "maxmemory", "maxmemory-policy")
         finally:
             server.terminate()
+    assert told.pop("maxmemory") == str(256 << 20)
     assert told == {"appendonly": "yes", "appendfsync": "everysec", "maxmemory-policy": "noeviction"}
 
 
@@ -324,10 +360,13 @@ def test_postgres_health_check_knows_up_from_down(servers: dict[str, str], tmp_p
 
 def test_services_are_those_that_the_design_names() -> None:
     assert set(SERVICES) == {"postgres", "redis", *OURS}
-    assert {SERVICES[name]["image"] for name in OURS} == {"smartcrm-analytics"}
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert {filled(name)["image"] for name in OURS} == {f"smartcrm-analytics:{version}"}
+    assert {SERVICES[name]["image"] for name in OURS} == {f"smartcrm-analytics:${{SMARTCRM_VERSION:-{version}}}"}
     assert [name for name in SERVICES if "build" in SERVICES[name]] == ["migrate"]
     for name in ("postgres", "redis"):
-        assert re.search(r":\d+\.\d+", SERVICES[name]["image"]), "not pinned"
+        assert re.search(r":\d+\.\d+.*@sha256:[0-9a-f]{64}$", SERVICES[name]["image"]), "not pinned"
+        assert SERVICES[name]["profiles"] == example()["COMPOSE_PROFILES"].split(), "bundled, and not of one's own"
 
 
 def test_commands_are_those_of_smartcrm_up(tmp_path: Path) -> None:
@@ -354,30 +393,40 @@ def test_every_variable_in_a_container_is_read_by_something() -> None:
     settings = Asked({"DATABASE_URL": "postgresql://db/", "REDIS_URL": "redis://redis", **REQUIRED})
     Settings.from_env(settings)
     for name in OURS:
-        given = set(environment(name))
         foreign = {variable for variable, reader in FOREIGN.items() if reader == name}
-        assert given == (settings.names - FIXED) | foreign
+        assert set(environment(name)) == settings.names - FIXED - (ONLY - ONLY_IN[name]) | foreign
     for name in ("postgres", "redis"):
         assert set(environment(name)) == {variable for variable, reader in FOREIGN.items() if reader == name}
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_settings_are_right_with_the_example_filled_in(name: str) -> None:
-    settings = Settings.from_env(environment(name))
-    assert settings == Settings.from_env(
-        {name: value for name, value in environment(name).items() if name in ("DATABASE_URL", "REDIS_URL", *REQUIRED)}
-    ), "the example's values are not the defaults"
+def test_settings_are_right_with_the_example_filled_in(name: str, tmp_path: Path) -> None:
+    env = environment(name) | {"SMARTCRM_HOME": str(tmp_path)}
+    settings = Settings.from_env(env)
+    needed = ("DATABASE_URL", "REDIS_URL", "SMARTCRM_HOME", "CONCURRENCY", *REQUIRED)
+    assert settings == Settings.from_env({name: value for name, value in env.items() if name in needed}), (
+        "the example's values are not the defaults"
+    )
     database, cache = conninfo_to_dict(settings.database_url), urlsplit(settings.redis_url)
     assert (database["host"], cache.hostname) == ("postgres", "redis")
     assert database["user"] == environment("postgres")["POSTGRES_USER"]
     assert database["dbname"] == environment("postgres")["POSTGRES_DB"]
     assert database["password"] == environment("postgres")["POSTGRES_PASSWORD"]
-    assert cache.password == environment("redis")["REDISCLI_AUTH"] == filled("redis")["command"][-1]
+    assert cache.password == environment("redis")["REDISCLI_AUTH"]
+
+
+def test_servers_of_ones_own_need_no_other_file() -> None:
+    own = {"DATABASE_URL": "postgresql://db.example/crm", "REDIS_URL": "redis://redis.example"}
+    for name in OURS:
+        service = interpolated(SERVICES[name], given(REQUIRED | own))
+        assert own.items() <= service["environment"].items()
+        servers = [how for other, how in service["depends_on"].items() if other in ("postgres", "redis")]
+        assert servers and all(how["required"] is False for how in servers)
 
 
 def test_every_variable_of_the_file_is_explained_in_the_example() -> None:
     assert not [text for text in strings(COMPOSE) if "$" in VARIABLE.sub("", text)], "a $ that Compose may misread"
-    assert set(variables()) == set(example())
+    assert set(variables()) | {"COMPOSE_PROFILES"} == set(example())
     lines = (ROOT / ".env.example").read_text().splitlines()
     names = [index for index, line in enumerate(lines) if line and not line.startswith("#")]
     for index in names:
@@ -385,12 +434,34 @@ def test_every_variable_of_the_file_is_explained_in_the_example() -> None:
 
 
 def test_secrets_are_required_and_the_example_holds_none() -> None:
-    assert {name for name, ways in variables().items() if ways == {"?"}} == set(REQUIRED)
-    assert {name for name, ways in variables().items() if "?" in ways} == set(REQUIRED)
+    bundled = {"POSTGRES_PASSWORD", "REDIS_PASSWORD"}  # those servers do not start without
+    required = {name for name, ways in variables().items() if "?" in ways}
+    assert required == set(REQUIRED) - bundled | {"DATABASE_URL", "REDIS_URL"}
     assert not any(example()[name] for name in REQUIRED)
-    for name in REQUIRED:
+    for name in required:
         with pytest.raises(LookupError, match=f"{name}: .+ .env.example"):
-            interpolated(COMPOSE, {**REQUIRED, name: ""})
+            interpolated(COMPOSE, {**given(REQUIRED), name: ""})
+
+
+def test_every_container_has_a_fence_around_it() -> None:
+    for name in SERVICES:
+        service = filled(name)
+        assert service["cap_drop"] == ["ALL"] and "cap_add" not in service, name
+        assert service["security_opt"] == ["no-new-privileges:true"] and service["read_only"] is True, name
+        assert service["logging"]["options"] == {"max-size": "10m", "max-file": "5"}, name
+        assert re.fullmatch(r"\d+[mg]", service["mem_limit"]), name
+        assert any(mount.startswith("/tmp") for mount in service["tmpfs"]), name
+        assert "stop_grace_period" in service or name == "migrate"
+        assert service["networks"] == (["front", "back"] if name in OURS else ["back"]), name
+    assert COMPOSE["networks"]["back"] == {"internal": True}
+
+
+def test_health_checks_are_one_word_and_soon_right() -> None:
+    for name in SERVING:
+        assert SERVICES[name]["healthcheck"]["test"] == ["CMD", "smartcrm", "health", name]
+    for name in (*SERVING, "postgres", "redis"):
+        check = SERVICES[name]["healthcheck"]
+        assert seconds(check["start_interval"]) < seconds(check["interval"]) and seconds(check["start_period"]) >= 30
 
 
 def test_only_the_webhook_and_flower_are_published_and_only_here() -> None:
@@ -450,7 +521,7 @@ def test_image_is_pinned_runs_as_nobody_special_and_keeps_no_build_tools() -> No
     stages = [line for line in lines if line.startswith("FROM ")]
     bases = {line.split()[1] for line in stages}
     assert len(bases) == 1, "what is built on one Python does not run on another"
-    assert re.fullmatch(r"python:3\.\d+\.\d+-slim-\w+", bases.pop())
+    assert re.fullmatch(r"python:3\.\d+\.\d+-slim-\w+@sha256:[0-9a-f]{64}", bases.pop())
     last = lines[lines.index(stages[-1]) :]
     assert not [line for line in last if "pip" in line or "apt" in line]
     users = [line.split()[1] for line in last if line.startswith("USER ")]
@@ -466,7 +537,14 @@ def test_image_gets_all_of_the_project_and_nothing_else() -> None:
     assert {".".join(folder.relative_to(ROOT).parts) for folder in code} == set(packages)
     assert {path.stem for path in ROOT.glob("*.py")} == set(modules)
 
-    needed = {*rooms, *(f"{module}.py" for module in modules), "requirements.txt", "pyproject.toml", "README.md"}
+    needed = {
+        *rooms,
+        *(f"{module}.py" for module in modules),
+        "requirements.txt",
+        "pyproject.toml",
+        "README.md",
+        "LICENSE",
+    }
     assert {name for name in needed if not is_sent(name)} == set()
     kept_back = (".env", ".git", ".venv", ".smartcrm", "tests", "docs", "secrets.json", "worker/__pycache__")
     assert {name for name in kept_back if is_sent(name)} == set()

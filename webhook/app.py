@@ -90,5 +90,6 @@ def _end(response: Response) -> Response:
         response.headers.setdefault(name, value)
     took = round(1000 * (time.perf_counter() - g.began), 1) if "began" in g else None
     route = request.url_rule.rule if request.url_rule else None
-    log.info("answered", method=request.method, route=route, status=response.status_code, ms=took)
+    say = log.debug if route == "/healthz" else log.info  # it is asked every few seconds
+    say("answered", method=request.method, route=route, status=response.status_code, ms=took)
     return response

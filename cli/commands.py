@@ -1,0 +1,30 @@
+"""All commands in one group, and their errors.
+
+What only some commands need is imported inside them: pandas, Arrow and Celery take longer than most commands run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+from sqlalchemy.exc import DBAPIError
+
+from cli import results, runs, serving, upkeep  # noqa: F401  # each adds its commands to the group
+from cli.app import cli
+from cli.health import health
+from errors import SmartCRMError
+
+cli.add_command(health)
+
+
+@contextmanager
+def database_errors() -> Iterator[None]:
+    """PostgreSQL's errors as one sentence."""
+    try:
+        yield
+    except (DBAPIError, psycopg.Error) as error:
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        message = cause.diag.message_primary if isinstance(cause, psycopg.Error) else None
+        raise SmartCRMError(f"PostgreSQL could not do it: {message or str(cause).strip().splitlines()[0]}.") from error
