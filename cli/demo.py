@@ -28,7 +28,7 @@ def prepare(settings: Settings) -> None:
     generated = restaurant.generate(seed=SEED, until=datetime.now(settings.zone))
     with tempfile.TemporaryDirectory() as folder:
         files = restaurant.write(generated, Path(folder))
-        loaded = load(settings.source_database_url, files, timezone=settings.timezone)
+        loaded = load(settings.source_database_url, files, timezone=settings.timezone).rows
     customers = generated.transactions["mobile_id"].nunique()
     out.print(
         f"A restaurant was made up: {loaded['fact_transactions']:,} orders with"

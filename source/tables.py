@@ -13,6 +13,7 @@ class SourceTable:
     columns: dict[str, str]
     key: str
     indexes: tuple[str, ...] = ()
+    optional: frozenset[str] = frozenset()  # columns that a table of the CRM's own may lack
 
     @property
     def ddl(self) -> str:
@@ -41,7 +42,7 @@ SOURCE_TABLES = {
                 "id": "bigint",
                 "transaction_id": "bigint",
                 "item_id": "bigint",
-                "quantity": "int",
+                "quantity": "numeric",
                 "price": "numeric",
             },
             "id",
@@ -52,8 +53,15 @@ SOURCE_TABLES = {
         ),
         SourceTable(
             "dim_menu_items",
-            {"item_id": "bigint", "menu_item_name": "text", "price": "numeric", "category": "text"},
+            {
+                "item_id": "bigint",
+                "menu_item_name": "text",
+                "price": "numeric",
+                "category": "text",
+                "cost": "numeric",
+            },
             "item_id",
+            optional=frozenset({"price", "cost"}),
         ),
         SourceTable(
             "dim_menu_daytimes",

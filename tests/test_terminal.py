@@ -172,7 +172,7 @@ def test_every_command_that_shows_something_prints_json(
     assert printed("migrate")["version"] == read(migrated_url, "SELECT version_num FROM alembic_version").iat[0, 0]
     orders = tmp_path / "orders.csv"
     orders.write_text("transaction_id,mobile_id,total_amount,created_at\n500,a,1,2026-01-01T12:00:00Z\n")
-    assert printed("load", "--transactions", str(orders)) == {"loaded": {"fact_transactions": 1}}
+    assert printed("load", "--transactions", str(orders))["loaded"] == {"fact_transactions": 1}
     assert printed("forget", "4477")["removed_rows"] == 1
     assert set(printed("sign")) == {"url", "headers", "body"}
 

@@ -1,0 +1,1 @@
+"""`smartcrm load`: files of other people's making into the source tables."""

@@ -1,0 +1,264 @@
+"""A first map for a flat export, guessed from its header and its first rows, with the reason for each guess."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from errors import LoadError
+from source.loading.columns import SALES, normal
+from source.loading.delimited import SEPARATORS
+from source.loading.files import SourceFile, open_file
+from source.loading.maps import SHIPPED, Map, read_map
+from source.loading.options import DateOrder, Decimal, Options
+from source.loading.streams import Utf8Stream, find_encoding, open_text
+from source.loading.values import as_text
+
+ROWS = 50_000
+# What exports call our columns, as `normal` gives it.
+NAMES = {
+    name: words.split() for name, words in tomllib.loads(Path(__file__).with_name("names.toml").read_text()).items()
+}
+LEFT_OUT = ("cancel", "void", "unpaid", "pending", "fail", "declin", "expire", "storn", "open", "abandon")
+NO_VALUES = ("error", "unknown", "null", "none", "n/a", "na", "nan", "-")
+DATE = re.compile(r"(\d{1,4})[./ -](\d{1,2})[./ -](\d{1,4})\b")
+
+
+@dataclass
+class Guess:
+    """A map to be looked at, and what to tell of it."""
+
+    columns: dict[str, list[str]]
+    options: Options
+    leave_out: list[str] = field(default_factory=list)
+    source: str = "the names of its columns"
+    unused: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def toml(self) -> str:
+        """The map file's text."""
+        lines = [
+            "# Which columns of the export are which of ours. Look at each line, then load with --map.",
+            "[columns]",
+        ]
+        for name, theirs in self.columns.items():
+            lines.append(f"{name} = {_toml(theirs[0] if len(theirs) == 1 else theirs)}")
+        lines += [f"# not used: {_toml(self.unused)}"] if self.unused else []
+        if "status" in self.columns:
+            lines += ["", "[status]", f"leave_out = {_toml(self.leave_out)}"]
+        file = {
+            "delimiter": self.options.delimiter,
+            "decimal": self.options.decimal,
+            "encoding": self.options.encoding,
+            "date_order": self.options.date_order,
+            "empty": sorted(self.options.empty) or None,
+        }
+        said = [f"{name} = {_toml(value)}" for name, value in file.items() if value]
+        lines += ["", "[file]", *said] if said else []
+        lines += [f"# {note}" for note in self.notes]
+        return "\n".join(lines) + "\n"
+
+
+def guess(path: Path, options: Options) -> Guess:
+    """A map for the export.
+
+    Raises
+    ------
+    LoadError
+        When the file can't be read, or no column looks like a time or an amount.
+    """
+    options = replace(options, encoding=options.encoding or _encoding(path))
+    options = replace(options, delimiter=options.delimiter or _delimiter(path, options))
+    file = open_file(path, options)
+    rows = _rows(file)
+    shipped = _shipped(file)
+    if shipped is not None:
+        found = Guess(*shipped)
+    else:
+        found = Guess(_by_name(file), Options())
+        _tell_totals_apart(found, file, rows)
+    if "created_at" not in found.columns or not {"total_amount", "price", "line_total"} & set(found.columns):
+        raise LoadError(
+            f"{path}: no map can be guessed, since no column looks like a {_lacking(found)};"
+            f" it has {', '.join(file.columns)}. docs/loading.md says how a map is written."
+        )
+    used = {normal(each) for theirs in found.columns.values() for each in theirs}
+    found.unused = [name for name in file.columns if name and normal(name) not in used]
+    found.options = _format(found, file, rows, options)
+    _statuses(found, file, rows)
+    if "transaction_id" not in found.columns:
+        found.notes.append("No column names the order, so each row is an order of its own.")
+    if "line_total" in found.columns and "total_amount" not in found.columns:
+        found.notes.append("The orders' totals are their lines' sums; tax and tips are left out.")
+    if "mobile_id" not in found.columns:
+        found.notes.append("No column names the customer, so all are guests, and there will be no segments.")
+    return found
+
+
+def _toml(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _lacking(found: Guess) -> str:
+    return "price or an amount" if "created_at" in found.columns else "time"
+
+
+def _encoding(path: Path) -> str | None:
+    """None where the file says it itself or is UTF-8, else what Windows writes."""
+    if path.suffix.lower() == ".parquet":
+        return None
+    encoding = find_encoding(path, None)
+    if encoding != "utf-8":
+        return None
+    stream = Utf8Stream(path, encoding)
+    try:
+        while stream.read():
+            pass
+    except LoadError:
+        return "cp1252"
+    finally:
+        stream.close()
+    return None
+
+
+def _delimiter(path: Path, options: Options) -> str | None:
+    if path.suffix.lower() == ".parquet":
+        return None
+    with open_text(path, find_encoding(path, options.encoding)) as text:
+        first = next((line for line in itertools.islice(text, 100) if line.strip()), "")
+    if first.lower().startswith("sep="):
+        return None
+    bare = re.sub(r'"[^"]*"', "", first)
+    best = max(SEPARATORS, key=bare.count)
+    return best if best != "," and bare.count(best) else None
+
+
+def _rows(file: SourceFile) -> list[list[str]]:
+    rows: list[list[str]] = []
+    places = range(len(file.columns))
+    for arrays in file.batches(places, lambda *_: None):
+        texts = [as_text(array).to_pylist() for array in arrays]
+        rows += [[value or "" for value in row] for row in zip(*texts, strict=True)]
+        if len(rows) >= ROWS:
+            break
+    return rows[:ROWS]
+
+
+def _shipped(file: SourceFile) -> tuple[dict[str, list[str]], Options, list[str], str] | None:
+    """The map that ships for this export, without what this file does not have."""
+    names = {normal(name) for name in file.columns}
+    for path in sorted(SHIPPED.glob("*.toml")):
+        known: Map = read_map(path.stem)
+        required = [each for name in ("transaction_id", "menu_item_name", "quantity") for each in known.columns[name]]
+        # Its header has all that makes it that program's, such as Lineitem name.
+        if all(normal(each) in names for each in required) and path.stem != "till":
+            columns = {
+                name: [each for each in theirs if normal(each) in names] for name, theirs in known.columns.items()
+            }
+            columns = {name: theirs for name, theirs in columns.items() if theirs}
+            return columns, known.options, sorted(known.leave_out), f"the map {path.stem} that ships"
+    return None
+
+
+def _by_name(file: SourceFile) -> dict[str, list[str]]:
+    headers: dict[str, str] = {}
+    for name in file.columns:
+        headers.setdefault(normal(name), name)
+    columns: dict[str, list[str]] = {}
+    for column in SALES:
+        known = next((name for name in NAMES.get(column.name, ()) if name in headers), None)
+        if known is not None:
+            columns[column.name] = [headers.pop(known)]
+    if "created_at" in columns and "time" not in normal(columns["created_at"][0]).replace("datetime", ""):
+        clock = next((name for name in NAMES["clock"] if name in headers), None)
+        if clock is not None:
+            columns["created_at"].append(headers.pop(clock))
+    return columns
+
+
+def _tell_totals_apart(found: Guess, file: SourceFile, rows: Sequence[Sequence[str]]) -> None:
+    """Whether a column called total is the order's or the line's: the lines of one order differ."""
+    if "line_total" in found.columns:
+        found.columns.pop("discount", None)  # it is taken off already
+    if "total_amount" not in found.columns:
+        return
+    total = file.columns.index(found.columns["total_amount"][0])
+    seen: dict[str, str] = {}
+    differ = "transaction_id" not in found.columns
+    if not differ:
+        order = file.columns.index(found.columns["transaction_id"][0])
+        differ = any(
+            row[total] and row[order] and seen.setdefault(row[order], row[total]) != row[total] for row in rows
+        )
+    if differ and "line_total" in found.columns:
+        del found.columns["total_amount"]
+    elif differ:
+        found.columns["line_total"] = found.columns.pop("total_amount")
+        found.notes.append(f"{found.columns['line_total'][0]!r} differs between an order's rows: it is the line's.")
+
+
+def _values(found: Guess, file: SourceFile, rows: Sequence[Sequence[str]], names: Sequence[str]) -> list[str]:
+    theirs = [each for name in names for each in found.columns.get(name, [])[:1]]
+    places = [file.columns.index(each) for each in theirs if each in file.columns]
+    return [row[place].strip() for place in places for row in rows if row[place].strip()]
+
+
+def _format(found: Guess, file: SourceFile, rows: Sequence[Sequence[str]], options: Options) -> Options:
+    amounts = _values(found, file, rows, ("total_amount", "price", "line_total", "refund", "discount", "tip", "tax"))
+    numbers = amounts + _values(found, file, rows, ("quantity",))
+    times = _values(found, file, rows, ("created_at",))
+    decimal: Decimal | None = options.decimal
+    if decimal is None and any(re.search(r"\d,\d{1,2}\D*$", each) for each in amounts):
+        decimal = ","
+    elif decimal is None and any("," in each for each in numbers):
+        pointed = any(re.search(r"\.\d{1,2}\D*$", each) for each in amounts)
+        decimal = "." if pointed else None
+        if not pointed:
+            found.notes.append('Are the commas in its amounts decimal? Say decimal = "," or decimal = "." in [file].')
+    empty = frozenset(each for each in set(numbers + times) if each.lower() in NO_VALUES)
+    return Options(
+        delimiter=options.delimiter,
+        decimal=decimal,
+        encoding=options.encoding,
+        date_order=options.date_order or _date_order(found, times),
+        empty=empty or options.empty,
+    )
+
+
+def _date_order(found: Guess, times: Sequence[str]) -> DateOrder | None:
+    dates = [match.groups() for match in map(DATE.match, times) if match is not None]
+    if any(len(one) == 4 for one, _, _ in dates):
+        slashes = any(DATE.match(each) and not re.match(r"\d{4}-", each) for each in times)
+        return "ymd" if slashes else None
+    first, second = any(int(one) > 12 for one, _, _ in dates), any(int(two) > 12 for _, two, _ in dates)
+    if dates and first != second:
+        return "dmy" if first else "mdy"
+    if dates:
+        found.notes.append(
+            f'Is {times[0]} day first or month first? Say date_order = "dmy" or date_order = "mdy" in [file].'
+        )
+    return None
+
+
+def _statuses(found: Guess, file: SourceFile, rows: Sequence[Sequence[str]]) -> None:
+    """The statuses that look like orders that nobody paid for."""
+    if "status" not in found.columns:
+        return
+    name = found.columns["status"][0]
+    seen = sorted({each.lower() for each in _values(found, file, rows, ("status",))})
+    if len(seen) > 50:
+        del found.columns["status"]
+        found.unused.append(name)
+        return
+    if set(seen) <= {"true", "false", "yes", "no", "0", "1"}:
+        found.leave_out = ["true", "yes", "1"] if re.match("void|cancel", normal(name)) else ["false", "no", "0"]
+    else:
+        words = LEFT_OUT if "refund" in found.columns else (*LEFT_OUT, "refunded")
+        guessed = {each for each in seen if any(each.startswith(word) for word in words)}
+        found.leave_out = sorted({*found.leave_out, *guessed})
+    found.notes.append(f"Statuses seen: {', '.join(seen)}.")

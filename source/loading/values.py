@@ -1,0 +1,268 @@
+"""Columns of a file as columns of text that PostgreSQL reads in one way only.
+
+One regular expression over a whole column passes what is plain; the rest is rewritten value by value.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from source.loading import amounts, times
+from source.loading.options import Options
+from source.loading.report import Remarks
+
+Kind = Literal["key", "line", "whole", "customer", "amount", "quantity", "time", "clock", "text"]
+WHOLE = r"^-?[1-9]\d{0,17}$|^0$"
+WORDS = r"(?i)^(?:nan|none|null|nil|n/?a|#n/?a|undefined|unknown|error|)$"
+SHORTENED = r"^\d(?:[.,]\d+)?[eE]\+?\d+$"
+FLOAT_ID = r"^[1-9]\d*\.0+$"
+EXACT_FLOATS = {"float": 2**24, "halffloat": 2**11, "double": 2**53}
+BLANK = "values that are only spaces, taken as they are"
+WORD = "words such as NULL, None or nan, taken as they are, since only an empty field is a guest"
+MIXED = "ids that are no whole numbers among others that are; they got numbers of their own"
+SHORT = "numbers that a spreadsheet has shortened, such as 4.477E+11: their last digits are lost"
+
+
+class ValueFault(Exception):
+    """A value that can't be loaded: its place in the batch, and the reason."""
+
+    def __init__(self, place: int, reason: str) -> None:
+        super().__init__(reason)
+        self.place, self.reason = place, reason
+
+
+@dataclass
+class Reader:
+    """Rewrites one file's columns, and remembers what was remarkable."""
+
+    options: Options
+    zone: ZoneInfo
+    remarks: Remarks = field(default_factory=Remarks)
+    texts: set[str] = field(default_factory=set)  # key columns that have ids which are no whole numbers
+    whole: set[str] = field(default_factory=set)  # key columns that have whole numbers
+
+    def read(self, name: str, kind: Kind, parts: Sequence[pa.Array], record: int) -> list[pa.Array]:
+        """One column, or for a key two: its whole numbers, and its other ids; `record` is the first one's number.
+
+        Where a column is spread over several parts, the customer is the first that is not empty; others are joined.
+
+        Raises
+        ------
+        ValueFault
+            With the first value that can't be loaded.
+        """
+        texts = [self._texts(kind, part) for part in parts]
+        text = texts[0]
+        if len(texts) > 1 and kind == "customer":
+            text = pc.coalesce(*texts)
+        elif len(texts) > 1:
+            joined = pc.binary_join_element_wise(*texts, " ", null_handling="skip")
+            text = pc.if_else(pc.equal(joined, ""), None, joined)
+        remark = _Remark(self.remarks, name, record)
+        if kind == "key":
+            return self._key(name, text, remark)
+        if kind == "customer":
+            return [self._customer(text, remark)]
+        if kind == "time":
+            return [self._times(text, remark)]
+        if kind == "text":
+            return [text]
+        rewrite = {
+            "line": lambda value: _line_id(value),
+            "whole": lambda value: _whole(value, 2**31),
+            "amount": lambda value: amounts.plain(value, self.options.decimal),
+            "quantity": lambda value: _finite(amounts.plain(value, self.options.decimal), value),
+            "clock": times.clock,
+        }[kind]
+        plain = {"line": WHOLE, "amount": amounts.PLAIN, "quantity": amounts.PLAIN}.get(kind)
+        odd = _places(text, plain)
+        rewritten = _rewritten(text, odd, rewrite)
+        if kind == "amount" and odd:
+            words = [place for place in odd if (rewritten[place].as_py() or "")[-1:] in ("n", "N", "y", "Y", "f", "F")]
+            remark("values that are no finite amounts; runs skip them and say so", words)
+        return [rewritten]
+
+    def _texts(self, kind: Kind, column: pa.Array) -> pa.Array:
+        """The column as text with NULL for what is empty."""
+        text = as_text(column, ids=kind in ("key", "line", "customer"))
+        for word in ("", *self.options.empty):
+            empty = pc.equal(text if word == "" else pc.utf8_trim_whitespace(text), word)
+            if pc.any(empty).as_py():
+                text = pc.if_else(empty, None, text)
+        return text
+
+    def _key(self, name: str, text: pa.Array, remark: _Remark) -> list[pa.Array]:
+        odd = _places(text, WHOLE)
+        none = pa.nulls(len(text), pa.string())
+        if len(odd) < len(text) - text.null_count:
+            self.whole.add(name)
+        if not odd:
+            return [text, none]
+        numbers, others = text.to_pylist(), none.to_pylist()
+        for place in odd:
+            numbers[place], others[place] = _key_of(text[place].as_py(), place)
+        remark(SHORT, [place for place in odd if re.match(SHORTENED, others[place] or "")])
+        named = [place for place in odd if others[place] is not None]
+        if named:
+            self.texts.add(name)
+            remark(MIXED, named)
+        return [pa.array(numbers, pa.string()), pa.array(others, pa.string())]
+
+    def _customer(self, text: pa.Array, remark: _Remark) -> pa.Array:
+        # Most ids begin with + or a digit and have only digits; what may be remarkable does not.
+        odd = _places(text, r"^\+?\d+$")
+        if not odd:
+            return text
+        chosen = text.take(pa.array(odd))
+        trimmed = pc.utf8_trim_whitespace(chosen)
+        remark(BLANK, _chosen(odd, pc.equal(trimmed, "")))
+        remark(WORD, _chosen(odd, pc.and_(pc.match_substring_regex(trimmed, WORDS), pc.not_equal(trimmed, ""))))
+        remark(SHORT, _chosen(odd, pc.match_substring_regex(trimmed, SHORTENED)))
+        floats = _chosen(odd, pc.match_substring_regex(chosen, FLOAT_ID))
+        remark("whole numbers with a decimal point, such as 447700900001.0, taken without it", floats)
+        return _rewritten(text, floats, lambda value: value.split(".")[0])
+
+    def _times(self, text: pa.Array, remark: _Remark) -> pa.Array:
+        odd = set(_places(text, times.PLAIN))
+        days = pc.utf8_slice_codeunits(text, 0, 10)
+        years = {int(year) for year in pc.unique(pc.utf8_slice_codeunits(days, 0, 4)).to_pylist() if _is_year(year)}
+        change = sorted(day for year in years for day in times.days_of_change(self.zone, year))
+        if change:
+            on_change = pc.is_in(days, value_set=pa.array(change, pa.string()))
+            local = pc.invert(pc.match_substring_regex(text, times.WITH_OFFSET))
+            odd |= set(_true(pc.and_(on_change, local)))
+        found: dict[str, list[int]] = {}
+
+        def rewrite(value: str, place: int) -> str:
+            return times.instant(
+                value, self.options.date_order, self.zone, lambda what: found.setdefault(what, []).append(place)
+            )
+
+        rewritten = _rewritten_at(text, sorted(odd), rewrite)
+        for what, places in found.items():
+            remark(what, places)
+        return rewritten
+
+
+class _Remark:
+    def __init__(self, remarks: Remarks, column: str, record: int) -> None:
+        self._remarks, self._column, self._record = remarks, column, record
+
+    def __call__(self, what: str, places: Sequence[int]) -> None:
+        self._remarks.add(self._column, what, [self._record + place for place in places])
+
+
+def _is_year(text: str | None) -> bool:
+    return text is not None and text.isascii() and text.isdigit() and times.FIRST_YEAR <= int(text) < 2200
+
+
+def _true(mask: pa.Array) -> list[int]:
+    found: list[int] = pc.indices_nonzero(pc.fill_null(mask, False)).to_pylist()
+    return found
+
+
+def _chosen(places: Sequence[int], mask: pa.Array) -> list[int]:
+    return [places[index] for index in _true(mask)]
+
+
+def _places(text: pa.Array, plain: str | None) -> list[int]:
+    """Where a value is not plain; NULLs are."""
+    mask = pc.is_valid(text) if plain is None else pc.invert(pc.match_substring_regex(text, plain))
+    return _true(mask)
+
+
+def _rewritten(text: pa.Array, places: Sequence[int], rewrite: Callable[[str], str | None]) -> pa.Array:
+    known: dict[str, str | None] = {}  # amounts repeat
+
+    def once(value: str, _: int) -> str | None:
+        if value not in known:
+            known[value] = rewrite(value)
+        return known[value]
+
+    return _rewritten_at(text, places, once)
+
+
+def _rewritten_at(text: pa.Array, places: Sequence[int], rewrite: Callable[[str, int], str | None]) -> pa.Array:
+    if not places:
+        return text
+    values: list[str | None] = []
+    for place, value in zip(places, text.take(pa.array(places)).to_pylist(), strict=True):
+        try:
+            values.append(rewrite(value, place) if value is not None else None)
+        except ValueError as error:
+            raise ValueFault(place, str(error)) from None
+    mask = pc.is_in(pa.array(range(len(text)), pa.int64()), value_set=pa.array(places, pa.int64()))
+    return pc.replace_with_mask(text, mask, pa.array(values, pa.string()))
+
+
+def _whole(value: str, limit: int) -> str:
+    """Digits without a sign or leading zeros; `6.0` is a 6."""
+    found = re.fullmatch(r"\s*\+?(-?)0*(\d+?)(?:\.0*)?\s*", value)
+    kind = "bigint" if limit > 2**31 else "int"
+    if found is None or not -limit <= int(found[1] + found[2]) < limit:
+        raise ValueError(f'"{value[:40]}" is not a whole number of type {kind}')
+    return str(int(found[1] + found[2]))
+
+
+def _line_id(value: str) -> str:
+    return _whole(value, 2**63)
+
+
+def _key_of(value: str, place: int) -> tuple[str | None, str | None]:
+    """A key as a whole number or, if it is none, as text."""
+    stripped = value.strip()
+    if not stripped:
+        return None, None
+    if re.fullmatch(WORDS, stripped):
+        raise ValueFault(place, f'"{stripped}" is not an id')
+    try:
+        return _whole(stripped, 2**63), None
+    except ValueError:
+        return None, stripped
+
+
+def _finite(number: str, written: str) -> str:
+    if number[-1:].isalpha():
+        raise ValueError(f'"{written}" is not a quantity')
+    return number
+
+
+def as_text(column: pa.Array, *, ids: bool = False) -> pa.Array:
+    """A Parquet column as text; floats as ids lose their point, and NaN is NULL."""
+    kind = column.type
+    if pa.types.is_string(kind):
+        return column
+    if pa.types.is_floating(kind):
+        nan = pc.is_nan(column)
+        column = pc.if_else(nan, None, column) if pc.any(nan).as_py() else column
+        if ids:
+            return _float_ids(column)
+        return pc.cast(column, pa.string())
+    if pa.types.is_decimal(kind) and ids:
+        return pc.replace_substring_regex(pc.cast(column, pa.string()), r"\.0+$", "")
+    if pa.types.is_timestamp(kind):
+        text = pc.cast(pc.cast(column, pa.timestamp(kind.unit)), pa.string())
+        return text if kind.tz is None else pc.binary_join_element_wise(text, "Z", "")
+    if pa.types.is_time(kind) or pa.types.is_integer(kind) or pa.types.is_decimal(kind) or pa.types.is_date(kind):
+        return pc.cast(column, pa.string())
+    if pa.types.is_null(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+        return pc.cast(column, pa.string())
+    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+        return pc.cast(pc.cast(column, pa.binary()), pa.string())
+    raise ValueFault(0, f"the column has the type {kind}, which can't be loaded")
+
+
+def _float_ids(column: pa.Array) -> pa.Array:
+    wide = pc.cast(column, pa.float64())
+    limit = EXACT_FLOATS[str(column.type)]
+    bad = pc.or_(pc.not_equal(wide, pc.trunc(wide)), pc.greater_equal(pc.abs(wide), limit))
+    if places := _true(bad):
+        raise ValueFault(places[0], "this float is no whole number, or too large for a float to keep exactly")
+    return pc.cast(pc.cast(wide, pa.int64()), pa.string())
