@@ -27,7 +27,13 @@ def health(part: str) -> None:
     elif part == "webhook":
         _answers_http(part, os.environ.get("PORT", "").strip() or "8000", "/healthz")
     else:
-        _answers_http(part, os.environ.get("FLOWER_PORT", "").strip() or "5555", "/healthcheck")
+        _answers_http(part, os.environ.get("FLOWER_PORT", "").strip() or "5555", f"{flower_prefix()}/healthcheck")
+
+
+def flower_prefix() -> str:
+    """The path prefix that Flower reads from the environment by itself; empty where there is none."""
+    prefix = os.environ.get("FLOWER_URL_PREFIX", "").strip("/")
+    return f"/{prefix}" if prefix else ""
 
 
 def _answers_http(part: str, port: str, path: str) -> None:

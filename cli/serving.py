@@ -18,6 +18,7 @@ from broker import checks
 from cli import console
 from cli.app import cli, environment
 from cli.console import out
+from cli.health import flower_prefix
 from cli.terminal import styled
 from cli.workers import UP, wait_for, worker_listens
 from embedded import locks, services
@@ -96,7 +97,7 @@ def serving(
         login = b64encode(f"smartcrm:{settings.flower_password}".encode()).decode()
         probes: dict[str, Callable[[], bool]] = {
             "webhook": lambda: services.welcomes(f"http://127.0.0.1:{settings.port}/runs?limit=1", f"Bearer {token}"),
-            "flower": lambda: services.welcomes(f"http://127.0.0.1:{settings.flower_port}/", f"Basic {login}"),
+            "flower": lambda: services.welcomes(f"{_flower(settings)}/", f"Basic {login}"),
             "worker": worker_listens,
         }
         services.wait_until_ready(group, probes)
@@ -112,11 +113,16 @@ def _port(name: str, wanted: int, any_port: bool) -> int:
         return services.choose_port(name, 0)
 
 
+def _flower(settings: Settings) -> str:
+    """Where Flower is."""
+    return f"http://127.0.0.1:{settings.flower_port}{flower_prefix()}"
+
+
 def _print_urls(settings: Settings) -> None:
     out.print(
         f"Webhook  http://127.0.0.1:{settings.port}/webhooks/imports   API  http://127.0.0.1:{settings.port}/runs"
     )
-    out.print(f"Flower   http://127.0.0.1:{settings.flower_port}   user smartcrm, password in FLOWER_PASSWORD or")
+    out.print(f"Flower   {_flower(settings)}   user smartcrm, password in FLOWER_PASSWORD or")
     out.print(f"         {settings.home}/secrets.json, where the webhook secret and the API token are, too")
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import socket
+import subprocess
 import threading
 import time
 import uuid
@@ -15,14 +17,18 @@ from datetime import UTC, datetime
 from http.client import HTTPConnection
 from pathlib import Path
 from statistics import median
+from urllib.parse import urljoin
 
 import pytest
 import requests
 
+from embedded.services import choose_port
 from signatures import signed_headers
 from store.schema import migrate
 from tests.conftest import fresh_database
+from tests.installed import program
 from tests.system import Webhook, wait_for
+from webhook import server
 from webhook.connections import REQUEST_SECONDS
 
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
@@ -247,3 +253,66 @@ def test_a_stop_waits_for_no_idle_connection(webhook: Webhook, tmp_path: Path) -
         client.recv(65536)
         other.process.terminate()
         assert other.process.wait(25) == 0  # gunicorn kills what is left after 30 s
+
+
+NGINX = """
+daemon off; pid {folder}/nginx.pid; error_log stderr;
+events {{}}
+http {{
+    access_log off;
+    client_body_temp_path {folder}; proxy_temp_path {folder}; fastcgi_temp_path {folder};
+    uwsgi_temp_path {folder}; scgi_temp_path {folder};
+    upstream webhook {{ server 127.0.0.1:{webhook}; keepalive 8; }}
+    server {{
+        listen 127.0.0.1:{port};
+        location /analytics/ {{
+            proxy_pass http://webhook;
+            proxy_http_version 1.1;
+            proxy_set_header Connection "";
+            proxy_set_header Host $host;
+            proxy_set_header SCRIPT_NAME /analytics;
+        }}
+    }}
+}}
+"""
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.mark.long
+def test_nginx_with_a_path_prefix_and_kept_connections(webhook: Webhook, tmp_path: Path) -> None:
+    port = choose_port("PORT", 0)
+    (tmp_path / "nginx.conf").write_text(NGINX.format(folder=tmp_path, webhook=webhook.port, port=port))
+    nginx = subprocess.Popen(
+        [program("nginx"), "-c", str(tmp_path / "nginx.conf"), "-e", "stderr", "-p", str(tmp_path)]
+    )
+    url = f"http://127.0.0.1:{port}/analytics"
+    try:
+        wait_for(lambda: nginx.poll() is not None or listens(port))
+        with requests.Session() as session:
+            accepted = session.post(f"{url}/webhooks/imports", BODY, headers=signed(), timeout=30)
+            assert accepted.status_code == 202 and accepted.headers["Location"].startswith(
+                "/analytics/runs?webhook_id="
+            )
+            bearer = {"Authorization": "Bearer a-test-token"}
+            for run in accepted.json()["runs"]:
+                shown = session.get(f"http://127.0.0.1:{port}{run['url']}", headers=bearer, timeout=30)
+                assert shown.status_code == 200 and shown.json()["url"] == run["url"]
+            page = session.get(f"{url}/docs", timeout=30).text
+            linked = re.findall(r'(?:href|src)="([^":]+)"', page)
+            assert len(linked) == 3
+            for each in linked:
+                assert session.get(urljoin(f"{url}/docs", each), timeout=30).status_code == 200
+            start = session.get(urljoin(f"{url}/docs", "docs/start.js"), timeout=30).text
+            assert 'url: "openapi.json"' in start
+            assert session.get(f"{url}/openapi.json", timeout=30).json()["servers"] == [{"url": "/analytics"}]
+            for pause in (2.0, 2.1, 5, 5.1, 20):  # gunicorn's own keepalive is two seconds, and others' five
+                time.sleep(pause)
+                assert session.get(f"{url}/healthz", timeout=30).status_code == 200
+        assert server.keepalive > 60  # what nginx keeps its side for
+    finally:
+        nginx.terminate()
+        nginx.wait()

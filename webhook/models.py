@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
+from flask import request
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -229,7 +230,12 @@ class ShownRun(AskedRun):
 
 
 def _asked(run: Run) -> dict[str, Any]:
-    return {"run_id": run.run_id, "kind": run.kind, "status": run.status, "url": f"/runs/{run.run_id}"}
+    return {
+        "run_id": run.run_id,
+        "kind": run.kind,
+        "status": run.status,
+        "url": f"{request.script_root}/runs/{run.run_id}",
+    }
 
 
 class ShownRuns(BaseModel):

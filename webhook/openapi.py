@@ -23,19 +23,20 @@ PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:;"
     " connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+# Its links are relative, so that it works under a path prefix, too.
 PAGE = """<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>SmartCRM Analytics API</title>
 <link rel="icon" href="data:,">
-<link rel="stylesheet" href="/docs/swagger_style.css">
+<link rel="stylesheet" href="docs/swagger_style.css">
 <div id="page"></div>
-<script src="/docs/swagger_bundle.js"></script>
-<script src="/docs/start.js"></script>
+<script src="docs/swagger_bundle.js"></script>
+<script src="docs/start.js"></script>
 </html>
 """
-START = 'SwaggerUIBundle({url: "/openapi.json", dom_id: "#page", deepLinking: true, validatorUrl: null});\n'
+START = 'SwaggerUIBundle({url: "openapi.json", dom_id: "#page", deepLinking: true, validatorUrl: null});\n'
 INTRODUCTION = """\
 Send each import to `POST /webhooks/imports`, follow its runs, and read the results.
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from urllib.parse import quote
 from uuid import UUID
 
-from flask import Blueprint, Response, current_app
+from flask import Blueprint, Response, current_app, request
 from psycopg.errors import LockNotAvailable
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
@@ -47,7 +47,7 @@ def accepted(delivery_id: str, wanted: list[Run]) -> Response:
     """The 202 for runs whose request is committed, with a hint to the workers where a run is new."""
     sending.advance(run.run_id for run in wanted if not run.joined)
     asked = AskedRuns(runs=[AskedRun.of(run) for run in wanted])
-    return answered(asked, 202, {"Location": f"/runs?webhook_id={quote(delivery_id, safe='')}"})
+    return answered(asked, 202, {"Location": f"{request.script_root}/runs?webhook_id={quote(delivery_id, safe='')}"})
 
 
 @blueprint.get("/runs")
