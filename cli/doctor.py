@@ -112,7 +112,7 @@ def _redis(settings: Settings) -> Iterator[Finding]:
 
 
 def _secrets(settings: Settings) -> Iterator[Finding]:
-    tokens = sum(_is_weak(token, STRONG) for token in settings.api_tokens)
+    tokens = sum(_is_weak(token, STRONG) for token in (*settings.api_tokens, *settings.read_tokens))
     if tokens:
         found = f"{tokens} shorter than {STRONG} characters, or of few different ones"
         yield Finding("warning", "API_TOKENS", found, "openssl rand -hex 32")
@@ -120,10 +120,13 @@ def _secrets(settings: Settings) -> Iterator[Finding]:
     if password:
         found = f"shorter than {STRONG} characters, or of few different ones"
         yield Finding("warning", "FLOWER_PASSWORD", found, "openssl rand -hex 24")
-    keys = sum(_is_weak(_key(secret), 24) for secret in settings.webhook_secrets)
-    if keys:
-        remedy = 'echo "whsec_$(openssl rand -base64 32)"'
-        yield Finding("warning", "WEBHOOK_SECRETS", f"{keys} of fewer than 24 bytes, or of few different ones", remedy)
+    keys = 0
+    for name, secrets in (("WEBHOOK_SECRETS", settings.webhook_secrets), ("EVENT_SECRETS", settings.event_secrets)):
+        weak = sum(_is_weak(_key(secret), 24) for secret in secrets)
+        if weak:
+            remedy = 'echo "whsec_$(openssl rand -base64 32)"'
+            yield Finding("warning", name, f"{weak} of fewer than 24 bytes, or of few different ones", remedy)
+        keys += weak
     if not (tokens or password or keys):
         yield Finding("ok", "secrets", "long enough")
 

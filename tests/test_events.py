@@ -88,6 +88,7 @@ def test_every_finished_run_is_told_to_the_receiver_signed(workers: Workers, rec
         assert event["type"] == "run.succeeded" and event["data"]["mode"] == "full"
         assert set(event["data"]) >= {"kind", "counts", "last_change_id"}
     assert receiver.ids[0].startswith("evt_")
+    assert receiver.url not in (workers.folder / "w0@test.log").read_text()
 
 
 def test_a_receiver_that_never_answers_is_in_no_runs_way(workers: Workers, receiver: Receiver) -> None:

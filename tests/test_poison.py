@@ -18,6 +18,7 @@ from broker import counts
 from broker.address import PREFIX
 from tests.system import Workers, fill, wait_for
 from tests.test_runs import orders
+from webhook.app import create_app
 
 RUN_ID = "00000000-0000-4000-8000-000000000000"
 BODY = [[RUN_ID], {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}]
@@ -207,6 +208,9 @@ def test_what_can_not_be_read_is_dropped_and_counted_and_runs_go_on(workers: Wor
     wait_until_drained(server)
     assert workers.processes[0].poll() is None
     assert sum(counts.every(server, "dropped_messages").values()) == 2 * len(POISON)
+    token = {"Authorization": f"Bearer {workers.settings.api_tokens[0]}"}
+    metrics = create_app(workers.settings).test_client().get("/metrics", headers=token).get_data(as_text=True)
+    assert 'smartcrm_messages_dropped_total{source="control"}' in metrics
     said = (workers.folder / "w0@test.log").read_text()
     assert said.count('"event": "message dropped"') == 2 * len(POISON)
     assert "Unrecoverable" not in said and "Connection to broker lost" not in said

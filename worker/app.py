@@ -47,3 +47,4 @@ def _clear(**_: Any) -> None:
 
 
 logging.getLogger("alembic").setLevel(logging.WARNING)
+logging.getLogger("httpx").setLevel(logging.WARNING)  # it would log receivers' URLs, which may hold secrets

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import lru_cache
 
 import certifi
 import httpx
@@ -91,6 +92,7 @@ async def post(message: Message, secrets: Sequence[str], seconds: float = ATTEMP
         return None, type(fault).__name__
 
 
+@lru_cache(maxsize=1)
 def _trusted() -> ssl.SSLContext:
     """The system's authorities or those of SSL_CERT_FILE, and the usual public ones."""
     context = ssl.create_default_context()

@@ -45,7 +45,7 @@ AHEAD = timedelta(milliseconds=300)
 STATE = """
 SELECT (SELECT (count(*), coalesce(sum(frequency), 0), coalesce(sum(monetary * 100), 0)::bigint)::text
         FROM rfm_segments),
-       (SELECT (coalesce(sum(orders), 0), coalesce(sum(quantity), 0))::text FROM menu_recommendation)
+       (SELECT (coalesce(sum(orders), 0), trim_scale(coalesce(sum(quantity), 0)))::text FROM menu_recommendation)
 """
 
 
