@@ -48,8 +48,8 @@ def kept_secrets(home: Path, env: Mapping[str, str]) -> dict[str, str]:
             _write(path)
         _refuse_strangers(path, 0o077, "chmod 600")
         kept = json.loads(path.read_text())
-    except (OSError, ValueError) as fault:
-        raise SettingsError(f"SMARTCRM_HOME: the secrets in {path} can't be read or made: {fault}.") from None
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"SMARTCRM_HOME: the secrets in {path} can't be read or made: {error}.") from None
     wrong = [name for name in GENERATED if not isinstance(kept, dict) or not _is_secret(kept.get(name))]
     if wrong:
         raise SettingsError(
@@ -68,8 +68,8 @@ def _refuse_strangers(path: Path, forbidden: int, remedy: str) -> None:
         found = path.stat()
     except FileNotFoundError:
         return
-    except OSError as fault:
-        raise SettingsError(f"SMARTCRM_HOME: {path} can't be looked at: {fault.strerror}.") from None
+    except OSError as error:
+        raise SettingsError(f"SMARTCRM_HOME: {path} can't be looked at: {error.strerror}.") from None
     if found.st_uid != os.geteuid():
         raise SettingsError(
             f"SMARTCRM_HOME: {path} belongs to user {found.st_uid}, and this program runs as user {os.geteuid()};"

@@ -116,8 +116,8 @@ def named_connection(url: str, name: str) -> Connection:
     """
     try:
         return connect(url)
-    except psycopg.OperationalError as fault:
-        reason = str(fault).strip().splitlines()[-1].strip()
+    except psycopg.OperationalError as error:
+        reason = str(error).strip().splitlines()[-1].strip()
         raise UnavailableError(f"{name}: PostgreSQL can't be reached: {reason}.") from None
 
 

@@ -135,8 +135,8 @@ def from_env_or_exit() -> Settings:
     """The environment's settings, for programs that others start: a wrong one is one sentence and exit status 1."""
     try:
         return Settings.from_env()
-    except SettingsError as fault:
-        sys.exit(f"smartcrm: {fault}")
+    except SettingsError as error:
+        sys.exit(f"smartcrm: {error}")
 
 
 def from_files(env: Mapping[str, str]) -> Mapping[str, str]:
@@ -156,8 +156,8 @@ def from_files(env: Mapping[str, str]) -> Mapping[str, str]:
             raise SettingsError(f"{name} and {name}_FILE are both set; set one of them.")
         try:
             found[name] = Path(path).expanduser().read_text().strip()
-        except (OSError, UnicodeDecodeError) as fault:
-            why = fault.strerror if isinstance(fault, OSError) else "it is not text"
+        except (OSError, UnicodeDecodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "it is not text"
             raise SettingsError(
                 f"{name}_FILE is {path!r}, which user {os.geteuid()} can't read: {why}; an example that works:"
                 f" /run/secrets/{name.lower()}."
@@ -182,8 +182,8 @@ def _read(env: Mapping[str, str], name: str, default: str | None, parse: Callabl
         raise SettingsError(f"{name} is not set; set it to something like {example}.")
     try:
         return parse(value)
-    except ValueError as fault:
-        raise SettingsError(f"{name} {fault}; an example that works: {example}.") from None
+    except ValueError as error:
+        raise SettingsError(f"{name} {error}; an example that works: {example}.") from None
 
 
 def _whole(low: int, high: int) -> Callable[[str], int]:

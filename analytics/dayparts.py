@@ -23,7 +23,7 @@ class Daypart:
 
     @property
     def windows(self) -> list[tuple[int, int]]:
-        """The half-open stretches [from, to) of a day that it covers: two where it wraps past midnight."""
+        """The half-open intervals [from, to) of a day that it covers: two where it wraps past midnight."""
         until = (self.end // MINUTE + 1) * MINUTE
         if self.start <= self.end:
             return [(self.start, min(until, DAY))]
@@ -66,8 +66,8 @@ def check(dayparts: Sequence[Daypart]) -> None:
         if ids.count(daypart.daytime_id) > 1:
             raise DaypartsError(f"The daypart id {daypart.daytime_id} is used more than once.")
     windows = ((start, until, daypart) for daypart in dayparts for start, until in daypart.windows)
-    stretches = sorted(windows, key=lambda window: window[:2])
-    for (_, until, first), (start, _, second) in itertools.pairwise(stretches):
+    intervals = sorted(windows, key=lambda window: window[:2])
+    for (_, until, first), (start, _, second) in itertools.pairwise(intervals):
         if start < until and first != second:
             raise DaypartsError(
                 f"The dayparts {_name(first)} and {_name(second)} overlap from {_time(start)} on;"

@@ -26,8 +26,8 @@ def load_segments(path: Path | None) -> list[str]:
     """
     try:
         document = tomllib.loads((path or DEFAULT_MAP).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as fault:
-        raise SettingsError(f"SEGMENT_MAP: {path} can't be read as TOML: {fault}.") from None
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"SEGMENT_MAP: {path} can't be read as TOML: {error}.") from None
     table = document.get("segments")
     if not isinstance(table, dict) or not all(isinstance(codes, str | list) for codes in table.values()):
         raise SettingsError(f"SEGMENT_MAP: {path} has no [segments] table of names with their codes.")

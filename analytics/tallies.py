@@ -1,4 +1,4 @@
-"""Tallying the menu: orders and their lines, as arrays, to counts per stretch of days, daypart and item.
+"""Tallying the menu: orders and their lines, as arrays, to counts per bucket of days, daypart and item.
 
 Everything is a whole number in 64 bits, so that neither the order of rows nor their division into blocks shows.
 """
@@ -24,7 +24,7 @@ TOO_LARGE = 2.0**62  # half of what a sum can hold, so that what floats lose doe
 
 @dataclass(frozen=True)
 class Calendar:
-    """Where a wall-clock time belongs: windows of the day, and stretches of business days.
+    """Where a wall-clock time belongs: windows of the day, and buckets of business days.
 
     Parameters
     ----------
@@ -36,8 +36,8 @@ class Calendar:
         The dayparts.
     day_start
         When a business day begins, in microseconds after midnight.
-    stretches
-        The first day of each stretch, rising, in days since 2000-01-01. What is before them all is in the first.
+    day_buckets
+        The first day of each day bucket, rising, in days since 2000-01-01. What is before them all is in the first.
     """
 
     starts: Whole
@@ -45,37 +45,37 @@ class Calendar:
     dayparts: Whole
     daytime_ids: Whole
     day_start: int
-    stretches: Whole
+    day_buckets: Whole
 
     @classmethod
-    def of(cls, dayparts: Sequence[Mapping[str, Any]], day_start: int, stretches: Whole) -> Calendar:
+    def of(cls, dayparts: Sequence[Mapping[str, Any]], day_start: int, day_buckets: Whole) -> Calendar:
         """From dayparts with a `daytime_id` and `windows`."""
         windows = sorted((*window, place) for place, daypart in enumerate(dayparts) for window in daypart["windows"])
         starts, untils, places = np.array(windows, dtype=np.int64).T
         daytime_ids = np.array([daypart["daytime_id"] for daypart in dayparts], dtype=np.int64)
-        return cls(starts, untils, places, daytime_ids, day_start, stretches)
+        return cls(starts, untils, places, daytime_ids, day_start, day_buckets)
 
     def cells(self, local: Whole) -> Whole:
-        """Each time's stretch and daypart as one number from 0 on, or IN_A_GAP."""
+        """Each time's day bucket and daypart as one number from 0 on, or IN_A_GAP."""
         clock = local % DAY
         window = np.searchsorted(self.starts, clock, side="right") - 1
         day = (local - self.day_start) // DAY
-        stretch = np.maximum(np.searchsorted(self.stretches, day, side="right") - 1, 0)
+        day_bucket = np.maximum(np.searchsorted(self.day_buckets, day, side="right") - 1, 0)
         inside = (window >= 0) & (clock < self.untils[window])
-        return np.where(inside, stretch * len(self.daytime_ids) + self.dayparts[window], IN_A_GAP)
+        return np.where(inside, day_bucket * len(self.daytime_ids) + self.dayparts[window], IN_A_GAP)
 
     def place(self, cells: Whole) -> dict[str, Whole]:
-        """The first day of the stretch, and the daypart, of cells."""
-        stretch, daypart = np.divmod(cells, len(self.daytime_ids))
-        return {"stretch": self.stretches[stretch], "daytime_id": self.daytime_ids[daypart]}
+        """The first day of the day bucket, and the daypart, of cells."""
+        day_bucket, daypart = np.divmod(cells, len(self.daytime_ids))
+        return {"day_bucket": self.day_buckets[day_bucket], "daytime_id": self.daytime_ids[daypart]}
 
 
 @dataclass(frozen=True)
 class Tally:
     """What a number of orders come to.
 
-    `items` has a row per `stretch` (its first day, in days since 2000-01-01), `daytime_id` and `item_id`: `orders`,
-    `quantity`, `cents`. `transactions` has one per stretch and daypart: those with a counted line. `left_out` says
+    `items` has a row per `day_bucket` (its first day, in days since 2000-01-01), `daytime_id` and `item_id`: `orders`,
+    `quantity`, `cents`. `transactions` has one per day bucket and daypart: those with a counted line. `left_out` says
     how many rows were left out, and why.
     """
 
@@ -161,8 +161,8 @@ def total(tallies: Sequence[Tally]) -> Tally:
     transactions = pd.concat([each.transactions for each in tallies])
     left_out = pd.DataFrame([each.left_out for each in tallies]).sum()
     return Tally(
-        items.groupby(["stretch", "daytime_id", "item_id"], as_index=False).sum(),
-        transactions.groupby(["stretch", "daytime_id"], as_index=False).sum(),
+        items.groupby(["day_bucket", "daytime_id", "item_id"], as_index=False).sum(),
+        transactions.groupby(["day_bucket", "daytime_id"], as_index=False).sum(),
         {str(name): int(count) for name, count in left_out.items()},
     )
 

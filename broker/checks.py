@@ -28,8 +28,8 @@ def refusal(client: redis.Redis) -> str | None:
 
     try:
         client.set(f"{PREFIX}writable", 1, ex=60)
-    except ResponseError as fault:  # also its kinds: read-only, out of memory, no permission
-        return str(fault)
+    except ResponseError as error:  # also its kinds: read-only, out of memory, no permission
+        return str(error)
     return None
 
 

@@ -35,8 +35,8 @@ class _Dropping:
             return super()._brpop_read(**options)  # type: ignore[misc]
         except (Empty, RedisError, OSError):
             raise
-        except Exception as fault:
-            self._dropped("queue", fault)  # it has left its queue already
+        except Exception as error:
+            self._dropped("queue", error)  # it has left its queue already
             return True
 
     def _receive_one(self, client: Any) -> Any:
@@ -44,8 +44,8 @@ class _Dropping:
             return super()._receive_one(client)  # type: ignore[misc]
         except (Empty, RedisError, OSError):
             raise
-        except Exception as fault:
-            self._dropped("broadcast", fault)
+        except Exception as error:
+            self._dropped("broadcast", error)
             return True
 
     def basic_consume(self, queue: str, *, callback: Callable[[Message], Any], **options: Any) -> Any:
@@ -56,15 +56,15 @@ class _Dropping:
                 callback(received)
             except (RedisError, OSError):
                 raise
-            except Exception as fault:
-                self._dropped(queue if queue in TASK_QUEUES else "broadcast", fault)
+            except Exception as error:
+                self._dropped(queue if queue in TASK_QUEUES else "broadcast", error)
                 _let_go(received)
 
         return super().basic_consume(queue, callback=guarded, **options)  # type: ignore[misc]
 
-    def _dropped(self, source: str, fault: Exception) -> None:
+    def _dropped(self, source: str, error: Exception) -> None:
         # The fault's text quotes the message, and so whatever somebody wrote into it: its type has to do.
-        log.warning("message dropped", source=source, reason=type(fault).__name__)
+        log.warning("message dropped", source=source, reason=type(error).__name__)
         with self.conn_or_acquire() as client:  # type: ignore[attr-defined]
             counts.add(client, "dropped_messages", source)
 

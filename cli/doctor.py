@@ -47,10 +47,10 @@ def _results(url: str) -> Iterator[Finding]:
     """Our own database: reachable, new enough, at our version, with a clock like this host's."""
     try:
         schema.require_current(url)
-    except UnavailableError as fault:
-        remedy = REMEDIES.get(fault.code, "Check DATABASE_URL and the server.")
-        yield Finding("fault", "results database", str(fault), remedy)
-        if fault.code not in REMEDIES:
+    except UnavailableError as error:
+        remedy = REMEDIES.get(error.code, "Check DATABASE_URL and the server.")
+        yield Finding("fault", "results database", str(error), remedy)
+        if error.code not in REMEDIES:
             return
     else:
         yield Finding("ok", "results database", "reachable, tables at their version")
@@ -71,8 +71,8 @@ def _dayparts(settings: Settings) -> Iterator[Finding]:
     try:
         with reading.connect(settings.source_database_url) as crm:
             found = read_dayparts(crm)
-    except SmartCRMError as fault:
-        yield Finding("fault", "dayparts", str(fault), "Mend dim_menu_daytimes; an empty one means the default ones.")
+    except SmartCRMError as error:
+        yield Finding("fault", "dayparts", str(error), "Mend dim_menu_daytimes; an empty one means the default ones.")
     else:
         yield Finding("ok", "dayparts", f"{len(found)}, from {found[0].label!r} on")
 
@@ -92,15 +92,15 @@ def _redis(settings: Settings) -> Iterator[Finding]:
                 yield Finding("fault", "Redis", f"refuses writes: {refusal}", remedy)
             for name in ("appendonly", "maxmemory-policy", "maxmemory"):
                 found |= cast(dict[str, Any], client.config_get(name))
-    except SettingsError as fault:
-        yield Finding("fault", "Redis", "a cluster", str(fault))
+    except SettingsError as error:
+        yield Finding("fault", "Redis", "a cluster", str(error))
         return
     except ResponseError:
         yield Finding("warning", "Redis", "its settings may not be read", "See that AOF is on and nothing is evicted.")
         return
-    except (RedisError, OSError) as fault:
+    except (RedisError, OSError) as error:
         remedy = "Check REDIS_URL, REDIS_CA_FILE and the server."
-        yield Finding("fault", "Redis", f"can't be reached: {type(fault).__name__}", remedy)
+        yield Finding("fault", "Redis", f"can't be reached: {type(error).__name__}", remedy)
         return
     if found.get("appendonly") != "yes":
         yield Finding(

@@ -47,14 +47,14 @@ def worker_listens() -> bool:
         # Beat answers pings, too, and does no work.
         names = [name for reply in app.control.ping(timeout=0.5) for name in reply]
         return any(not name.startswith("celerybeat@") for name in names)
-    except (OperationalError, RedisError) as fault:
-        raise _no_redis(fault) from None
+    except (OperationalError, RedisError) as error:
+        raise _no_redis(error) from None
 
 
-def _no_redis(fault: Exception) -> UnavailableError:
+def _no_redis(error: Exception) -> UnavailableError:
     from redis.exceptions import ResponseError
 
-    cause = fault if isinstance(fault, ResponseError) else fault.__cause__
+    cause = error if isinstance(error, ResponseError) else error.__cause__
     what = f"refuses ({cause})" if isinstance(cause, ResponseError) else "can't be reached"
     return UnavailableError(f"REDIS_URL: Redis {what}; what was asked for starts when it is back.")
 
@@ -69,8 +69,8 @@ def send_hints(run_ids: Iterator[UUID]) -> None:
     try:
         for run_id in run_ids:
             app.send_task("smartcrm.advance", (str(run_id),), queue="control", retry=False, ignore_result=True)
-    except (OperationalError, RedisError) as fault:
-        raise _no_redis(fault) from None
+    except (OperationalError, RedisError) as error:
+        raise _no_redis(error) from None
 
 
 def wait_for(

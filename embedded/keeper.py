@@ -21,7 +21,7 @@ from embedded import locks
 from embedded.postgres import Postgres
 from embedded.redis import Redis
 from embedded.restarts import Restarts
-from embedded.server import Server, fault
+from embedded.server import Server, failed
 from errors import EmbeddedError
 
 POLL = 0.2  # seconds between two looks at users and servers
@@ -82,9 +82,9 @@ def _wait_for(server: Server, home: Path) -> None:
         if server.failure.exists() and (reason := server.failure.read_text()):
             raise EmbeddedError(reason)
         if time.monotonic() > deadline:
-            raise server.fault(f"did not answer within {PATIENCE} s")
+            raise server.failed(f"did not answer within {PATIENCE} s")
         if keepers > KEEPERS:
-            raise fault("The keeper of the embedded servers ended again and again", home / "logs" / "keeper.log")
+            raise failed("The keeper of the embedded servers ended again and again", home / "logs" / "keeper.log")
         time.sleep(0.02)
         keepers += _ensure_keeper(home)
 
@@ -120,7 +120,7 @@ def _spawn(home: Path, lock: int) -> None:
             start_new_session=True,
         )
     if run.returncode:
-        raise fault("The keeper of the embedded servers did not start", log)
+        raise failed("The keeper of the embedded servers did not start", log)
 
 
 class Keeper:

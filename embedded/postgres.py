@@ -68,7 +68,7 @@ class Postgres(Server):
             if self._goes_down(PATIENCE):
                 break
         else:
-            raise self.fault(f"did not stop within {2 * PATIENCE} s")
+            raise self.failed(f"did not stop within {2 * PATIENCE} s")
         if self.sockets != self.folder:
             with suppress(OSError):
                 self.sockets.rmdir()
@@ -86,7 +86,7 @@ class Postgres(Server):
         # Not by pg_ctl: as the other account it could not look after the server when the way to it was shut since.
         self._process = self._spawn(account, self.data, *command, lock=lock)
         if not self._comes_up(self._process, PATIENCE):
-            raise self.fault("did not start", written)
+            raise self.failed("did not start", written)
 
     def _make_way(self, account: Account) -> None:
         account.own(self.folder)
@@ -109,7 +109,7 @@ class Postgres(Server):
         command = ["initdb", "--no-clean", "--username=postgres", "--encoding=UTF8", "--auth=trust", "--locale=C"]
         command += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
         if self._spawn(account, aside, *command).wait():
-            raise self.fault("could not make its data folder", written)
+            raise self.failed("could not make its data folder", written)
         aside.rename(self.data)
 
     def _spawn(

@@ -66,7 +66,7 @@ class Redis(Server):
             self._process.terminate()  # Redis shuts down cleanly by it, even when its folder was removed
         self._ask("SHUTDOWN")
         if not self._goes_down(PATIENCE):
-            raise self.fault(f"did not stop within {PATIENCE} s")
+            raise self.failed(f"did not stop within {PATIENCE} s")
 
     @property
     def _kept(self) -> Path:
@@ -82,7 +82,7 @@ class Redis(Server):
                 return
             if _is_free(port):  # so it was not the port that it ended for
                 break
-        raise self.fault("did not start", written)
+        raise self.failed("did not start", written)
 
     def _address(self) -> tuple[int, str]:
         # The kept ones, or when another program has taken the port, another.

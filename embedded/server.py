@@ -92,7 +92,7 @@ class Server(ABC):
             if self.answers():
                 return True
             if time.monotonic() > deadline:
-                raise self.fault(f"did not answer within {seconds} s of its start")
+                raise self.failed(f"did not answer within {seconds} s of its start")
             time.sleep(0.01)
         return False
 
@@ -103,19 +103,19 @@ class Server(ABC):
             time.sleep(0.01)
         return not self.running()
 
-    def fault(self, what: str, since: int = 0) -> EmbeddedError:
+    def failed(self, what: str, since: int = 0) -> EmbeddedError:
         """What happened, with the last words of its log, of those that were written after `since` bytes."""
-        return fault(f"{self.name} {what}", self.log, since)
+        return failed(f"{self.name} {what}", self.log, since)
 
 
-def fault(what: str, log: Path, since: int = 0) -> EmbeddedError:
+def failed(what: str, log: Path, since: int = 0) -> EmbeddedError:
     """One sentence: what happened, the log file, and the last line of it that says why."""
     said = last_words(log, since)
     return EmbeddedError(f"{what}; the last words in {log}: {said}" if said else f"{what}; {log} says nothing.")
 
 
 def last_words(log: Path, since: int = 0) -> str:
-    """The last line that tells of a fault, or else the last line."""
+    """The last line that tells of a error, or else the last line."""
     try:
         written = log.read_bytes()[since:][-TAIL:]
     except OSError:

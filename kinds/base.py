@@ -99,7 +99,7 @@ class Kind(ABC):
         """The parts of an incremental run over `plan["since"]`; None where it has to be full.
 
         A kind with incremental runs keeps a ledger (store/ledger.py): `prepare` begins it, the parts that read orders
-        write it. Without a whole one of the published run, `plan["everything"]` says to compute everything.
+        write it. Without a whole one of the published run, `plan["recompute_all"]` says to compute everything.
         """
         return None
 
@@ -155,7 +155,7 @@ def summed(parts: Sequence[Part]) -> Counts:
 
 # What differs between two plans of a kind though nothing that a result follows from has changed.
 _OF_EVERY_RUN = frozenset(
-    {"as_of", "covered_id", "last_id", "owners", "since", "everything", "few", "stages", "future_transactions"}
+    {"as_of", "covered_id", "last_id", "owners", "since", "recompute_all", "inline", "stages", "future_transactions"}
 )
 
 

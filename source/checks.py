@@ -48,9 +48,9 @@ def orders(url: str, *, separate: bool, timezone: str) -> Iterator[Finding]:
             for table in reading.REQUIRED:
                 wrong = list(_columns(crm, table, timezone))
                 yield from wrong or _table(crm, table, separate)
-    except (SmartCRMError, psycopg.Error) as fault:
-        told = fault.diag.message_primary if isinstance(fault, psycopg.Error) else None
-        yield Finding("fault", "source", told or str(fault), "Offer the tables or views that the README names.")
+    except (SmartCRMError, psycopg.Error) as error:
+        told = error.diag.message_primary if isinstance(error, psycopg.Error) else None
+        yield Finding("fault", "source", told or str(error), "Offer the tables or views that the README names.")
 
 
 def _columns(crm: reading.Connection, table: str, timezone: str) -> Iterator[Finding]:

@@ -61,7 +61,7 @@ def snapshot(source_url: str, plan: Plan) -> Iterator[reading.Connection]:
 
 def blocks(crm: reading.Connection, plan: Plan, part: KeyRange) -> Iterator[Block]:
     """All that a part counts."""
-    by_days = "since" in plan and not plan.get("everything")
+    by_days = "since" in plan and not plan.get("recompute_all")
     yield from _of_days(crm, plan) if by_days else _of_range(crm, plan, part)
 
 
@@ -115,8 +115,8 @@ def _read_packed(crm: reading.Connection, plan: Plan, which: sql.Composable, fir
 
 
 def _of_days(crm: reading.Connection, plan: Plan) -> Iterator[Block]:
-    """The touched stretches' business days, one by one; a day's lines are found by its transactions."""
-    if not plan["stretches"]:
+    """The touched day buckets' business days, one by one; a day's lines are found by its transactions."""
+    if not plan["day_buckets"]:
         yield Block(*(np.empty(0, dtype=np.int64) for _ in Block._fields))
     for first, until in touched_days(plan):
         day = on_days(plan, first, until)

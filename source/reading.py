@@ -169,8 +169,8 @@ def daytimes(source: Connection) -> list[Daytime]:
             " (extract(epoch FROM end_time::time) * 1000000)::bigint"
             " FROM dim_menu_daytimes ORDER BY 1"
         ).fetchall()
-    except psycopg.Error as fault:
-        reason = fault.diag.message_primary or "unreadable"
+    except psycopg.Error as error:
+        reason = error.diag.message_primary or "unreadable"
         raise SourceError(f"The source table dim_menu_daytimes can't be read: {reason}.") from None
     for daytime_id, label, start, end in rows:
         if None in (daytime_id, start, end):

@@ -18,13 +18,13 @@ from psycopg import sql
 from postgres import scalar
 from source import reading
 from source.ranges import KeyRange
-from source.window import EPOCH, Plan, business_date, in_window, key_range, local_time, stretches_of, use_time_zone
+from source.window import EPOCH, Plan, business_date, day_buckets_of, in_window, key_range, local_time, use_time_zone
 
 # Transactions commit out of order: one with a lower id may appear after one with a higher id was read. The
 # newest rows by id are therefore taken as not yet covered; counted in rows, so that sparse ids are no trap.
 OVERLAP_ROWS = 1_000
 LEDGER_ROWS = 20_000  # newest rows whose keys are written down: the overlap, and what comes while a run works
-FEW = 10_000  # touched transactions that are read within a second or so
+SMALL = 10_000  # touched transactions that are read within a second or so
 
 
 def covered(crm: reading.Connection) -> int | None:
@@ -38,7 +38,7 @@ def covered(crm: reading.Connection) -> int | None:
     return found
 
 
-def everything(plan: Plan) -> bool:
+def recompute_all(plan: Plan) -> bool:
     """Whether all customers and days have to be read anew: of some row that may have changed nobody knows what it was.
 
     Either the last run has no whole ledger, or rows are named that it does not reach to.
@@ -53,7 +53,7 @@ def covered_after(plan: Plan) -> int | None:
     Its ledger tells what it has read, and it has not read all customers and days of rows that were settled before.
     """
     found: int | None = plan["covered_id"]
-    if plan["everything"] or found is None:
+    if plan["recompute_all"] or found is None:
         return found
     return max(found, int(plan["since"]["covered_id"]))
 
@@ -89,12 +89,12 @@ def _newest(plan: Plan, key: sql.Composable, mine: sql.Composable) -> sql.Compos
     ).format(most=sql.Literal(LEDGER_ROWS), key=key, mine=mine, covered=sql.Literal(plan["covered_id"]))
 
 
-def few(crm: reading.Connection, plan: Plan) -> bool:
+def is_small(crm: reading.Connection, plan: Plan) -> bool:
     """Whether what is touched is read so fast that a task of its own would cost more."""
-    if plan["everything"] and plan["since"]["covered_id"] is not None:
+    if plan["recompute_all"] and plan["since"]["covered_id"] is not None:
         return False
     query = sql.SQL("SELECT count(*) FROM (SELECT FROM ({}) AS touched LIMIT {}) AS counted")
-    return int(scalar(crm, query.format(_transactions(plan), FEW + 1))) <= FEW
+    return int(scalar(crm, query.format(_transactions(plan), SMALL + 1))) <= SMALL
 
 
 def _transactions(plan: Plan) -> sql.Composable:
@@ -122,8 +122,8 @@ def customers(crm: reading.Connection, plan: Plan) -> list[str]:
     return [customer for (customer,) in crm.execute(query).fetchall()]
 
 
-def stretches(crm: reading.Connection, plan: Plan, ledger: Iterable[str]) -> list[str]:
-    """The first dates of the stretches, in the run's window, that hold touched transactions or the ledger's days."""
+def day_buckets(crm: reading.Connection, plan: Plan, ledger: Iterable[str]) -> list[str]:
+    """The first dates of the day buckets, in the run's window, that hold touched transactions or the ledger's days."""
     query = sql.SQL(
         "SELECT DISTINCT {day} - {epoch} FROM ({touched}) AS touched WHERE isfinite(created_at) AND {window}"
     ).format(
@@ -133,7 +133,7 @@ def stretches(crm: reading.Connection, plan: Plan, ledger: Iterable[str]) -> lis
         window=in_window(plan),
     )
     use_time_zone(crm, plan)
-    return stretches_of(plan, [day for (day,) in crm.execute(query).fetchall()] + [int(day) for day in ledger])
+    return day_buckets_of(plan, [day for (day,) in crm.execute(query).fetchall()] + [int(day) for day in ledger])
 
 
 def as_of(plan: Plan) -> datetime:

@@ -23,9 +23,9 @@ from source.ranges import KeyRange
 Plan = Mapping[str, Any]
 
 EPOCH = date(2000, 1, 1)  # PostgreSQL's own
-FIRST_DAY = "1900-01-01"  # whatever is dated before is one stretch: nobody's orders, somebody's zero
+FIRST_DAY = "1900-01-01"  # whatever is dated before is one bucket: nobody's orders, somebody's zero
 FIRST_YEAR = 1901
-STRETCH_DAYS = 28
+BUCKET_DAYS = 28
 
 
 def business_date_of(instant: datetime, timezone: str, day_start: time) -> date:
@@ -115,35 +115,35 @@ def future_transactions(crm: psycopg.Connection[Any], plan: Plan) -> int:
 def daily_after(business_date: date) -> date:
     """The last business date that is tallied together with its neighbours; later ones are tallied one by one.
 
-    Imports are mostly of these days. Older orders come by stretches, so that two years of them are few rows.
+    Imports are mostly of these days. Older orders come by day buckets, so that two years of them are few rows.
     """
     return business_date - timedelta(days=8)
 
 
-def stretches(plan: Plan) -> NDArray[np.int64]:
-    """The first day of each stretch of business days, rising, in days since 2000-01-01.
+def day_buckets(plan: Plan) -> NDArray[np.int64]:
+    """The first day of each bucket of business days, rising, in days since 2000-01-01.
 
-    The stretches are the menu's tallies. The first is open to the past; the last is behind every day that counts.
+    The day buckets are the menu's tallies. The first is open to the past; the last is behind every day that counts.
     """
     first, alone, today = (
         (date.fromisoformat(day) - EPOCH).days for day in (FIRST_DAY, plan["daily_after"], plan["business_date"])
     )
-    together = np.arange(first, alone + 1, STRETCH_DAYS)
+    together = np.arange(first, alone + 1, BUCKET_DAYS)
     # Where clocks are put back, the last orders' wall clocks may show a business date more than `as_of`'s.
     return np.concatenate([[first - 1], together, np.arange(alone + 1, today + 3)]).astype(np.int64)
 
 
-def stretches_of(plan: Plan, days: Sequence[int]) -> list[str]:
-    """The stretches, by their first dates and rising, that these days (since 2000-01-01) are in."""
-    firsts = stretches(plan)
+def day_buckets_of(plan: Plan, days: Sequence[int]) -> list[str]:
+    """The day buckets, by their first dates and rising, that these days (since 2000-01-01) are in."""
+    firsts = day_buckets(plan)
     places = np.searchsorted(firsts, np.array(days, dtype=np.int64), side="right") - 1
     return [date_of(int(first)).isoformat() for first in np.unique(firsts[np.maximum(places, 0)])]
 
 
 def touched_days(plan: Plan) -> Iterator[tuple[date | None, date]]:
-    """The business days of the plan's touched stretches, as half-open ranges; what is open to the past is one."""
-    firsts = stretches(plan)
-    for text in plan["stretches"]:
+    """The business days of the plan's touched day buckets, as half-open ranges; what is open to the past is one."""
+    firsts = day_buckets(plan)
+    for text in plan["day_buckets"]:
         first = (date.fromisoformat(text) - EPOCH).days
         until = int(firsts[np.searchsorted(firsts, first, side="right")])
         if first == firsts[0]:

@@ -112,23 +112,23 @@ def _session(url: str, **begin: Any) -> Iterator[Session]:
 def _told(url: str) -> Iterator[None]:
     try:
         yield
-    except (DBAPIError, psycopg.Error) as fault:
-        cause = fault.orig if isinstance(fault, DBAPIError) else fault
+    except (DBAPIError, psycopg.Error) as error:
+        cause = error.orig if isinstance(error, DBAPIError) else error
         passing = _passing(cause) if isinstance(cause, psycopg.Error) else None
         if passing is None:
             raise
         engine(url).dispose()  # all pooled sessions are alike
-        raise passing from fault
+        raise passing from error
 
 
-def _passing(fault: psycopg.Error) -> UnavailableError | None:
+def _passing(error: psycopg.Error) -> UnavailableError | None:
     """What a fault of the session, not of the call, is called; None for others."""
-    if isinstance(fault, psycopg.errors.ReadOnlySqlTransaction):
-        return ReadOnlyError(f"PostgreSQL takes no writes at present: {fault.diag.message_primary}.")
-    if isinstance(fault, psycopg.errors.FeatureNotSupported) and fault.diag.source_function == "RevalidateCachedQuery":
+    if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
+        return ReadOnlyError(f"PostgreSQL takes no writes at present: {error.diag.message_primary}.")
+    if isinstance(error, psycopg.errors.FeatureNotSupported) and error.diag.source_function == "RevalidateCachedQuery":
         return StalePlanError("A table or view has changed; ask again.")
-    if isinstance(fault, SESSION_ENDED):
-        return UnavailableError(f"PostgreSQL ended the session: {fault.diag.message_primary}.", code=UNAVAILABLE)
+    if isinstance(error, SESSION_ENDED):
+        return UnavailableError(f"PostgreSQL ended the session: {error.diag.message_primary}.", code=UNAVAILABLE)
     return None
 
 

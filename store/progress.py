@@ -61,7 +61,7 @@ def part_counts(session: Session, run: Run, stage: str, number: int) -> dict[str
     return session.get_one(Part, (run.run_id, stage, number)).counts or {}
 
 
-def first_fault(session: Session, run: Run) -> Part | None:
+def first_failure(session: Session, run: Run) -> Part | None:
     """The run's first part that failed for good."""
     query = select(Part).where(Part.run_id == run.run_id, Part.error_code.is_not(None))
     return session.scalars(query.order_by(Part.stage, Part.part).limit(1)).first()

@@ -157,20 +157,20 @@ def _goes_before(run: Run) -> ColumnElement[bool]:
     return ~Run.as_of_given | older if run.as_of_given else ~Run.as_of_given & older
 
 
-def try_step(session: Session, run_id: uuid.UUID, *, patient: bool) -> int:
+def try_step(session: Session, run_id: uuid.UUID, *, from_sweep: bool) -> int:
     """Count one more try at a running run's next step; returns how many that makes since its last whole step.
 
     A step of its own, committed before the step itself, so that a step that kills its process is counted. 0 says
     to leave the run alone: it isn't running, or, for those who are not `patient`, another has it right now or
     the wait since the last try, which doubles, isn't over.
     """
-    query = select(Run).where(Run.run_id == run_id, Run.status == "running").with_for_update(skip_locked=not patient)
+    query = select(Run).where(Run.run_id == run_id, Run.status == "running").with_for_update(skip_locked=from_sweep)
     run = session.scalars(query).first()
     if run is None:
         return 0
     moment = now(session)
     wait = min(timedelta(seconds=2**run.tries), LONGEST_WAIT)
-    if not patient and run.tries and is_before(moment, run.tried_at, wait):
+    if from_sweep and run.tries and is_before(moment, run.tried_at, wait):
         return 0
     run.tries, run.tried_at = run.tries + 1, moment
     session.flush()

@@ -48,8 +48,8 @@ def migrate(url: str) -> str:
             config.attributes.update(connection=connection, schema=schema)
             command.upgrade(config, "head")
             return _version(connection, schema) or ""
-    except DBAPIError as fault:
-        denied = fault.orig
+    except DBAPIError as error:
+        denied = error.orig
         if isinstance(denied, psycopg.errors.InsufficientPrivilege):
             raise UnavailableError(f"DATABASE_URL: {denied.diag.message_primary}.", code="database_denied") from None
         if isinstance(denied, psycopg.errors.DuplicateTable | psycopg.errors.DuplicateObject):

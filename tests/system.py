@@ -29,7 +29,7 @@ from store.database import engine, transaction
 from store.parts import claim
 from store.runs import RunState
 from worker import steering
-from worker.faults import located
+from worker.errors import located
 
 DDL = {
     "fact_transactions": "transaction_id bigint, mobile_id text, total_amount {amount}, created_at timestamptz",

@@ -210,8 +210,8 @@ def _asked(settings: Settings) -> list[object] | None:
     try:
         with transaction(settings.database_url) as session:
             return [run.run_id for run in inbox.request(session, ["rfm", "menu"])]
-    except Exception as fault:
-        if "takes no writes" not in str(fault):
+    except Exception as error:
+        if "takes no writes" not in str(error):
             raise
         return None
 

@@ -217,7 +217,7 @@ def test_rows_that_were_read_and_are_named_again_may_have_been_anything(
     assert restaurant.refresh(named=(numbers[0], numbers[-1])) == {"incremental"}
     restaurant.check()
     plans = read(restaurant.url, "SELECT plan FROM analytics_runs ORDER BY generation DESC LIMIT 2").plan
-    assert [plan["everything"] for plan in plans] == [not newest, not newest]
+    assert [plan["recompute_all"] for plan in plans] == [not newest, not newest]
 
 
 def test_rows_that_are_new_and_named_are_read_alone(restaurant: Restaurant) -> None:
@@ -227,11 +227,11 @@ def test_rows_that_are_new_and_named_are_read_alone(restaurant: Restaurant) -> N
     assert restaurant.refresh(named=(last + 1, last + 3)) == {"incremental"}
     restaurant.check()
     plans = read(restaurant.url, "SELECT plan FROM analytics_runs ORDER BY generation DESC LIMIT 2").plan
-    assert [plan["everything"] for plan in plans] == [False, False]
+    assert [plan["recompute_all"] for plan in plans] == [False, False]
 
 
 def test_a_large_refresh_is_a_task_of_its_own(restaurant: Restaurant, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(touched, "FEW", 2)
+    monkeypatch.setattr(touched, "SMALL", 2)
     put(restaurant, max(restaurant.sold) + 1, ("c2", "12.00", 0, [1]))
     for kind in ("rfm", "menu"):
         with transaction(restaurant.url) as session:

@@ -110,7 +110,7 @@ class Interleavings(RuleBasedStateMachine):
         with psycopg.connect(results) as connection:
             connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
         migrate(results)
-        self.monkeypatch.setattr(touched, "FEW", 10_000 if few else -1)
+        self.monkeypatch.setattr(touched, "SMALL", 10_000 if few else -1)
         self.books = Restaurant(results, self.home, other if elsewhere else "")
         self.books.open()
         for dish in range(1, 5):
@@ -252,7 +252,7 @@ class Interleavings(RuleBasedStateMachine):
         found = state(self.books.settings, run.run_id).run
         if found.status == "succeeded":
             assert found.plan is not None
-            self.modes[f"{kind} {found.mode} {found.plan.get('everything', '')}"] += 1
+            self.modes[f"{kind} {found.mode} {found.plan.get('recompute_all', '')}"] += 1
         assert found.status != "failed", found.error
 
     @precondition(lambda self: self.sent)

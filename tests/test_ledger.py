@@ -53,7 +53,7 @@ def last_plans(restaurant: Restaurant) -> list[dict[str, Any]]:
 
 
 def everything(restaurant: Restaurant) -> list[bool]:
-    return [plan["everything"] for plan in last_plans(restaurant)]
+    return [plan["recompute_all"] for plan in last_plans(restaurant)]
 
 
 def start(restaurant: Restaurant, mode: str = "full") -> list[tuple[Any, list[tuple[str, int]]]]:

@@ -25,7 +25,7 @@ from tests.builders import items, transactions
 from tests.system import Workers, do_part, fill, make_settings, read, run_inline, state
 from webhook.app import create_app
 from worker import steering
-from worker.faults import told
+from worker.errors import describe
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 SOLD = [(1, "walk-in", "10", NOON), (2, "walk-in", "20", NOON), (3, "b", "50000", NOON)]
@@ -45,7 +45,7 @@ def attempt(settings: Settings, kind: str, mode: str = "full") -> Run:
             try:
                 do_part(settings, run_id, *part)
             except Exception as error:
-                steering.fail(settings, run_id, *told(error))
+                steering.fail(settings, run_id, *describe(error))
     return state(settings, run_id).run
 
 

@@ -34,6 +34,9 @@ from worker import steering
 
 # The deliveries as version 0004 had them.
 AS_0004 = """
+ALTER TABLE menu_tallies RENAME COLUMN day_bucket TO stretch;
+UPDATE analytics_runs SET plan = plan - 'recompute_all' || jsonb_build_object('everything', plan -> 'recompute_all')
+WHERE jsonb_exists(plan, 'recompute_all');
 DROP TABLE IF EXISTS analytics_event_keys, analytics_ledger, analytics_nights;
 ALTER TABLE analytics_deliveries DROP sender, ADD CONSTRAINT pk_analytics_deliveries PRIMARY KEY (delivery_id);
 UPDATE alembic_version SET version_num = '0004';

@@ -198,8 +198,8 @@ def test_a_run_whose_messages_lie_in_the_old_layout_goes_on(migrated_url: str, t
         ("unix:///run/redis.sock", "redis://"),
     ],
 )
-def test_a_url_that_can_not_work_is_told_without_its_password(url: str, fault: str) -> None:
-    with pytest.raises(ValueError, match=fault) as refused:
+def test_a_url_that_can_not_work_is_told_without_its_password(url: str, error: str) -> None:
+    with pytest.raises(ValueError, match=error) as refused:
         parse(url)
     assert "pa" not in str(refused.value).replace("password", "").replace("passed", "").split(";")[0].split()
 

@@ -326,7 +326,7 @@ def test_the_last_part_is_left_to_the_worker_that_has_it(settings: Settings) -> 
     with claim(settings.database_url, run_id, *last) as claimed:
         assert claimed is not None
         kinds.get(claimed.run.kind).do(settings, claimed)
-        assert steering.advance(settings, run_id, patient=False) == []
+        assert steering.advance(settings, run_id, from_sweep=True) == []
     assert steering.advance(settings, run_id) == []
     assert state(settings, run_id).run.status == "succeeded"
 
@@ -335,7 +335,7 @@ def test_a_clock_that_is_set_back_delays_nothing(settings: Settings) -> None:
     run_id = request(settings, "rfm")
     steering.advance(settings, run_id)
     later(settings, -3600)
-    assert len(steering.advance(settings, run_id, patient=False)) == 3
+    assert len(steering.advance(settings, run_id, from_sweep=True)) == 3
 
 
 def test_a_step_that_kills_its_process_is_tried_with_growing_waits_and_then_fails_the_run(settings: Settings) -> None:
@@ -344,11 +344,11 @@ def test_a_step_that_kills_its_process_is_tried_with_growing_waits_and_then_fail
     for number in range(1, steering.TRIES + 1):
         # What is left of a try whose process was killed in the middle of the step.
         with transaction(settings.database_url) as session:
-            assert runs.try_step(session, run_id, patient=False) == number
+            assert runs.try_step(session, run_id, from_sweep=True) == number
         with transaction(settings.database_url) as session:
-            assert runs.try_step(session, run_id, patient=False) == 0
+            assert runs.try_step(session, run_id, from_sweep=True) == 0
         later(settings, min(2**number, 300))
-    assert steering.advance(settings, run_id, patient=False) == []
+    assert steering.advance(settings, run_id, from_sweep=True) == []
     failed = state(settings, run_id).run
     assert (failed.status, failed.error_code) == ("failed", "step_lost")
 
@@ -358,7 +358,7 @@ def test_a_whole_step_forgets_the_tries_before_it(settings: Settings) -> None:
     for _ in range(steering.TRIES - 1):
         with transaction(settings.database_url) as session:
             runs.begin(session, run_id)
-            runs.try_step(session, run_id, patient=True)
+            runs.try_step(session, run_id, from_sweep=False)
     assert len(steering.advance(settings, run_id)) == 3
     assert state(settings, run_id).run.tries == 0
 
@@ -369,7 +369,7 @@ def test_the_sweep_leaves_a_run_alone_that_another_is_moving(settings: Settings)
     later(settings, 60)
     with transaction(settings.database_url) as session:
         runs.lock(session, run_id)
-        assert steering.advance(settings, run_id, patient=False) == []
+        assert steering.advance(settings, run_id, from_sweep=True) == []
 
 
 def test_a_run_that_is_past_its_deadline_fails_and_the_next_one_starts(settings: Settings) -> None:

@@ -42,8 +42,8 @@ def test_tables_of_others_are_told_with_the_setting_that_makes_room(crm: str, re
         assert "\n" not in str(told.value)
     with pytest.raises(SchemaError):
         create_app(settings)
-    (fault,) = [finding for finding in examine(settings, {}) if finding.subject == "results database"][:1]
-    assert fault.level == "fault" and "RESULTS_SCHEMA=smartcrm" in fault.remedy
+    (error,) = [finding for finding in examine(settings, {}) if finding.subject == "results database"][:1]
+    assert error.level == "fault" and "RESULTS_SCHEMA=smartcrm" in error.remedy
     assert len(read(crm, "SELECT FROM pg_class WHERE relname LIKE 'analytics%'")) == 0
 
     with psycopg.connect(crm) as connection:

@@ -17,7 +17,7 @@ GOOD = {"DATABASE_URL": "postgresql://crm:pw-in-url@db/crm", "REDIS_URL": "redis
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "fault"),
+    ("name", "value", "error"),
     [
         ("DATABASE_URL", "", "is not set"),
         ("DATABASE_URL", "mysql://root:pw-in-url@db/x", "postgresql://"),
@@ -58,11 +58,11 @@ GOOD = {"DATABASE_URL": "postgresql://crm:pw-in-url@db/crm", "REDIS_URL": "redis
         ("EVENT_SECRETS", "whsec_" + "A" * 32, "EVENT_URLS 0 URLs"),
     ],
 )
-def test_a_wrong_value_is_refused_by_name_with_an_example(tmp_path: Path, name: str, value: str, fault: str) -> None:
+def test_a_wrong_value_is_refused_by_name_with_an_example(tmp_path: Path, name: str, value: str, error: str) -> None:
     with pytest.raises(SettingsError) as refused:
         Settings.from_env({**GOOD, "SMARTCRM_HOME": str(tmp_path), name: value})
     said = str(refused.value)
-    assert said.startswith(name) and fault in said and ("example" in said or "like" in said)
+    assert said.startswith(name) and error in said and ("example" in said or "like" in said)
     assert "pw-in-url" not in said
 
 
@@ -157,8 +157,8 @@ def test_every_secret_may_be_given_as_a_file(tmp_path: Path) -> None:
     assert found.api_tokens == ("first-token",) and found.read_tokens == ("second-token",)
     with pytest.raises(SettingsError, match="both set"):
         Settings.from_env(common | files | given)
-    for path, fault in ((tmp_path / "absent", "can't read"), (tmp_path, "can't read")):
-        with pytest.raises(SettingsError, match=f"{fault}"):
+    for path, error in ((tmp_path / "absent", "can't read"), (tmp_path, "can't read")):
+        with pytest.raises(SettingsError, match=f"{error}"):
             Settings.from_env(common | files | {"API_TOKENS_FILE": str(path)})
 
 

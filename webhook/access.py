@@ -47,8 +47,8 @@ def refuse(problem: Problem) -> NoReturn:
     try:
         caller = f"failures:{request.remote_addr or 'unknown'}"
         within = counts.within(_redis(settings.redis), caller, FAILURES, seconds=60)
-    except (RedisError, OSError) as fault:
-        log.warning("failures not counted", reason=type(fault).__name__)
+    except (RedisError, OSError) as error:
+        log.warning("failures not counted", reason=type(error).__name__)
         within = True
     if within:
         raise problem

@@ -32,7 +32,7 @@ STATUS = {
     errors.UnsupportedTransferCoding: (501, "unsupported_transfer_coding"),
     errors.ExpectationFailed: (417, "expectation_failed"),
 }
-# Not the client's fault.
+# Not the client's error.
 OURS = (errors.ConfigurationProblem, errors.InvalidResponseHeader, errors.InvalidResponseHeaderName)
 
 
@@ -110,8 +110,8 @@ class Connection:
 class _Broken(io.RawIOBase):
     """A body that could not be read, for the application to say so."""
 
-    def __init__(self, fault: Exception) -> None:
-        self._fault = fault
+    def __init__(self, error: Exception) -> None:
+        self._fault = error
 
     def readable(self) -> bool:
         return True
@@ -172,8 +172,8 @@ def _body(environ: dict[str, Any]) -> io.BufferedIOBase | io.RawIOBase:
         body = environ["wsgi.input"].read(MAX_BODY + 1)
         if len(body) > MAX_BODY:
             raise RequestEntityTooLarge
-    except Exception as fault:
-        return _Broken(fault)
+    except Exception as error:
+        return _Broken(error)
     return io.BytesIO(body)
 
 

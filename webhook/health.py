@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import psycopg
 from flask import Blueprint, Response, current_app
+from pydantic import (
+    BaseModel,
+)
 from redis.exceptions import RedisError
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
@@ -15,9 +20,27 @@ from source import reading
 from store.database import transaction
 from store.schema import SchemaError, require_current
 from webhook.described import answered, described
-from webhook.models import Alive, Readiness
 
 blueprint = Blueprint("health", __name__)
+
+
+class Alive(BaseModel):
+    """The process answers."""
+
+    status: Literal["ok"]
+
+
+class Readiness(BaseModel):
+    """Whether the parts that we need work.
+
+    `outdated`: our tables wait for `smartcrm migrate`; `read_only`: PostgreSQL takes no writes at present;
+    `refuses_writes`: Redis is full, a replica, or grants too little; `cluster`: Celery can't use a Redis Cluster.
+    """
+
+    status: Literal["ready", "degraded", "unavailable"]
+    database: Literal["ok", "down", "outdated", "read_only"]
+    source: Literal["ok", "down"]
+    redis: Literal["ok", "down", "refuses_writes", "cluster"]
 
 
 @blueprint.get("/healthz")
@@ -49,8 +72,8 @@ def _database(settings: Settings) -> str:
         with transaction(settings.database_url) as session:
             if session.scalar(text("SELECT current_setting('transaction_read_only')")) == "on":
                 return "read_only"
-    except (SmartCRMError, SQLAlchemyError, psycopg.Error) as fault:
-        return "outdated" if isinstance(fault, SchemaError) else "down"
+    except (SmartCRMError, SQLAlchemyError, psycopg.Error) as error:
+        return "outdated" if isinstance(error, SchemaError) else "down"
     return "ok"
 
 

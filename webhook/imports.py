@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from http import HTTPStatus
+from typing import Annotated, Literal, Self
 
 from flask import Blueprint, Response, current_app, request
+from pydantic import (
+    Field,
+    model_validator,
+)
 
 import kinds
 from settings import Settings
@@ -14,11 +19,45 @@ from webhook import refusals
 from webhook.access import refuse
 from webhook.bodies import received
 from webhook.described import body, described
-from webhook.models import AskedRuns, ImportEvent
+from webhook.models import PLAIN, BigInt, Body, Kind, Mode, Scalar
 from webhook.problems import Problem
-from webhook.runs import accepted
+from webhook.runs import AskedRuns, accepted
 
 blueprint = Blueprint("imports", __name__)
+
+
+class TransactionIds(Body):
+    """A closed range of transaction ids that an import wrote, for orders that are dated back."""
+
+    first: BigInt = Field(alias="from")
+    last: BigInt = Field(alias="to")
+
+    @model_validator(mode="after")
+    def _rising(self) -> Self:
+        if self.first > self.last:
+            raise ValueError("from is greater than to")
+        return self
+
+
+class ImportData(Body):
+    """What an import was, as far as the sender says."""
+
+    import_id: Annotated[str, Field(max_length=256, pattern=PLAIN)] | Scalar | None = None
+    kinds: list[Kind] | None = Field(
+        default=None, min_length=1, max_length=10, description="By default all that are computed."
+    )
+    mode: Mode = "incremental"
+    transaction_ids: TransactionIds | None = None
+
+
+class ImportEvent(Body):
+    """The body of `POST /webhooks/imports`."""
+
+    type: Literal["import.completed"]
+    timestamp: Annotated[str, Field(max_length=64, pattern=PLAIN)] | Scalar | None = Field(
+        default=None, description="When it happened; kept as it is, and not relied upon."
+    )
+    data: ImportData = Field(default_factory=ImportData)
 
 
 @blueprint.after_request

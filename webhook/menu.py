@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 from datetime import datetime, time
+from decimal import Decimal
+from typing import Annotated, Self
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from flask import Blueprint, Response, current_app
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    model_validator,
+)
 from sqlalchemy.orm import Session
 
 from kinds.menu import results
@@ -14,12 +24,73 @@ from settings import Settings
 from store.published import PublishedState
 from webhook.access import authorize
 from webhook.described import described, query
-from webhook.models import Daypart, DaypartMenu, MenuQuery, Recommendation, WholeMenu
 from webhook.problems import Problem
 from webhook.reading import read
 
 blueprint = Blueprint("menu", __name__)
 blueprint.before_request(authorize)
+
+
+Quantity = Annotated[
+    Decimal,
+    PlainSerializer(lambda value: int(value) if value == int(value) else float(value), return_type=int | float),
+    Field(description="Pieces, or what was weighed, to thousandths; a whole one is written as an integer."),
+]
+
+
+class MenuQuery(BaseModel):
+    """Which daypart: by its id, by a time of day in the restaurant's time zone, or all."""
+
+    daytime_id: Annotated[int, Field(ge=-(2**31), lt=2**31)] | None = None
+    at: Annotated[str, Field(pattern=r"^(now|([01][0-9]|2[0-3]):[0-5][0-9])$")] | None = Field(
+        default=None, examples=["12:30", "now"]
+    )
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> Self:
+        if self.daytime_id is not None and self.at is not None:
+            raise ValueError("daytime_id and at can't both be given")
+        return self
+
+
+class Daypart(BaseModel):
+    """A window of local time; `end_time` is inclusive of its whole minute."""
+
+    daytime_id: int
+    daytime_label: str
+    start_time: str
+    end_time: str
+
+
+class Recommendation(BaseModel):
+    """A row of `menu_recommendation` with its names."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    rank: int
+    menu_item_id: int
+    menu_item_name: str | None
+    category: str | None
+    orders: int
+    quantity: Quantity
+    share: float
+    run_id: UUID
+    created_at: datetime
+
+
+class DaypartMenu(BaseModel):
+    """A daypart's items, best first; no daypart and no items in a gap between dayparts."""
+
+    daypart: Daypart | None
+    items: list[Recommendation]
+
+
+class WholeMenu(BaseModel):
+    """All dayparts."""
+
+    run_id: UUID
+    as_of: datetime
+    dayparts: list[DaypartMenu]
 
 
 @blueprint.get("/menu_recommendations")

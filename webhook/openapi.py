@@ -13,8 +13,7 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 from webhook import events
 from webhook.described import Description, described, description
 from webhook.events import RunEvent
-from webhook.models import ProblemDocument
-from webhook.problems import MEANINGS, Problem
+from webhook.problems import MEANINGS, Problem, ProblemDocument
 
 blueprint = Blueprint("openapi", __name__)
 REF = "#/components/schemas/{model}"

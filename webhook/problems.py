@@ -7,7 +7,10 @@ import json
 import structlog
 from flask import Flask, Response
 from gunicorn.http.errors import NoMoreData, ParseException
-from pydantic import ValidationError
+from pydantic import (
+    BaseModel,
+    ValidationError,
+)
 from sqlalchemy.exc import DataError, TimeoutError
 from werkzeug.exceptions import HTTPException
 
@@ -16,6 +19,16 @@ from postgres import TRANSIENT
 from webhook.connections import REQUEST_SECONDS, LateBody
 
 log = structlog.get_logger("webhook")
+
+
+class ProblemDocument(BaseModel):
+    """RFC 9457, with a stable `error_code`."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    error_code: str
 
 
 class Problem(Exception):
@@ -60,9 +73,9 @@ def answer(status: int, code: str, detail: str, headers: dict[str, str] | None =
     return Response(json.dumps(body), status, headers, mimetype="application/problem+json")
 
 
-def first_fault(fault: ValidationError) -> str:
+def first_failure(error: ValidationError) -> str:
     """The first thing that is wrong with a body or a query, as one sentence."""
-    first = fault.errors()[0]
+    first = error.errors()[0]
     where = ".".join(str(step) for step in first["loc"]) or "body"
     return sentence(f"{where}: {first['msg']}")
 
@@ -70,43 +83,43 @@ def first_fault(fault: ValidationError) -> str:
 def register(app: Flask) -> None:
     """Turn every exception of the application into a problem document."""
     app.register_error_handler(Problem, lambda p: answer(p.status, p.code, p.detail, p.headers))
-    app.register_error_handler(RequestError, lambda fault: answer(422, fault.code, str(fault)))
-    app.register_error_handler(BusyError, lambda fault: answer(429, fault.code, str(fault), {"Retry-After": "30"}))
-    app.register_error_handler(ValidationError, lambda fault: answer(422, "invalid_request", first_fault(fault)))
+    app.register_error_handler(RequestError, lambda error: answer(422, error.code, str(error)))
+    app.register_error_handler(BusyError, lambda error: answer(429, error.code, str(error), {"Retry-After": "30"}))
+    app.register_error_handler(ValidationError, lambda error: answer(422, "invalid_request", first_failure(error)))
     app.register_error_handler(DataError, lambda _: answer(422, "invalid_request", "A value can not be stored."))
     app.register_error_handler(HTTPException, _http)
-    app.register_error_handler(SmartCRMError, lambda fault: answer(503, fault.code, str(fault), {"Retry-After": "5"}))
+    app.register_error_handler(SmartCRMError, lambda error: answer(503, error.code, str(error), {"Retry-After": "5"}))
     app.register_error_handler(LateBody, _late)
     for broken in (ParseException, NoMoreData):
-        app.register_error_handler(broken, lambda fault: answer(400, "bad_request", unreadable(fault)))
+        app.register_error_handler(broken, lambda error: answer(400, "bad_request", unreadable(error)))
     for unreachable in (*TRANSIENT, TimeoutError):
         app.register_error_handler(unreachable, _unreachable)
     app.register_error_handler(UnavailableError, _unavailable)
     app.register_error_handler(Exception, _ours)
 
 
-def _http(fault: HTTPException) -> Response:
+def _http(error: HTTPException) -> Response:
     names = {413: "body_too_large", 422: "invalid_request"}
-    code = names.get(fault.code or 500, (fault.name or "error").lower().replace(" ", "_"))
-    headers = {name: value for name, value in fault.get_headers() if name.lower() in ("allow", "retry-after")}
-    return answer(fault.code or 500, code, (fault.description or code).split("\n")[0], headers)
+    code = names.get(error.code or 500, (error.name or "error").lower().replace(" ", "_"))
+    headers = {name: value for name, value in error.get_headers() if name.lower() in ("allow", "retry-after")}
+    return answer(error.code or 500, code, (error.description or code).split("\n")[0], headers)
 
 
-def unreadable(fault: Exception) -> str:
+def unreadable(error: Exception) -> str:
     """What is wrong with a request that breaks the rules of HTTP, as gunicorn says it."""
-    return f"This can't be read as an HTTP request: {str(fault)[:200]}"
+    return f"This can't be read as an HTTP request: {str(error)[:200]}"
 
 
 def _late(_: Exception) -> Response:
     return answer(408, "request_timeout", f"The body did not arrive within {REQUEST_SECONDS:.0f} seconds.")
 
 
-def _unavailable(fault: UnavailableError) -> Response:
+def _unavailable(error: UnavailableError) -> Response:
     # The reason of one that can't be reached names our hosts and users: it is for the log.
-    if fault.code != UnavailableError.code:
-        return answer(503, fault.code, str(fault), {"Retry-After": "5"})
-    log.warning("database unavailable", reason=str(fault))
-    return _unreachable(fault)
+    if error.code != UnavailableError.code:
+        return answer(503, error.code, str(error), {"Retry-After": "5"})
+    log.warning("database unavailable", reason=str(error))
+    return _unreachable(error)
 
 
 def _unreachable(_: Exception) -> Response:
@@ -118,6 +131,6 @@ def _unreachable(_: Exception) -> Response:
     )
 
 
-def _ours(fault: Exception) -> Response:
-    log.error("unhandled", exc_info=fault)
+def _ours(error: Exception) -> Response:
+    log.error("unhandled", exc_info=error)
     return answer(500, "internal_error", "Something went wrong on our side.")

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import uuid
 from datetime import datetime
+from typing import Annotated, Any
 from urllib.parse import quote
 from uuid import UUID
 
 from flask import Blueprint, Response, current_app, request
 from psycopg.errors import LockNotAvailable
+from pydantic import (
+    BaseModel,
+    Field,
+)
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
@@ -19,15 +24,113 @@ from source.window import parse_as_of
 from store import inbox, runs
 from store.database import transaction
 from store.models import Run
-from store.runs import FINISHED
+from store.runs import FINISHED, RunState
 from webhook import sending
 from webhook.access import authorize
 from webhook.described import answered, body, described, query
-from webhook.models import AskedRun, AskedRuns, RunRequest, RunsQuery, ShownRun, ShownRuns
+from webhook.models import PLAIN, Body, Kind, Limit, Mode, Status
 from webhook.problems import Problem
 
 blueprint = Blueprint("runs", __name__)
 blueprint.before_request(authorize)
+
+
+class RunRequest(Body):
+    """The body of `POST /runs`; it may be empty."""
+
+    kinds: list[Kind] | None = Field(
+        default=None, min_length=1, max_length=10, description="By default all that are computed."
+    )
+    mode: Mode = "full"
+    as_of: str | None = Field(
+        default=None,
+        max_length=64,
+        description="Count only what is at most this time. Without an offset it is in TIMEZONE; a date alone is its"
+        " last instant. Such a run is always full.",
+        examples=["2026-01-31", "2026-01-31T18:00:00+00:00"],
+    )
+
+
+class RunsQuery(BaseModel):
+    """Which runs to list."""
+
+    webhook_id: Annotated[str, Field(max_length=256, pattern=PLAIN)] | None = None
+    kind: Kind | None = None
+    status: Status | None = None
+    limit: Limit = 50
+
+
+class AskedRun(BaseModel):
+    """A run as the answer to a request for it."""
+
+    run_id: UUID
+    kind: Kind
+    status: Status
+    url: str
+
+    @classmethod
+    def of(cls, run: Run) -> AskedRun:
+        """From its row."""
+        return cls.model_validate(_asked(run))
+
+
+class AskedRuns(BaseModel):
+    """The runs that will cover a request; several requests may share one."""
+
+    runs: list[AskedRun]
+
+
+class ShownStage(BaseModel):
+    """A stage of a run, and how many of its parts are done."""
+
+    stage: str
+    parts: int
+    done: int
+
+
+class ShownRun(AskedRun):
+    """A run and how far it is."""
+
+    mode: Mode
+    progress: float = Field(ge=0, le=1)
+    stages: list[ShownStage] = Field(description="In order; empty before the run is planned, and long after its end.")
+    requested_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    as_of: datetime | None
+    error_code: str | None
+    error: str | None = Field(description="Why it failed; of a run that works, why it last had to wait and try again.")
+    counts: dict[str, int]
+
+    @classmethod
+    def state(cls, state: RunState) -> ShownRun:
+        """From its row and its parts."""
+        run = state.run
+        counts = {name: number for name, number in (run.counts or {}).items() if isinstance(number, int)}
+        times = {name: getattr(run, name) for name in ("requested_at", "started_at", "finished_at", "as_of")}
+        stages = [{"stage": stage.name, "parts": stage.parts, "done": stage.done} for stage in state.stages]
+        faults = {"error_code": run.error_code, "error": state.error}
+        return cls.model_validate(
+            _asked(run)
+            | times
+            | faults
+            | {"mode": run.mode, "progress": state.progress, "stages": stages, "counts": counts}
+        )
+
+
+def _asked(run: Run) -> dict[str, Any]:
+    return {
+        "run_id": run.run_id,
+        "kind": run.kind,
+        "status": run.status,
+        "url": f"{request.script_root}/runs/{run.run_id}",
+    }
+
+
+class ShownRuns(BaseModel):
+    """Runs, newest first."""
+
+    runs: list[ShownRun]
 
 
 @blueprint.post("/runs")
@@ -86,11 +189,11 @@ def cancel(run_id: UUID) -> Response:
             session.execute(text("SET LOCAL lock_timeout = '5s'"))
             runs.cancel(session, run_id)
             state = runs.get(session, run_id)
-    except RequestError as fault:
-        status = {"run_not_found": 404, "run_finished": 409}[fault.code]
-        raise Problem(status, fault.code, str(fault)) from None
-    except OperationalError as fault:
-        if not isinstance(fault.orig, LockNotAvailable):
+    except RequestError as error:
+        status = {"run_not_found": 404, "run_finished": 409}[error.code]
+        raise Problem(status, error.code, str(error)) from None
+    except OperationalError as error:
+        if not isinstance(error.orig, LockNotAvailable):
             raise
         told = f"The run {run_id} is taking a step just now; cancel it again."
         raise Problem(503, "run_busy", told, {"Retry-After": "5"}) from None

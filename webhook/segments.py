@@ -4,31 +4,129 @@ from __future__ import annotations
 
 import base64
 import binascii
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, Self
+from uuid import UUID
 
 from flask import Blueprint, Response
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    model_validator,
+)
 from sqlalchemy.orm import Session
 
 from kinds.rfm import results
 from store.published import PublishedState
 from webhook.access import authorize
+from webhook.changes import SegmentChange
 from webhook.described import described, query
-from webhook.models import (
-    Changes,
-    ChangesQuery,
-    Customer,
-    CustomerPage,
-    CutPoints,
-    ExplainedCustomer,
-    SegmentChange,
-    SegmentsQuery,
-    SegmentSummary,
-    Summary,
-)
+from webhook.models import PLAIN, Limit
 from webhook.problems import Problem
 from webhook.reading import read
 
 blueprint = Blueprint("segments", __name__)
 blueprint.before_request(authorize)
+
+
+class SegmentsQuery(BaseModel):
+    """Which customers to list, and from where on; or one customer, by the id."""
+
+    segment: Annotated[str, Field(max_length=256, pattern=PLAIN)] | None = Field(
+        default=None, description="A segment's name, in any case."
+    )
+    mobile_id: Annotated[str, Field(pattern=PLAIN)] | None = Field(
+        default=None, description="One customer, as by the path: for an id that is `summary`, and any other."
+    )
+    limit: Limit = 100
+    cursor: Annotated[str, Field(max_length=4096)] | None = Field(
+        default=None, description="`next_cursor` of the page before."
+    )
+
+    @model_validator(mode="after")
+    def _one_or_many(self) -> Self:
+        if self.mobile_id is not None and (self.segment is not None or self.cursor is not None):
+            raise ValueError("mobile_id can't be given with segment or cursor")
+        return self
+
+
+class Customer(BaseModel):
+    """A row of `rfm_segments`."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    mobile_id: str
+    recency_days: int
+    frequency: int
+    monetary: Decimal = Field(description="With two decimals, as text, so that nothing is lost.")
+    r_score: int
+    f_score: int
+    m_score: int
+    rfm_score: str
+    segment: str
+    run_id: UUID = Field(description="The run that last wrote the row.")
+    computed_at: datetime
+
+
+class CustomerPage(BaseModel):
+    """Customers in order of their ids."""
+
+    run_id: UUID = Field(description="The run that this page was read from.")
+    as_of: datetime
+    segments: list[Customer]
+    next_cursor: str | None
+
+
+class CutPoints(BaseModel):
+    """The 20, 40, 60 and 80 % quantiles over all customers; empty where there are none."""
+
+    recency_days: list[Decimal]
+    frequency: list[Decimal]
+    monetary: list[Decimal]
+
+    @classmethod
+    def of(cls, fifths: dict[str, list[int]]) -> CutPoints:
+        """From five times their values, money in cents."""
+        return cls(
+            recency_days=[Decimal(point) / 5 for point in fifths.get("recency_days", [])],
+            frequency=[Decimal(point) / 5 for point in fifths.get("frequency", [])],
+            monetary=[Decimal(point) / 500 for point in fifths.get("cents", [])],
+        )
+
+
+class ExplainedCustomer(Customer):
+    """A customer with the reason for the segment: what the values were held against, and the last move."""
+
+    published_run_id: UUID
+    as_of: datetime
+    cut_points: CutPoints
+    last_change: SegmentChange | None = Field(description="null: never since the first published run, or long ago.")
+
+
+class SegmentSummary(BaseModel):
+    """A segment in numbers."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    segment: str
+    customers: int
+    share: float
+    revenue_share: float | None = Field(description="null where there is no revenue above zero.")
+    median_recency_days: float
+    median_frequency: float
+    median_monetary: float
+
+
+class Summary(BaseModel):
+    """All segments, largest first."""
+
+    run_id: UUID
+    as_of: datetime
+    customers: int
+    cut_points: CutPoints
+    segments: list[SegmentSummary]
 
 
 @blueprint.get("/rfm_segments")
@@ -106,26 +204,6 @@ def one_customer(mobile_id: str) -> Response:
             as_of=state.as_of,
             cut_points=CutPoints.of(results.cut_points(state)),
             last_change=None if moved is None else SegmentChange.of(moved),
-        )
-
-    return read("rfm", answer)
-
-
-@blueprint.get("/segment_changes")
-@described(answer=Changes, query=ChangesQuery, problems=(404, 410), cached=True)
-def segment_changes() -> Response:
-    """Who moved, oldest first; a cursor older than what is kept gets 410: read all customers, and begin anew."""
-    asked = query(ChangesQuery)
-
-    def answer(session: Session, state: PublishedState) -> Changes:
-        told = results.changes_after(session, asked.after, asked.limit + 1)
-        if told is None:
-            raise Problem(410, "cursor_too_old", "Changes after this one are no longer kept; read all customers anew.")
-        page = [SegmentChange.of(change) for change in told[: asked.limit]]
-        return Changes(
-            changes=page,
-            next_after=page[-1].change_id if page else max(asked.after or 0, state.changes_dropped_to),
-            has_more=len(told) > asked.limit,
         )
 
     return read("rfm", answer)

@@ -34,5 +34,5 @@ def advance(run_ids: Iterable[UUID]) -> None:
     try:
         for run_id in run_ids:
             _celery().send_task("smartcrm.advance", (str(run_id),), queue="control", retry=False, ignore_result=True)
-    except Exception as fault:
-        log.warning("hint not sent", reason=type(fault).__name__)
+    except Exception as error:
+        log.warning("hint not sent", reason=type(error).__name__)

@@ -31,8 +31,8 @@ def _check_redis(**_: Any) -> None:
     try:
         with settings.redis.client(timeout=3) as client:
             checks.refuse_cluster(client)
-    except SettingsError as fault:
-        sys.exit(f"smartcrm: {fault}")
+    except SettingsError as error:
+        sys.exit(f"smartcrm: {error}")
 
 
 @signals.task_prerun.connect

@@ -43,9 +43,9 @@ def draft(settings: Settings, run: Run) -> Draft:
         session.rollback()
         if since is not None:
             changed = drafted.plan | {"since": since}
-            changed["everything"] = touched.everything(changed)
+            changed["recompute_all"] = touched.recompute_all(changed)
             changed["covered_id"] = touched.covered_after(changed)
-            changed["few"] = touched.few(crm, changed)
+            changed["inline"] = touched.is_small(crm, changed)
             refresh = replace(drafted, plan=changed)
             parts = kind.refresh(refresh)
             if parts is not None:

@@ -56,8 +56,8 @@ class Poster:
                     message, secrets = claimed
                     status, answer = await post(message, secrets)
                     await asyncio.to_thread(self._answered, message, status, answer)
-        except TRANSIENT as fault:
-            log.warning("events wait", reason=type(fault).__name__)
+        except TRANSIENT as error:
+            log.warning("events wait", reason=type(error).__name__)
         finally:
             del self._serving[url]
 
@@ -87,9 +87,9 @@ async def post(message: Message, secrets: Sequence[str], seconds: float = ATTEMP
         ):
             log.info("event posted", webhook_id=webhook_id, status=answer.status_code)
             return answer.status_code, f"{answer.status_code} {answer.reason_phrase}".strip()
-    except Exception as fault:  # whatever a receiver does is its own matter, and the next attempt's
-        log.warning("event not posted", webhook_id=webhook_id, reason=type(fault).__name__)
-        return None, type(fault).__name__
+    except Exception as error:  # whatever a receiver does is its own matter, and the next attempt's
+        log.warning("event not posted", webhook_id=webhook_id, reason=type(error).__name__)
+        return None, type(error).__name__
 
 
 @lru_cache(maxsize=1)

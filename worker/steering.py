@@ -23,7 +23,7 @@ from store.database import transaction
 from store.models import Run
 from store.parts import Claim
 from worker import planning
-from worker.faults import located, told
+from worker.errors import describe, located
 
 log = structlog.get_logger("steering")
 
@@ -37,7 +37,7 @@ class RunLostError(SmartCRMError):
     """A run that has come no further in all its attempts."""
 
 
-def advance(settings: Settings, run_id: uuid.UUID, *, patient: bool = True) -> list[tuple[str, int]]:
+def advance(settings: Settings, run_id: uuid.UUID, *, from_sweep: bool = False) -> list[tuple[str, int]]:
     """Move the run by what it needs; returns the parts to send as (stage, number), written down as sent.
 
     A fault that a person has to mend, and one attempt too many, fail the run with the reason; what is published
@@ -52,7 +52,7 @@ def advance(settings: Settings, run_id: uuid.UUID, *, patient: bool = True) -> l
     try:
         with transaction(settings.database_url) as session:
             if runs.begin(session, run_id):
-                tries = runs.try_step(session, run_id, patient=patient)
+                tries = runs.try_step(session, run_id, from_sweep=from_sweep)
             if not tries:
                 return []
             unplanned = session.get_one(Run, run_id)
@@ -67,19 +67,19 @@ def advance(settings: Settings, run_id: uuid.UUID, *, patient: bool = True) -> l
             run.tries = 0
             if run.status not in runs.FINISHED:
                 run.error = None
-            if not patient and (parts or run.status in runs.FINISHED):
+            if from_sweep and (parts or run.status in runs.FINISHED):
                 totals.add(session, "sweep_moves", kind=run.kind)
             return parts
-    except TRANSIENT as fault:
-        _, reason = told(fault)
+    except TRANSIENT as error:
+        _, reason = describe(error)
         if tries < TRIES:
             if tries:
                 runs.note_reason(settings.database_url, run_id, reason)
             raise
-        fail(settings, run_id, told(fault)[0], f"It was tried {TRIES} times. {reason}")
-    except Exception as fault:
+        fail(settings, run_id, describe(error)[0], f"It was tried {TRIES} times. {reason}")
+    except Exception as error:
         log.exception("run failed", run_id=str(run_id))
-        fail(settings, run_id, *told(fault))
+        fail(settings, run_id, *describe(error))
     return []
 
 
@@ -130,9 +130,9 @@ def _step(session: Session, settings: Settings, run: Run, draft: Draft | None) -
             return []
         planning.start(session, run, draft)
         log.info("run started", run_id=str(run.run_id), kind=run.kind, mode=run.mode)
-    fault = progress.first_fault(session, run)
-    if fault is not None:
-        _finish(session, settings, run, "failed", fault.error_code, fault.error)
+    error = progress.first_failure(session, run)
+    if error is not None:
+        _finish(session, settings, run, "failed", error.error_code, error.error)
         return []
     return _next_stage(session, settings, run)
 
@@ -140,7 +140,7 @@ def _step(session: Session, settings: Settings, run: Run, draft: Draft | None) -
 def _next_stage(session: Session, settings: Settings, run: Run) -> list[tuple[str, int]]:
     assert run.plan is not None
     kind = kinds.get(run.kind)
-    few = run.mode == "incremental" and run.plan.get("few", True)
+    few = run.mode == "incremental" and run.plan.get("inline", True)
     before = None
     for stage in kind.stages:
         missing = progress.missing(session, run, stage.name)

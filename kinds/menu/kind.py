@@ -1,6 +1,6 @@
 """The menu's rankings, from plan to publish.
 
-A full run divides the transactions into chunks. Each chunk is tallied per stretch of business days, daypart and item;
+A full run divides the transactions into chunks. Each chunk is tallied per bucket of business days, daypart and item;
 each daypart's items are ranked over all chunks; then the new generation becomes current.
 
     chunks ─► tally ─► rank, per daypart ─► publish
@@ -28,7 +28,7 @@ from postgres import scalar
 from settings import Settings
 from source import orders, touched
 from source.reading import Connection
-from source.window import day_start, stretches
+from source.window import day_buckets, day_start
 from store import ledger, progress, publishing
 from store.database import driver
 from store.models import Part, Run
@@ -45,7 +45,7 @@ def tally(settings: Settings, claimed: Claim) -> Counts:
     """Count the chunk's orders, or those of the touched business days, block by block, and store what they come to."""
     run, part, url = claimed.run, claimed.part, settings.source_database_url
     assert run.plan is not None
-    calendar = Calendar.of(run.plan["dayparts"], day_start(run.plan), stretches(run.plan))
+    calendar = Calendar.of(run.plan["dayparts"], day_start(run.plan), day_buckets(run.plan))
     with orders.snapshot(url, run.plan) as crm:
         days = sql.Literal(scalar(crm, touched.newest_days(run.plan, part)))
         driver(claimed.session).execute(ledger.entry(run, part, days))
@@ -72,7 +72,7 @@ class Menu(Kind):
 
     name = "menu"
     stages = (Stage("tally", tally), Stage("rank", rank))
-    of_one_run = frozenset({"stretches"})
+    of_one_run = frozenset({"day_buckets"})
     writers = "SELECT r.generation FROM analytics_runs AS r JOIN menu_results USING (run_id)"
 
     def plan(self, settings: Settings, crm: Connection) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""The menu's incremental run: the touched stretches' new tallies replace their old ones, and the totals follow.
+"""The menu's incremental run: the touched day buckets' new tallies replace their old ones, and the totals follow.
 
 All of it happens in the transaction that publishes. A daypart's new totals are those of the published
-generation less what its touched stretches of days had, plus what they have now: whole numbers, so nothing drifts.
+generation less what its touched buckets of days had, plus what they have now: whole numbers, so nothing drifts.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ _PARTS = """
 SELECT daytime_id, transactions, items, orders, quantities, cents, 1 AS sign
 FROM menu_totals WHERE generation = %(published)s
 UNION ALL SELECT daytime_id, transactions, items, orders, quantities, cents, -1
-FROM menu_tallies WHERE generation = %(published)s AND stretch = ANY(%(stretches)s::date[])
+FROM menu_tallies WHERE generation = %(published)s AND day_bucket = ANY(%(day_buckets)s::date[])
 UNION ALL SELECT daytime_id, transactions, items, orders, quantities, cents, 1
 FROM menu_tallies WHERE generation = %(mine)s
 """
 
 _TOUCHED = """
 SELECT DISTINCT daytime_id FROM menu_tallies
-WHERE generation = %(mine)s OR generation = %(published)s AND stretch = ANY(%(stretches)s::date[])
+WHERE generation = %(mine)s OR generation = %(published)s AND day_bucket = ANY(%(day_buckets)s::date[])
 ORDER BY 1
 """
 
@@ -50,7 +50,7 @@ SELECT daytime_id, sum(sign * transactions)::bigint FROM ({_PARTS}) AS parts GRO
 
 
 def merge(session: Session, settings: Settings, run: Run) -> None:
-    """Put the touched stretches' tallies in place, rank their dayparts anew, and write what differs."""
+    """Put the touched day buckets' tallies in place, rank their dayparts anew, and write what differs."""
     assert run.plan is not None
     ranked = {
         daypart: rank_items(items, transactions, run.plan["top_n"])
@@ -58,23 +58,27 @@ def merge(session: Session, settings: Settings, run: Run) -> None:
     }
     changed = sum(_write_ranks(session, run, daypart, best) for daypart, best in ranked.items())
     counted = summed(progress.parts(session, run, "tally"))  # an older version planned no part where no day has changed
-    run.counts = counted | {"stretches": len(run.plan["stretches"]), "changed_ranks": changed}
+    run.counts = counted | {"day_buckets": len(run.plan["day_buckets"]), "changed_ranks": changed}
     name_items(session, settings, run.plan["since"]["generation"])
     publishing.name_current(session, run, run.plan["since"]["generation"])
 
 
 def _merged(session: Session, run: Run) -> Iterator[tuple[int, pd.DataFrame, int]]:
-    """Put the run's tallies in their stretches' place; yields each touched daypart's new items and transactions."""
+    """Put the run's tallies in their day buckets' place; yields each touched daypart's new items and transactions."""
     assert run.plan is not None
     connection = driver(session)
-    names = {"published": run.plan["since"]["generation"], "mine": run.generation, "stretches": run.plan["stretches"]}
+    names = {
+        "published": run.plan["since"]["generation"],
+        "mine": run.generation,
+        "day_buckets": run.plan["day_buckets"],
+    }
     touched = [daypart for (daypart,) in connection.execute(_TOUCHED, names).fetchall()]
     tallied = connection.execute(_ITEMS, names | {"touched": touched}).fetchall()
     transactions: dict[int, int] = dict(connection.execute(_TRANSACTIONS, names).fetchall())
     columns = ["daytime_id", "menu_item_id", "orders", "quantity", "cents"]
     items = pd.DataFrame(tallied, columns=columns).astype("int64")
     connection.execute(
-        "DELETE FROM menu_tallies WHERE generation = %(published)s AND stretch = ANY(%(stretches)s::date[])", names
+        "DELETE FROM menu_tallies WHERE generation = %(published)s AND day_bucket = ANY(%(day_buckets)s::date[])", names
     )
     connection.execute("UPDATE menu_tallies SET generation = %(published)s WHERE generation = %(mine)s", names)
     for daypart in touched:

@@ -14,9 +14,9 @@ from store.models import Base
 
 
 class MenuTally(Base):
-    """One chunk's counts of one stretch of business days and daypart; the arrays run in step, one entry per item.
+    """One chunk's counts of one bucket of business days and daypart; the arrays run in step, one entry per item.
 
-    `stretch` is the first of the days, see source/window.py.
+    `day_bucket` is the first of the days, see source/window.py.
 
     `cents` is the items' revenue; `transactions` counts those with at least one counted line.
     """
@@ -25,7 +25,7 @@ class MenuTally(Base):
 
     generation: Mapped[int] = mapped_column(BigInteger, primary_key=True)
     daytime_id: Mapped[int] = mapped_column(primary_key=True)
-    stretch: Mapped[date] = mapped_column(primary_key=True)
+    day_bucket: Mapped[date] = mapped_column(primary_key=True)
     chunk: Mapped[int] = mapped_column(primary_key=True)
     transactions: Mapped[int] = mapped_column(BigInteger)
     items: Mapped[list[int]] = mapped_column(ARRAY(BigInteger))

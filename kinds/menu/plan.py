@@ -53,8 +53,8 @@ def chunks(draft: Draft) -> list[Part]:
 def changed(draft: Draft) -> list[Part]:
     """One part over the changed business days, which the plan then names."""
     plan = draft.plan
-    if plan["everything"]:
-        plan["stretches"] = rows.stretches(draft.session, plan["since"]["generation"])
+    if plan["recompute_all"]:
+        plan["day_buckets"] = rows.day_buckets(draft.session, plan["since"]["generation"])
     else:
-        plan["stretches"] = touched.stretches(draft.crm, plan, ledger.keys(draft.session, plan["since"]["ledger"]))
+        plan["day_buckets"] = touched.day_buckets(draft.crm, plan, ledger.keys(draft.session, plan["since"]["ledger"]))
     return [Part(run_id=draft.run.run_id, stage="tally", part=0)]

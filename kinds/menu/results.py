@@ -16,7 +16,7 @@ MINUTE = 60_000_000
 
 @dataclass(frozen=True)
 class RankedDaypart:
-    """A daypart with its ranked items, best first; `windows` as stretches of a day in microseconds."""
+    """A daypart with its ranked items, best first; `windows` as intervals of a day in microseconds."""
 
     daytime_id: int
     label: str

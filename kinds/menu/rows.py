@@ -1,4 +1,4 @@
-"""The menu's tallies and ranks: counts per chunk, stretch of days, daypart and item; and what follows from them.
+"""The menu's tallies and ranks: counts per chunk, bucket of days, daypart and item; and what follows from them.
 
 A part stores its tallies as arrays, since they are many and only ever summed; a daypart's ranks are a few rows.
 """
@@ -28,32 +28,32 @@ def quantity_unit(plan: Plan) -> int:
 def save_tallies(session: Session, run: Run, part: Part, items: pd.DataFrame, transactions: pd.DataFrame) -> None:
     """Store what a part counted.
 
-    `items` has `stretch` (its first day, in days since 2000-01-01), `daytime_id`, `item_id`, `orders`, `quantity`,
-    `cents`, and `transactions` for each stretch and daypart the `transactions` with a counted line.
+    `items` has `day_bucket` (its first day, in days since 2000-01-01), `daytime_id`, `item_id`, `orders`, `quantity`,
+    `cents`, and `transactions` for each day bucket and daypart the `transactions` with a counted line.
     """
-    place = ["stretch", "daytime_id"]
+    place = ["day_bucket", "daytime_id"]
     found = dict(iter(items.groupby(place)))
     session.add_all(
         MenuTally(
             generation=run.generation,
             daytime_id=daytime_id,
-            stretch=date_of(stretch),
+            day_bucket=date_of(day_bucket),
             chunk=part.part,
             transactions=counted,
-            items=found[stretch, daytime_id]["item_id"].tolist(),
-            orders=found[stretch, daytime_id]["orders"].tolist(),
-            quantities=found[stretch, daytime_id]["quantity"].tolist(),
-            cents=found[stretch, daytime_id]["cents"].tolist(),
+            items=found[day_bucket, daytime_id]["item_id"].tolist(),
+            orders=found[day_bucket, daytime_id]["orders"].tolist(),
+            quantities=found[day_bucket, daytime_id]["quantity"].tolist(),
+            cents=found[day_bucket, daytime_id]["cents"].tolist(),
         )
-        for stretch, daytime_id, counted in transactions[[*place, "transactions"]].to_numpy().tolist()
+        for day_bucket, daytime_id, counted in transactions[[*place, "transactions"]].to_numpy().tolist()
     )
     session.flush()
 
 
-def stretches(session: Session, generation: int) -> list[str]:
-    """The first days of the stretches that a generation has tallies of."""
-    found = session.scalars(select(MenuTally.stretch).where(MenuTally.generation == generation).distinct())
-    return [stretch.isoformat() for stretch in found]
+def day_buckets(session: Session, generation: int) -> list[str]:
+    """The first days of the day buckets that a generation has tallies of."""
+    found = session.scalars(select(MenuTally.day_bucket).where(MenuTally.generation == generation).distinct())
+    return [day_bucket.isoformat() for day_bucket in found]
 
 
 def daypart_tallies(session: Session, run: Run, daytime_id: int) -> tuple[pd.DataFrame, int]:

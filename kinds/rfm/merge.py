@@ -51,7 +51,7 @@ def remove_changed(session: Session, run: Run) -> int:
     connection = driver(session)
     tune(connection)
     assert run.plan is not None
-    theirs = sql.SQL("true" if run.plan.get("everything") else "mobile_id = ANY (ARRAY(SELECT mobile_id FROM {}))")
+    theirs = sql.SQL("true" if run.plan.get("recompute_all") else "mobile_id = ANY (ARRAY(SELECT mobile_id FROM {}))")
     names = {
         "touched": staging(run, 0),
         "generation": _generation(run),

@@ -80,7 +80,7 @@ def aggregate(session: Session, source_url: str, run: Run, part: Part) -> dict[s
 def aggregate_touched(session: Session, source_url: str, run: Run, part: Part) -> dict[str, int]:
     """Fill the staging table with every touched customer, those without a purchase too; returns its counts."""
     assert run.plan is not None
-    if run.plan.get("everything"):
+    if run.plan.get("recompute_all"):
         whose: sql.Composable = sql.SQL("mobile_id IS NOT NULL")
         known = sql.SQL("SELECT mobile_id FROM rfm_results WHERE generation = {}").format(
             sql.Literal(run.plan["since"]["generation"])

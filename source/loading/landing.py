@@ -114,8 +114,8 @@ def _tables(
             taken += len(each.places)
             try:
                 columns += reader.read(each.column.name, each.column.kind, parts, record)
-            except ValueFault as fault:
-                raise refusal(file, record + fault.place, each.column.name, fault.reason) from None
+            except ValueFault as error:
+                raise refusal(file, record + error.place, each.column.name, error.reason) from None
         table = pa.table([pa.array(range(record, record + count), pa.int64()), *columns], names=names)
         yield _without_blanks(table)
         record += count

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from click.testing import CliRunner
 
-from cli.main import cli
+from cli.commands import cli
 from kinds import KINDS, upkeep
 from store import inbox
 from store.database import transaction

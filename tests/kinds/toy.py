@@ -42,7 +42,7 @@ def spent(settings: Settings, claimed: Claim) -> Counts:
         newest = sql.Literal(scalar(crm, touched.newest_customers(run.plan, part)))
         driver(claimed.session).execute(ledger.entry(run, part, newest))
         whose: sql.Composable = key_range(sql.Identifier("mobile_id"), part, "text")
-        if run.mode == "incremental" and not run.plan["everything"]:
+        if run.mode == "incremental" and not run.plan["recompute_all"]:
             before = ledger.keys(claimed.session, run.plan["since"]["ledger"])
             whose = sql.SQL("mobile_id = ANY({})").format(sql.Literal([*touched.customers(crm, run.plan), *before]))
         query = sql.SQL(

@@ -34,8 +34,8 @@ def advance(self: Task, run_id: str) -> None:
     _advance(uuid.UUID(run_id))
 
 
-def _advance(run_id: uuid.UUID, *, patient: bool = True) -> None:
-    parts = steering.advance(settings, run_id, patient=patient)
+def _advance(run_id: uuid.UUID, *, from_sweep: bool = False) -> None:
+    parts = steering.advance(settings, run_id, from_sweep=from_sweep)
     if parts:
         send_parts(run_id, parts)
         return
@@ -72,9 +72,9 @@ def sweep() -> None:
         nightly.delay()  # again with every sweep until it has asked, so none is lost with its message
     for run_id in unfinished:
         try:
-            _advance(run_id, patient=False)
-        except TRANSIENT as fault:
-            log.warning("run waits", run_id=str(run_id), reason=type(fault).__name__)
+            _advance(run_id, from_sweep=True)
+        except TRANSIENT as error:
+            log.warning("run waits", run_id=str(run_id), reason=type(error).__name__)
     if events_due:
         deliver.delay()
     upkeep.clear(settings.database_url)

@@ -14,7 +14,7 @@ from store import progress, runs
 from store.database import transaction
 from store.parts import claim
 from worker.app import settings
-from worker.faults import located, told, took_too_long
+from worker.errors import describe, located, took_too_long
 
 RETRY = {
     "autoretry_for": TRANSIENT,
@@ -44,9 +44,9 @@ def work(task: Task, run_id: str, stage: str, number: int) -> None:
                     kinds.get(claimed.run.kind).do(settings, claimed)
     except RowsLostError:
         log.warning("rows lost", stage=stage, part=number)
-    except Exception as fault:
-        code, message = told(fault)
-        if isinstance(fault, TRANSIENT) and not took_too_long(fault):
+    except Exception as error:
+        code, message = describe(error)
+        if isinstance(error, TRANSIENT) and not took_too_long(error):
             runs.note_reason(settings.database_url, uuid.UUID(run_id), message, part=(stage, number))
             raise
         log.exception("part failed", stage=stage, part=number)
