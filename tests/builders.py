@@ -47,6 +47,9 @@ MANY_CUSTOMERS = tuple(f"+1555{number:04}" for number in range(30))
 GUESTS = (None, "")
 
 
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
+
+
 def transactions(*rows: Any) -> pd.DataFrame:
     """(transaction_id, mobile_id, total_amount, created_at), as arguments or as one list; values stay as they are."""
     columns = ["transaction_id", "mobile_id", "total_amount", "created_at"]
@@ -163,3 +166,29 @@ def instants(draw: st.DrawFn, zone: str, changes: Sequence[datetime], clocks: Se
         clock = draw(st.sampled_from(clocks)).replace(fold=draw(st.sampled_from((0, 1))))
         moment = datetime.combine(day, clock, ZoneInfo(zone)).astimezone(UTC)
     return (moment + beside).astimezone(draw(st.sampled_from((UTC, ZoneInfo(zone)))))
+
+
+def plain_orders(count: int = 6) -> dict[str, pd.DataFrame]:
+    """`count` customers, each with one order of one piece of item 7 at noon."""
+    return {
+        "fact_transactions": pd.DataFrame(
+            {
+                "transaction_id": range(1, count + 1),
+                "mobile_id": [f"c{number}" for number in range(1, count + 1)],
+                "total_amount": [f"{10 * number}.00" for number in range(1, count + 1)],
+                "created_at": [NOON] * count,
+            }
+        ),
+        "fact_transaction_items": pd.DataFrame(
+            {
+                "id": range(1, count + 1),
+                "transaction_id": range(1, count + 1),
+                "item_id": [7] * count,
+                "quantity": [1] * count,
+                "price": ["10.00"] * count,
+            }
+        ),
+        "dim_menu_items": pd.DataFrame(
+            {"item_id": [7], "menu_item_name": ["Soup"], "price": ["10.00"], "category": ["Starters"]}
+        ),
+    }

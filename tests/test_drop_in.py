@@ -14,9 +14,9 @@ import requests
 from settings import Settings
 from signatures import signed_headers
 from tests import oracle
+from tests.command import serving, smartcrm
 from tests.oracle import Rules
 from tests.system import read, wait_for
-from tests.test_cli import serving, smartcrm
 
 DOCUMENT = (Path(__file__).parent.parent / "docs" / "drop-in.md").read_text()
 SQL = re.findall(r"```sql\n(.*?)```", DOCUMENT, re.DOTALL)

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import psycopg
 
 from settings import Settings
+from tests.store.test_retention import age, drop_old, settings  # noqa: F401  # a fixture
 from tests.system import read, run_inline
-from tests.test_retention import age, drop_old, settings  # noqa: F401  # a fixture
 
 
 def test_storage_does_not_grow_with_incremental_runs(

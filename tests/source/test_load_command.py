@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.command import smartcrm
 from tests.source.exports import SHOPIFY, TILL
 from tests.system import read
-from tests.test_cli import smartcrm
 
 HEADER = "transaction_id,mobile_id,total_amount,created_at\n"
 

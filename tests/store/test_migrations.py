@@ -17,7 +17,7 @@ from store import event_keys, inbox
 from store.database import transaction
 from store.schema import migrate
 from tests import oracle
-from tests.builders import items, transactions
+from tests.builders import items, plain_orders, transactions
 from tests.oracle import Rules
 from tests.system import (
     do_part,
@@ -29,7 +29,6 @@ from tests.system import (
     rfm_segments,
     run_inline,
 )
-from tests.test_runs import orders
 from worker import steering
 
 # The deliveries as version 0004 had them.
@@ -63,7 +62,7 @@ NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
 
 def test_results_of_version_0002_stay_and_its_runs_go_on(migrated_url: str, tmp_path: Path) -> None:
-    fill(migrated_url, orders(200))
+    fill(migrated_url, plain_orders(200))
     settings = make_settings(migrated_url, tmp_path, RFM_SHARDS="3")
     run_inline(settings, "rfm")
     with psycopg.connect(migrated_url) as connection:
@@ -137,7 +136,7 @@ ORDER BY 1
 
 
 def test_the_menus_view_changes_a_columns_type_and_keeps_its_readers(migrated_url: str, tmp_path: Path) -> None:
-    fill(migrated_url, orders(200))
+    fill(migrated_url, plain_orders(200))
     settings = make_settings(migrated_url, tmp_path)
     run_inline(settings, "menu")
     reader = f"reader_{psycopg.conninfo.conninfo_to_dict(migrated_url)['dbname']}"

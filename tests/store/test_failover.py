@@ -24,10 +24,10 @@ from store import inbox
 from store.database import engine, transaction
 from store.schema import migrate
 from tests import oracle
+from tests.builders import plain_orders
 from tests.oracle import Rules
 from tests.replicas import Relay, Replica
 from tests.system import Webhook, Workers, fill, make_settings, menu_recommendation, read, rfm_segments, state, wait_for
-from tests.test_runs import orders
 from webhook.app import create_app
 
 
@@ -106,7 +106,7 @@ def test_a_standby_that_is_promoted_under_load_goes_on_with_everything_that_was_
     crash = how.startswith("a crash")
     hosts = f"127.0.0.1:{first.port},127.0.0.1:{second.port}" if crash else f"127.0.0.1:{relay.port}"
     url = f"postgresql://postgres@{hosts}/postgres" + ("?target_session_attrs=read-write" if crash else "")
-    fill(database_url, orders(200))
+    fill(database_url, plain_orders(200))
     with psycopg.connect(database_url) as crm:
         crm.execute("CREATE UNIQUE INDEX ON fact_transactions (transaction_id)")
     migrate(url)
@@ -175,7 +175,7 @@ def _unfinished(url: str) -> bool:
 def test_a_database_that_only_reads_now_and_then_fails_no_run(
     migrated_url: str, redis_url: str, tmp_path: Path
 ) -> None:
-    fill(migrated_url, orders(300))
+    fill(migrated_url, plain_orders(300))
     over = threading.Event()
     name = migrated_url.split("/")[3].split("?")[0]
 

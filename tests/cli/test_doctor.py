@@ -12,8 +12,8 @@ from settings import Settings
 from source.checks import Finding
 from source.load import load
 from store.database import engine
+from tests.builders import plain_orders
 from tests.system import fill, make_settings, run_inline
-from tests.test_runs import orders
 
 SET = {"TIMEZONE": "Europe/London", "DATABASE_URL": "set", "REDIS_URL": "set"}
 
@@ -36,7 +36,7 @@ def test_a_well_kept_system_has_neither_fault_nor_warning(settings: Settings) ->
 
 
 def test_indexes_that_are_missing_are_told_with_the_ddl_that_adds_them(settings: Settings) -> None:
-    fill(settings.database_url, orders())
+    fill(settings.database_url, plain_orders())
     with psycopg.connect(settings.database_url, autocommit=True) as connection:
         connection.execute("ANALYZE")
         missing = found(settings, "warning")
@@ -51,7 +51,7 @@ def test_indexes_that_are_missing_are_told_with_the_ddl_that_adds_them(settings:
 
 
 def test_tables_that_were_never_analyzed_are_told(settings: Settings) -> None:
-    fill(settings.database_url, orders())
+    fill(settings.database_url, plain_orders())
     told = [finding.remedy for finding in found(settings, "warning") if "analyzed" in finding.found]
     assert told == ["ANALYZE fact_transactions;", "ANALYZE fact_transaction_items;", "ANALYZE dim_menu_items;"]
 

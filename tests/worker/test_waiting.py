@@ -13,8 +13,9 @@ from psycopg.conninfo import conninfo_to_dict
 from postgres import TRANSIENT
 from store import inbox, progress, runs
 from store.database import engine, transaction
+from tests.builders import plain_orders
 from tests.system import Workers, do_part, fill, finish_inline, make_settings, read, run_inline, state, wait_for
-from tests.test_runs import later, orders, request
+from tests.worker.test_steering import later, request
 from webhook.app import create_app
 from worker import steering
 
@@ -41,7 +42,7 @@ def test_a_run_whose_source_is_away_shows_the_reason_and_fails_with_it(
 
 
 def test_a_reason_is_forgotten_with_the_next_whole_step(migrated_url: str, redis_url: str, tmp_path: Path) -> None:
-    fill(migrated_url, orders())
+    fill(migrated_url, plain_orders())
     run_id = request(make_settings(migrated_url, tmp_path, redis_url), "rfm")
     with pytest.raises(TRANSIENT):
         steering.advance(make_settings(migrated_url, tmp_path, redis_url, SOURCE_DATABASE_URL=AWAY), run_id)
@@ -54,7 +55,7 @@ def test_a_reason_is_forgotten_with_the_next_whole_step(migrated_url: str, redis
 def test_a_part_that_is_given_up_names_the_reason_that_it_kept_seeing(
     migrated_url: str, redis_url: str, tmp_path: Path
 ) -> None:
-    fill(migrated_url, orders())
+    fill(migrated_url, plain_orders())
     settings = make_settings(migrated_url, tmp_path, redis_url, RFM_SHARDS="3")
     run_id = request(settings, "rfm")
     steering.advance(settings, run_id)
@@ -73,7 +74,7 @@ def test_a_part_that_is_given_up_names_the_reason_that_it_kept_seeing(
 def test_workers_go_on_when_the_source_is_back_and_say_meanwhile_what_they_wait_for(
     migrated_url: str, other_database_url: str, redis_url: str, tmp_path: Path
 ) -> None:
-    fill(other_database_url, orders(50))
+    fill(other_database_url, plain_orders(50))
     with Workers(migrated_url, redis_url, tmp_path) as workers:
         workers.env["SOURCE_DATABASE_URL"] = other_database_url
         workers.start(beat=True)
@@ -103,7 +104,7 @@ def _allow(url: str, connections: str) -> None:
 def test_planning_reads_the_source_while_no_transaction_of_ours_is_open(
     migrated_url: str, other_database_url: str, redis_url: str, tmp_path: Path, kind: str
 ) -> None:
-    fill(other_database_url, orders(30))
+    fill(other_database_url, plain_orders(30))
     settings = make_settings(migrated_url, tmp_path, redis_url, SOURCE_DATABASE_URL=other_database_url, RFM_SHARDS="3")
     run_inline(settings, kind)
     for mode in ("incremental", "full"):
@@ -136,7 +137,7 @@ WHERE datname = current_database() AND pid <> pg_backend_pid() AND state LIKE 'i
 def test_a_view_that_a_migration_changed_is_read_on_a_fresh_plan(
     migrated_url: str, redis_url: str, tmp_path: Path
 ) -> None:
-    fill(migrated_url, orders())
+    fill(migrated_url, plain_orders())
     settings = make_settings(migrated_url, tmp_path, redis_url)
     run_inline(settings, "rfm")
     client = create_app(settings).test_client()

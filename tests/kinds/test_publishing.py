@@ -12,8 +12,8 @@ from psycopg import IsolationLevel
 
 from kinds import upkeep
 from settings import Settings
+from tests.builders import plain_orders
 from tests.system import fill, make_settings, read, run_inline
-from tests.test_runs import orders
 
 STATE = """
 SELECT (SELECT array_agg(DISTINCT run_id) FROM rfm_segments), (SELECT count(*) FROM rfm_segments),
@@ -24,7 +24,7 @@ GENERATIONS = "SELECT relname FROM pg_class WHERE relname ~ '^rfm_results_g[0-9]
 
 @pytest.fixture
 def settings(migrated_url: str, tmp_path: Path) -> Settings:
-    fill(migrated_url, orders(40))
+    fill(migrated_url, plain_orders(40))
     found = make_settings(migrated_url, tmp_path, RFM_SHARDS="3")
     run_inline(found, "rfm")
     run_inline(found, "menu")
@@ -67,7 +67,7 @@ def test_a_polling_reader_sees_only_whole_states_through_three_publishes(
 ) -> None:
     for count in (41, 42, 43):
         before = [len(reader.seen) for reader in readers]
-        fill(settings.database_url, orders(count))
+        fill(settings.database_url, plain_orders(count))
         assert run_inline(settings, "rfm").run.status == "succeeded"
         assert run_inline(settings, "menu").run.status == "succeeded"
         for reader, already in zip(readers, before, strict=True):
@@ -124,7 +124,7 @@ def test_grants_dependent_views_and_prepared_statements_live_through_publishes(s
         connection.execute("GRANT SELECT ON rfm_segments, menu_recommendation TO bi_reader")
         query = "SELECT count(*) FROM rfm_segments WHERE mobile_id >= %s"
         assert connection.execute(query, ["c"], prepare=True).fetchone() == (40,)
-        fill(settings.database_url, orders(50))
+        fill(settings.database_url, plain_orders(50))
         run_inline(settings, "rfm")
         run_inline(settings, "menu")
         assert connection.execute(query, ["c"], prepare=True).fetchone() == (50,)

@@ -9,8 +9,8 @@ from embedded import postgres
 from store import inbox
 from store.database import transaction
 from store.schema import migrate
+from tests.builders import plain_orders
 from tests.system import do_part, fill, finish_inline, make_settings, menu_recommendation, rfm_segments, run_inline
-from tests.test_runs import orders
 from worker import steering
 
 
@@ -18,7 +18,7 @@ def test_a_restored_dump_has_what_was_published_and_its_runs_go_on(
     migrated_url: str, other_database_url: str, tmp_path: Path
 ) -> None:
     settings = make_settings(migrated_url, tmp_path, RFM_SHARDS="3")
-    fill(migrated_url, orders())
+    fill(migrated_url, plain_orders())
     for kind in ("rfm", "menu"):
         run_inline(settings, kind)
         run_inline(settings, kind, mode="incremental")
@@ -38,7 +38,7 @@ def test_a_restored_dump_has_what_was_published_and_its_runs_go_on(
     for part in sent[1:]:
         do_part(restored, under_way, *part)
     assert finish_inline(restored, under_way).run.status == "succeeded"
-    fill(other_database_url, orders(7))
+    fill(other_database_url, plain_orders(7))
     for kind in ("rfm", "menu"):
         assert run_inline(restored, kind).run.status == "succeeded"
     assert len(rfm_segments(other_database_url)) == 7

@@ -23,8 +23,8 @@ from source.load import load
 from store import inbox, nights
 from store.database import transaction
 from tests import oracle
+from tests.builders import plain_orders
 from tests.system import Workers, fill, menu_recommendation, read, rfm_segments, wait_for
-from tests.test_runs import orders
 
 AS_OF = {
     "online_retail": datetime(2011, 12, 10, tzinfo=UTC),
@@ -105,7 +105,7 @@ def test_shards_and_dayparts_are_tasks_of_their_own_on_both_processes(workers: W
 
 
 def test_a_part_that_fails_fails_the_run_with_one_sentence_and_the_next_one_goes(workers: Workers) -> None:
-    tables = orders()
+    tables = plain_orders()
     url = workers.settings.database_url
     fill(url, tables)
     workers.start()
@@ -116,13 +116,13 @@ def test_a_part_that_fails_fails_the_run_with_one_sentence_and_the_next_one_goes
     failed = workers.finished(workers.request("rfm"))[0].run
     assert (failed.status, failed.error_code) == ("failed", "data_out_of_range")
     assert "\n" not in (failed.error or "\n") and rfm_segments(url).equals(before)
-    fill(url, orders(7))
+    fill(url, plain_orders(7))
     assert workers.finished(workers.request("rfm"))[0].run.status == "succeeded"
     assert len(rfm_segments(url)) == 7
 
 
 def test_a_part_that_takes_too_long_fails_the_run_and_says_so(workers: Workers) -> None:
-    fill(workers.settings.database_url, orders())
+    fill(workers.settings.database_url, plain_orders())
     workers.start(celery=("task.soft_time_limit=2",))
     with psycopg.connect(workers.settings.database_url) as connection:
         connection.execute("LOCK TABLE fact_transaction_items")  # a tally waits for it, a plan does not
@@ -149,7 +149,7 @@ def test_results_do_not_depend_on_the_number_of_workers_or_shards(workers: Worke
 
 @pytest.mark.parametrize("kind", ["rfm", "menu"])
 def test_a_hint_that_is_lost_is_made_good_by_the_sweep(workers: Workers, kind: str) -> None:
-    fill(workers.settings.database_url, orders())
+    fill(workers.settings.database_url, plain_orders())
     with transaction(workers.settings.database_url) as session:
         asked = [run.run_id for run in inbox.request(session, [kind])]
     workers.start(beat=True)

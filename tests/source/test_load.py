@@ -14,7 +14,7 @@ from errors import LoadError, UnavailableError
 from source.load import load
 from source.tables import SOURCE_TABLES
 from tests.system import read
-from tests.test_workers import files_in, frame_of
+from tests.worker.test_workers import files_in, frame_of
 
 HEADER = "transaction_id,mobile_id,total_amount,created_at"
 GOOD = "1,+44,10.00,2026-03-02 12:00:00+00:00"

@@ -16,9 +16,9 @@ from settings import Settings
 from source import reading
 from store.database import driver, engine, snapshot, transaction
 from store.schema import migrate
+from tests.builders import plain_orders
 from tests.pooler import pgbouncer
 from tests.system import Workers, fill, make_settings, run_inline
-from tests.test_runs import orders
 
 HOSTILE = {
     "DateStyle": "'German, DMY'",
@@ -97,7 +97,7 @@ def same(found: list[pd.DataFrame], expected: list[pd.DataFrame]) -> bool:
 def expected(other_database_url: str, tmp_path: Path) -> list[pd.DataFrame]:
     """The results of 40 orders in a database that is as we would have it; it is empty afterwards."""
     migrate(other_database_url)
-    fill(other_database_url, orders(40), amount="float8")
+    fill(other_database_url, plain_orders(40), amount="float8")
     found = results(make_settings(other_database_url, tmp_path))
     engine(other_database_url).dispose()
     with psycopg.connect(other_database_url) as admin:
@@ -117,7 +117,7 @@ def test_settings_of_a_role_a_database_or_the_environment_make_no_difference(
     made_hostile(database_url)
     for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
-    fill(database_url, orders(40), amount="float8")
+    fill(database_url, plain_orders(40), amount="float8")
     with psycopg.connect(database_url) as crm:
         assert crm.execute("SELECT 'crm.fact_transactions'::regclass = 'fact_transactions'::regclass").fetchone() == (
             True,
@@ -161,7 +161,7 @@ def test_databases_of_other_encodings_hold_results_and_orders_alike(
             ours = other_database_url if which == "source" else encoded
             orders_in = other_database_url if which == "results" else encoded
             migrate(ours)
-            fill(orders_in, orders(40), amount="float8")
+            fill(orders_in, plain_orders(40), amount="float8")
             found = results(make_settings(ours, tmp_path, SOURCE_DATABASE_URL=orders_in))
             assert same(found, expected)
         finally:
@@ -173,7 +173,7 @@ def test_behind_a_pooler_runs_end_right_and_leave_nothing_in_its_sessions(
     database_url: str, other_database_url: str, expected: list[pd.DataFrame], redis_url: str, tmp_path: Path
 ) -> None:
     made_hostile(database_url)
-    fill(database_url, orders(40), amount="float8")
+    fill(database_url, plain_orders(40), amount="float8")
     with pgbouncer(database_url, other_database_url, folder=tmp_path / "pgbouncer") as (crm, ours):
         with psycopg.connect(ours, autocommit=True) as other:
             before = shown(other)

@@ -16,8 +16,8 @@ import httpx
 import pytest
 
 from signatures import signed_headers
+from tests.builders import plain_orders
 from tests.system import Webhook, fill, finish_inline, make_settings
-from tests.test_runs import orders
 
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 
@@ -49,7 +49,7 @@ def generated(webhook: Webhook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_a_generated_client_sends_an_import_and_reads_what_came_of_it(
     webhook: Webhook, generated: str, migrated_url: str, tmp_path: Path
 ) -> None:
-    fill(migrated_url, orders(12))
+    fill(migrated_url, plain_orders(12))
 
     def module(name: str) -> Any:
         found: ModuleType = importlib.import_module(f"{generated}.{name}")

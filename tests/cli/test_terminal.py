@@ -26,8 +26,8 @@ from source.checks import Finding
 from store.models import Event, Run
 from store.runs import RunState
 from tests.builders import items, transactions
+from tests.command import smartcrm
 from tests.system import fill, make_settings, read, run_inline
-from tests.test_cli import smartcrm
 
 HOSTILE = (
     *(

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from broker import counts
 from broker.address import PREFIX
+from tests.builders import plain_orders
 from tests.system import Workers, fill, wait_for
-from tests.test_runs import orders
 from webhook.app import create_app
 
 RUN_ID = "00000000-0000-4000-8000-000000000000"
@@ -197,7 +197,7 @@ def wait_until_drained(server: redis.Redis) -> None:
 
 
 def test_what_can_not_be_read_is_dropped_and_counted_and_runs_go_on(workers: Workers) -> None:
-    fill(workers.settings.database_url, orders())
+    fill(workers.settings.database_url, plain_orders())
     workers.start()
     server = client(workers)
     for raw in POISON.values():
@@ -281,7 +281,7 @@ def _push(server: redis.Redis, batch: list[str]) -> None:
 
 
 def test_nothing_that_somebody_may_write_ends_a_worker(workers: Workers) -> None:
-    fill(workers.settings.database_url, orders())
+    fill(workers.settings.database_url, plain_orders())
     workers.start()
     _push(client(workers))
     assert workers.processes[0].poll() is None

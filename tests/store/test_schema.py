@@ -12,8 +12,8 @@ from errors import SettingsError
 from postgres import connect, schema_of
 from store.database import engine
 from store.schema import SchemaError, migrate, require_current
+from tests.builders import plain_orders
 from tests.system import fill, make_settings, read, run_inline
-from tests.test_runs import orders
 from webhook.app import create_app
 
 CRMS_OWN = """
@@ -28,7 +28,7 @@ ORDERED = 'SELECT mobile_id, segment, monetary FROM {}rfm_segments ORDER BY mobi
 @pytest.fixture
 def crm(database_url: str) -> str:
     """A CRM's database with orders, and with tables that have the names of ours."""
-    fill(database_url, orders(40))
+    fill(database_url, plain_orders(40))
     with psycopg.connect(database_url) as connection:
         connection.execute(CRMS_OWN)
     return database_url
@@ -57,7 +57,7 @@ def test_results_live_in_a_schema_of_their_own_and_are_those_of_public(
 ) -> None:
     settings = make_settings(crm, tmp_path, redis_url, RESULTS_SCHEMA="smartcrm", RFM_SHARDS="3")
     usual = make_settings(other_database_url, tmp_path, redis_url, RFM_SHARDS="3")
-    fill(other_database_url, orders(40))
+    fill(other_database_url, plain_orders(40))
     for each in (settings, usual):
         version = migrate(each.database_url)
         assert migrate(each.database_url) == version
@@ -104,7 +104,7 @@ def test_the_orders_are_those_of_the_users_search_path_whatever_our_schema_holds
 ) -> None:
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute(f"CREATE SCHEMA crm; ALTER DATABASE {connection.info.dbname} SET search_path = crm".encode())
-    fill(database_url, orders(5))
+    fill(database_url, plain_orders(5))
     with psycopg.connect(database_url) as connection:  # in public, which is ours, another of that name
         connection.execute("CREATE TABLE public.fact_transactions AS SELECT * FROM crm.fact_transactions LIMIT 2")
     migrate(database_url)

@@ -14,9 +14,9 @@ from contextlib import contextmanager, suppress
 import pytest
 
 from store.events import Message
+from tests.builders import plain_orders
+from tests.store.test_events import KEY, SECRETS, Receiver
 from tests.system import Workers, fill, read, wait_for
-from tests.test_events import KEY, SECRETS, Receiver
-from tests.test_runs import orders
 from worker.posting import post
 
 Hostile = Callable[[socket.socket], None]
@@ -122,7 +122,7 @@ def test_a_redirect_is_not_followed() -> None:
 
 
 def test_a_good_receiver_beside_hostile_ones_gets_its_events_meanwhile(workers: Workers) -> None:
-    fill(workers.settings.database_url, orders())
+    fill(workers.settings.database_url, plain_orders())
     stalling = [drip_head, continue_for_ever, silent]
     with Receiver() as good, serving(drip_head) as one, serving(continue_for_ever) as two, serving(silent) as three:
         ports = dict(zip((one, two, three), stalling, strict=True))

@@ -26,8 +26,8 @@ from settings import Settings
 from store import inbox, runs
 from store.database import transaction
 from store.schema import migrate
+from tests.builders import plain_orders
 from tests.system import Webhook, do_part, fill, make_settings, read, run_inline, wait_for
-from tests.test_runs import orders
 from webhook.app import create_app
 from worker import steering
 
@@ -342,7 +342,7 @@ def test_runs_of_the_past_that_are_too_many_are_told_to_wait(client: FlaskClient
 
 
 def test_a_run_that_waits_or_works_can_be_cancelled_and_no_other(client: FlaskClient, settings: Settings) -> None:
-    fill(settings.database_url, orders())
+    fill(settings.database_url, plain_orders())
     waiting = client.post("/runs", json={"kinds": ["menu"]}, headers=token()).get_json()["runs"][0]
     working = client.post("/runs", json={"kinds": ["rfm"]}, headers=token()).get_json()["runs"][0]
     parts = steering.advance(settings, UUID(working["run_id"]))

@@ -25,7 +25,7 @@ from embedded.postgres import Postgres
 from errors import EmbeddedError
 from tests.system import wait_for
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 USE_UNTIL_TOLD = """
 import json, sys
 from pathlib import Path

@@ -20,8 +20,8 @@ from settings import Settings
 from store import event_keys, events
 from store.database import transaction
 from store.events import Message
+from tests.builders import plain_orders
 from tests.system import Workers, fill, make_settings, read, run_inline, wait_for
-from tests.test_runs import orders
 
 KEY, *SECRETS = ["whsec_" + base64.b64encode(bytes([number]) * 32).decode() for number in (0, 1, 2)]
 
@@ -75,7 +75,7 @@ def state(url: str) -> list[tuple[Any, ...]]:
 
 
 def test_every_finished_run_is_told_to_the_receiver_signed(workers: Workers, receiver: Receiver) -> None:
-    fill(workers.settings.database_url, orders())
+    fill(workers.settings.database_url, plain_orders())
     receiver.answers = [500, 301]  # the first two are tried again; a redirect is no delivery
     workers.start(beat=True, EVENT_URLS=receiver.url, EVENT_SECRETS=KEY)
     states = workers.finished(workers.request("rfm", "menu"))
@@ -92,7 +92,7 @@ def test_every_finished_run_is_told_to_the_receiver_signed(workers: Workers, rec
 
 
 def test_a_receiver_that_never_answers_is_in_no_runs_way(workers: Workers, receiver: Receiver) -> None:
-    fill(workers.settings.database_url, orders())
+    fill(workers.settings.database_url, plain_orders())
     receiver.holds.clear()
     workers.start(processes=1, EVENT_URLS=receiver.url, EVENT_SECRETS=KEY)
     for _ in range(3):
@@ -105,7 +105,7 @@ def test_a_receiver_that_never_answers_is_in_no_runs_way(workers: Workers, recei
 
 @pytest.fixture
 def settings(migrated_url: str, tmp_path: Path) -> Settings:
-    fill(migrated_url, orders())
+    fill(migrated_url, plain_orders())
     return make_settings(migrated_url, tmp_path, EVENT_URLS="http://one.test/a http://two.test/b")
 
 

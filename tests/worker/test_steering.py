@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
-import pandas as pd
 import psycopg
 import pytest
 
@@ -17,6 +16,7 @@ from settings import Settings
 from store import inbox, runs
 from store.database import transaction
 from store.parts import claim
+from tests.builders import plain_orders
 from tests.system import (
     do_part,
     fill,
@@ -33,35 +33,9 @@ from worker import steering
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
 
-def orders(count: int = 6) -> dict[str, pd.DataFrame]:
-    """`count` customers, each with one order of one piece of item 7 at noon."""
-    return {
-        "fact_transactions": pd.DataFrame(
-            {
-                "transaction_id": range(1, count + 1),
-                "mobile_id": [f"c{number}" for number in range(1, count + 1)],
-                "total_amount": [f"{10 * number}.00" for number in range(1, count + 1)],
-                "created_at": [NOON] * count,
-            }
-        ),
-        "fact_transaction_items": pd.DataFrame(
-            {
-                "id": range(1, count + 1),
-                "transaction_id": range(1, count + 1),
-                "item_id": [7] * count,
-                "quantity": [1] * count,
-                "price": ["10.00"] * count,
-            }
-        ),
-        "dim_menu_items": pd.DataFrame(
-            {"item_id": [7], "menu_item_name": ["Soup"], "price": ["10.00"], "category": ["Starters"]}
-        ),
-    }
-
-
 @pytest.fixture
 def settings(migrated_url: str, tmp_path: Path) -> Settings:
-    fill(migrated_url, orders())
+    fill(migrated_url, plain_orders())
     return make_settings(migrated_url, tmp_path, RFM_SHARDS="3")
 
 
@@ -115,7 +89,7 @@ def test_the_same_delivery_names_the_same_runs_after_they_have_ended(settings: S
 
 
 def test_the_present_goes_before_waiting_runs_of_the_past(settings: Settings) -> None:
-    fill(settings.database_url, orders())
+    fill(settings.database_url, plain_orders())
     working, *past = (request(settings, "menu", as_of=NOON - timedelta(days=day)) for day in range(3))
     parts = steering.advance(settings, working)
     assert state(settings, working).run.status == "running"

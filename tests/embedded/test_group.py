@@ -19,7 +19,7 @@ from embedded.group import ProcessGroup
 from errors import EmbeddedError
 from tests.system import wait_for
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 # Writes its process id where it is told to, and waits; with a child in its group, which does the same.
 WAIT = """
 import os, signal, sys, time

@@ -15,14 +15,14 @@ from kinds import upkeep
 from settings import Settings
 from store import inbox
 from store.database import transaction
+from tests.builders import plain_orders
 from tests.system import fill, make_settings, read, rfm_segments, run_inline
-from tests.test_runs import orders
 from worker import steering
 
 
 @pytest.fixture
 def settings(migrated_url: str, tmp_path: Path) -> Settings:
-    fill(migrated_url, orders())
+    fill(migrated_url, plain_orders())
     return make_settings(migrated_url, tmp_path, EVENT_URLS="http://one.test/a")
 
 

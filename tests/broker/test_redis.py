@@ -18,11 +18,11 @@ from broker.address import PREFIX, parse
 from cli.doctor import examine
 from store import inbox
 from store.database import transaction
+from tests.builders import plain_orders
 from tests.certificates import Certificates
 from tests.installed import program
 from tests.redis_servers import ask, free_port, server
 from tests.system import Workers, fill, make_settings, wait_for
-from tests.test_runs import orders
 from webhook.app import create_app
 
 # Redis' users as managed services have them: everything but what touches other databases or the server.
@@ -47,7 +47,7 @@ def examined(migrated_url: str, tmp_path: Path, url: str, **env: str) -> list[tu
 
 
 def runs_succeed(migrated_url: str, tmp_path: Path, url: str, **env: str) -> None:
-    fill(migrated_url, orders())
+    fill(migrated_url, plain_orders())
     with Workers(migrated_url, url, tmp_path) as workers:
         workers.start(**env)
         states = workers.finished(workers.request("rfm", "menu"))
@@ -170,7 +170,7 @@ def test_a_clustered_server_that_holds_every_key_serves(migrated_url: str, tmp_p
 
 
 def test_a_run_whose_messages_lie_in_the_old_layout_goes_on(migrated_url: str, tmp_path: Path) -> None:
-    fill(migrated_url, orders())
+    fill(migrated_url, plain_orders())
     with server(tmp_path) as port, Workers(migrated_url, f"redis://127.0.0.1:{port}/0", tmp_path) as workers:
         with transaction(migrated_url) as session:
             asked = [run.run_id for run in inbox.request(session, ["menu"])]
@@ -180,7 +180,7 @@ def test_a_run_whose_messages_lie_in_the_old_layout_goes_on(migrated_url: str, t
 
 
 @pytest.mark.parametrize(
-    ("url", "fault"),
+    ("url", "error"),
     [
         ("redis://:pa[ss@redis:6379/0", "percent-encode"),
         ("redis://:pa]ss@redis:6379/0", "percent-encode"),
@@ -233,7 +233,7 @@ def _watched(watchers: list[int]) -> bool:
 def test_a_sentinel_failover_loses_no_run(migrated_url: str, tmp_path: Path) -> None:
     """The server that the sentinels name dies while runs are asked for; another one is promoted, and all end."""
     program("redis-sentinel")
-    fill(migrated_url, orders())
+    fill(migrated_url, plain_orders())
     watchers = [free_port() for _ in range(3)]
     with server(tmp_path, "requirepass pw", "masterauth pw") as first:
         settings = ["requirepass pw", "masterauth pw", f"replicaof 127.0.0.1 {first}"]

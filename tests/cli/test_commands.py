@@ -12,8 +12,6 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
@@ -29,41 +27,9 @@ from embedded import locks
 from errors import SmartCRMError
 from store import inbox, runs
 from store.database import transaction
+from tests.builders import plain_orders
+from tests.command import SMARTCRM, environment, serving, smartcrm
 from tests.system import Workers, fill, make_settings, read, run_inline, wait_for
-from tests.test_runs import orders
-
-SMARTCRM = Path(sys.executable).with_name("smartcrm")
-
-
-def environment(home: Path, **more: str) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "TMPDIR")}
-    return kept | {"SMARTCRM_HOME": str(home), "PORT": "0", "FLOWER_PORT": "0"} | more
-
-
-def smartcrm(home: Path, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [SMARTCRM, *arguments], env=environment(home, **env), capture_output=True, text=True, timeout=120
-    )
-
-
-@contextmanager
-def serving(home: Path, **env: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """`smartcrm up`, with what it printed until it was ready."""
-    process = subprocess.Popen(
-        [SMARTCRM, "up"], env=environment(home, **env), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    )
-    assert process.stdout is not None
-    told = ""
-    try:
-        for line in process.stdout:
-            told += line
-            if line.startswith("ready"):
-                break
-        assert "ready" in told, told
-        yield process, told
-    finally:
-        process.terminate()
-        process.wait(40)
 
 
 def left_of(home: Path) -> list[str]:
@@ -114,7 +80,7 @@ def test_up_serves_and_the_other_commands_use_what_it_runs(tmp_path: Path) -> No
         ("dim_menu_items", "--menu"),
     ):
         files[option] = tmp_path / f"{table}.csv"
-        orders(30)[table].to_csv(files[option], index=False)
+        plain_orders(30)[table].to_csv(files[option], index=False)
     loaded = smartcrm(home, "load", *[str(part) for pair in files.items() for part in pair])
     assert loaded.returncode == 0 and "30 rows into fact_transactions" in loaded.stdout, loaded.stderr
     with serving(home) as (process, told):
@@ -149,7 +115,7 @@ def test_up_serves_and_the_other_commands_use_what_it_runs(tmp_path: Path) -> No
 def test_waiting_lasts_as_long_as_an_up_of_this_home_is_starting(
     migrated_url: str, redis_url: str, tmp_path: Path
 ) -> None:
-    fill(migrated_url, orders(30))
+    fill(migrated_url, plain_orders(30))
     with Workers(migrated_url, redis_url, tmp_path) as workers:
         home = Path(workers.env["SMARTCRM_HOME"])
         home.mkdir(mode=0o700)
@@ -191,7 +157,7 @@ def fill_through(home: Path) -> None:
     from embedded.keeper import open_servers
 
     with open_servers(home, database=True, redis=False) as urls:
-        fill(urls["DATABASE_URL"], orders())
+        fill(urls["DATABASE_URL"], plain_orders())
 
 
 @pytest.mark.parametrize(
@@ -228,7 +194,7 @@ def test_a_segment_map_with_a_code_missing_fails_the_run_by_that_code(tmp_path: 
     from analytics.segments import DEFAULT_MAP
 
     (tmp_path / "map.toml").write_text(DEFAULT_MAP.read_text())
-    fill(migrated_url, orders())
+    fill(migrated_url, plain_orders())
     settings = make_settings(migrated_url, tmp_path, SEGMENT_MAP=str(tmp_path / "map.toml"))
     (tmp_path / "map.toml").write_text(DEFAULT_MAP.read_text().replace("555 554", "554"))
     done = smartcrm(tmp_path, "up", SEGMENT_MAP=str(tmp_path / "map.toml"))
@@ -321,7 +287,7 @@ def test_an_export_that_can_not_be_written_is_told_with_its_reason(
 
 def publish(url: str, home: Path) -> None:
     """Segments of six customers, none of them a champion."""
-    fill(url, orders())
+    fill(url, plain_orders())
     assert run_inline(make_settings(url, home), "rfm").run.status == "succeeded"
 
 
