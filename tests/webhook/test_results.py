@@ -18,6 +18,7 @@ import redis
 from flask.testing import FlaskClient
 from prometheus_client.parser import text_string_to_metric_families
 
+from broker.address import PREFIX
 from kinds import upkeep
 from settings import Settings
 from store.database import transaction
@@ -313,7 +314,7 @@ def test_metrics_tell_what_was_done_and_what_waits(published: Api) -> None:
     run_inline(published.settings, "rfm", at=NOON + timedelta(hours=2))
     assert published.client.post("/runs", headers=TOKEN, json={"kinds": ["menu"]}).status_code == 202
     with redis.Redis.from_url(published.settings.redis_url) as client:
-        waiting = client.lpush("compute", "one", "two")
+        waiting = client.lpush(f"{PREFIX}compute", "one", "two")
     text = published.client.get("/metrics", headers=TOKEN).get_data(as_text=True)
     told = {
         (sample.name, *sorted(sample.labels.items())): sample.value
