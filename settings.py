@@ -6,24 +6,17 @@ are not set are generated once: see home.py.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import os
-import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import time
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-import psycopg
-from psycopg.conninfo import conninfo_to_dict
-
-from analytics.segments import load_segments
+import setting_values as values
 from broker import address
 from broker.address import Address
 from errors import SettingsError
@@ -38,7 +31,6 @@ SECRETS = (
     *("DATABASE_URL", "SOURCE_DATABASE_URL", "REDIS_URL", "WEBHOOK_SECRETS", "API_TOKENS", "FLOWER_PASSWORD"),
     "EVENT_SECRETS",
 )
-READ = ":read"
 KEY = "whsec_ and 24 to 64 bytes in base64"
 T = TypeVar("T")
 
@@ -93,40 +85,42 @@ class Settings:
         """
         env = from_files(os.environ if env is None else env)
         home = home_from(env)
-        database_url = _read(env, "DATABASE_URL", None, _database_url, "postgresql://crm:secret@db:5432/crm")
+        database_url = _read(env, "DATABASE_URL", None, values.database_url, "postgresql://crm:secret@db:5432/crm")
         source_url = _read(
-            env, "SOURCE_DATABASE_URL", database_url, _database_url, "postgresql://reader:secret@replica/crm"
+            env, "SOURCE_DATABASE_URL", database_url, values.database_url, "postgresql://reader:secret@replica/crm"
         )
-        schema = _read(env, "RESULTS_SCHEMA", PUBLIC, _schema, "smartcrm")
-        ca_file = _read(env, "REDIS_CA_FILE", "", _optional(_readable_file), "/etc/ssl/redis-ca.pem")
+        schema = _read(env, "RESULTS_SCHEMA", PUBLIC, values.schema, "smartcrm")
+        ca_file = _read(env, "REDIS_CA_FILE", "", values.optional(values.readable_file), "/etc/ssl/redis-ca.pem")
         kept = kept_secrets(home, env)
-        webhook_secrets = _read(env, "WEBHOOK_SECRETS", kept["WEBHOOK_SECRETS"], _webhook_secrets, KEY)
-        tokens = _read(env, "API_TOKENS", kept["API_TOKENS"], _tokens, "a-token-of-8-characters another-one:read")
-        event_urls = _read(env, "EVENT_URLS", "", _event_urls, "https://crm.example/hooks/analytics")
+        webhook_secrets = _read(env, "WEBHOOK_SECRETS", kept["WEBHOOK_SECRETS"], values.webhook_secrets, KEY)
+        tokens = _read(env, "API_TOKENS", kept["API_TOKENS"], values.tokens, "a-token-of-8-characters another-one:read")
+        event_urls = _read(env, "EVENT_URLS", "", values.event_urls, "https://crm.example/hooks/analytics")
         return cls(
             database_url=database_url if schema == PUBLIC else with_schema(database_url, schema),
             source_database_url=source_url,
             source_is_ours=source_url == database_url,
             results_schema=schema,
-            redis_url=_read(env, "REDIS_URL", None, _redis_url(ca_file), "redis://:secret@redis:6379/0"),
+            redis_url=_read(env, "REDIS_URL", None, values.redis_url(ca_file), "redis://:secret@redis:6379/0"),
             redis_ca_file=ca_file,
-            port=_read(env, "PORT", "8000", _whole(0, 65535), "8000"),
-            flower_port=_read(env, "FLOWER_PORT", "5555", _whole(0, 65535), "5555"),
-            timezone=_read(env, "TIMEZONE", "UTC", _timezone, "Europe/London"),
-            business_day_start=_read(env, "BUSINESS_DAY_START", "04:00", _time_of_day, "04:00"),
-            top_n=_read(env, "TOP_N", "10", _whole(1, 1_000_000), "10"),
-            rfm_lookback_days=_read(env, "RFM_LOOKBACK_DAYS", "0", _whole(0, MOST_DAYS), "365"),
-            menu_lookback_days=_read(env, "MENU_LOOKBACK_DAYS", "0", _whole(0, MOST_DAYS), "90"),
-            rfm_shards=_read(env, "RFM_SHARDS", "", _optional(_whole(1, MOST_SHARDS)), "8"),
-            concurrency=_read(env, "CONCURRENCY", str(_processors()), _whole(1, 1000), "4"),
-            segment_map=_read(env, "SEGMENT_MAP", "", _optional(_segment_map), "/etc/smartcrm/segments.toml"),
+            port=_read(env, "PORT", "8000", values.whole(0, 65535), "8000"),
+            flower_port=_read(env, "FLOWER_PORT", "5555", values.whole(0, 65535), "5555"),
+            timezone=_read(env, "TIMEZONE", "UTC", values.timezone, "Europe/London"),
+            business_day_start=_read(env, "BUSINESS_DAY_START", "04:00", values.time_of_day, "04:00"),
+            top_n=_read(env, "TOP_N", "10", values.whole(1, 1_000_000), "10"),
+            rfm_lookback_days=_read(env, "RFM_LOOKBACK_DAYS", "0", values.whole(0, MOST_DAYS), "365"),
+            menu_lookback_days=_read(env, "MENU_LOOKBACK_DAYS", "0", values.whole(0, MOST_DAYS), "90"),
+            rfm_shards=_read(env, "RFM_SHARDS", "", values.optional(values.whole(1, MOST_SHARDS)), "8"),
+            concurrency=_read(env, "CONCURRENCY", str(_processors()), values.whole(1, 1000), "4"),
+            segment_map=_read(
+                env, "SEGMENT_MAP", "", values.optional(values.segment_map), "/etc/smartcrm/segments.toml"
+            ),
             webhook_secrets=webhook_secrets,
-            api_tokens=tuple(token for token in tokens if not token.endswith(READ)),
-            read_tokens=tuple(token.removesuffix(READ) for token in tokens if token.endswith(READ)),
-            flower_password=_read(env, "FLOWER_PASSWORD", kept["FLOWER_PASSWORD"], _password, "a-long-password"),
+            api_tokens=tuple(token for token in tokens if not token.endswith(values.READ)),
+            read_tokens=tuple(token.removesuffix(values.READ) for token in tokens if token.endswith(values.READ)),
+            flower_password=_read(env, "FLOWER_PASSWORD", kept["FLOWER_PASSWORD"], values.password, "a-long-password"),
             event_urls=event_urls,
-            event_secrets=_read(env, "EVENT_SECRETS", "", _event_secrets(event_urls, webhook_secrets), KEY),
-            kinds=_read(env, "KINDS", "", _kinds, " ".join(KINDS)),
+            event_secrets=_read(env, "EVENT_SECRETS", "", values.event_secrets(event_urls, webhook_secrets), KEY),
+            kinds=_read(env, "KINDS", "", values.kinds, " ".join(KINDS)),
             home=home,
         )
 
@@ -184,136 +178,3 @@ def _read(env: Mapping[str, str], name: str, default: str | None, parse: Callabl
         return parse(value)
     except ValueError as error:
         raise SettingsError(f"{name} {error}; an example that works: {example}.") from None
-
-
-def _whole(low: int, high: int) -> Callable[[str], int]:
-    def parse(value: str) -> int:
-        if not re.fullmatch(r"[+-]?\d{1,9}", value, re.ASCII):
-            raise ValueError(f"is {value!r}, which is not a whole number")
-        if not low <= int(value) <= high:
-            raise ValueError(f"is {value}, which is not between {low} and {high}")
-        return int(value)
-
-    return parse
-
-
-def _optional(parse: Callable[[str], T]) -> Callable[[str], T | None]:
-    return lambda value: parse(value) if value else None
-
-
-def _timezone(value: str) -> str:
-    # What hosts add to the names that PostgreSQL knows, too: their own zone, and copies with and without leap seconds.
-    local = value in ("localtime", "posixrules", "Factory") or value.startswith(("posix/", "right/"))
-    try:
-        ZoneInfo(value)
-    except (KeyError, ValueError, OSError):
-        local = True
-    if local:
-        raise ValueError(f"is {value!r}, which is not a known time zone")
-    return value
-
-
-def _time_of_day(value: str) -> time:
-    if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", value, re.ASCII):
-        raise ValueError(f"is {value!r}, which is not a time of day as HH:MM")
-    return time.fromisoformat(value)
-
-
-def _database_url(value: str) -> str:
-    # The value itself is never repeated: it may hold a password.
-    if not value.startswith(("postgresql://", "postgres://")):
-        raise ValueError("does not begin with postgresql://")
-    try:
-        conninfo_to_dict(value)
-    except psycopg.ProgrammingError:
-        raise ValueError(f"is not a URL that libpq understands; {address.ENCODE}") from None
-    return value
-
-
-def _schema(value: str) -> str:
-    if not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", value) or value.startswith("pg_") or value == "information_schema":
-        raise ValueError(f"is {value!r}, which is not a schema's name of small letters, digits and underscores")
-    return value
-
-
-def _redis_url(ca_file: Path | None) -> Callable[[str], str]:
-    def parse(value: str) -> str:
-        address.parse(value, str(ca_file) if ca_file else None)
-        return value
-
-    return parse
-
-
-def _readable_file(value: str) -> Path:
-    path = Path(value).expanduser()
-    if not path.is_file() or not os.access(path, os.R_OK):
-        raise ValueError(f"is {value!r}, which is not a readable file")
-    return path
-
-
-def _segment_map(value: str) -> Path:
-    path = _readable_file(value)
-    load_segments(path)  # a map that is wrong is told now, by every program, and not by each run
-    return path
-
-
-def _tokens(value: str) -> tuple[str, ...]:
-    tokens = tuple(value.split())
-    if any(len(token.removesuffix(READ)) < 8 for token in tokens):
-        raise ValueError("holds a value shorter than 8 characters")
-    if not value.isascii() or not all(token.isprintable() for token in tokens):
-        raise ValueError("holds characters beyond ASCII, which no Authorization header carries")
-    names = [token.removesuffix(READ) for token in tokens]
-    if len(set(names)) < len(names):
-        raise ValueError("holds a token twice")
-    return tokens
-
-
-def _kinds(value: str) -> tuple[str, ...]:
-    unknown = [name for name in value.split() if name not in KINDS]
-    if unknown:
-        raise ValueError(f"names {' and '.join(unknown)}, which is no kind of result")
-    return tuple(value.split())
-
-
-def _webhook_secrets(value: str) -> tuple[str, ...]:
-    for secret in value.split():
-        try:
-            size = len(_key(secret))
-        except (binascii.Error, ValueError):
-            size = 0
-        if not secret.startswith("whsec_") or not 16 <= size <= 128:
-            raise ValueError("holds a secret that is not whsec_ followed by base64")
-    return tuple(value.split())
-
-
-def _key(secret: str) -> bytes:
-    key = secret.removeprefix("whsec_")
-    return base64.b64decode(key + "=" * (-len(key) % 4), validate=True)
-
-
-def _event_secrets(urls: Sequence[str], others: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
-    def parse(value: str) -> tuple[str, ...]:
-        found = _webhook_secrets(value)
-        if found and len(found) != len(urls):
-            raise ValueError(f"holds {len(found)} keys, and EVENT_URLS {len(urls)} URLs: give each URL one, in order")
-        if {_key(secret) for secret in found} & {_key(secret) for secret in others}:
-            raise ValueError("holds a key of WEBHOOK_SECRETS: its receiver could sign imports with it")
-        return found
-
-    return parse
-
-
-def _password(value: str) -> str:
-    if len(value) < 8 or not value.isprintable() or "," in value:
-        raise ValueError("is shorter than 8 characters, or holds a comma or characters that can't be typed")
-    if not value.isascii():
-        raise ValueError("holds characters beyond ASCII, which browsers send in ways that Flower does not know")
-    return value
-
-
-def _event_urls(value: str) -> tuple[str, ...]:
-    for url in value.split():
-        if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
-            raise ValueError("holds something that is not an http:// or https:// URL")
-    return tuple(value.split())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import re
 import tomllib
@@ -12,14 +11,11 @@ from pathlib import Path
 
 from errors import LoadError
 from source.loading.columns import SALES, normal
-from source.loading.delimited import SEPARATORS
 from source.loading.files import SourceFile, open_file
 from source.loading.maps import SHIPPED, Map, read_map
 from source.loading.options import DateOrder, Decimal, Options
-from source.loading.streams import Utf8Stream, find_encoding, open_text
-from source.loading.values import as_text
+from source.loading.sniff import delimiter_of, encoding_of, rows_of
 
-ROWS = 50_000
 # What exports call our columns, as `normal` gives it.
 NAMES = {
     name: words.split() for name, words in tomllib.loads(Path(__file__).with_name("names.toml").read_text()).items()
@@ -72,10 +68,10 @@ def guess(path: Path, options: Options) -> Guess:
     LoadError
         When the file can't be read, or no column looks like a time or an amount.
     """
-    options = replace(options, encoding=options.encoding or _encoding(path))
-    options = replace(options, delimiter=options.delimiter or _delimiter(path, options))
+    options = replace(options, encoding=options.encoding or encoding_of(path))
+    options = replace(options, delimiter=options.delimiter or delimiter_of(path, options))
     file = open_file(path, options)
-    rows = _rows(file)
+    rows = rows_of(file)
     shipped = _shipped(file)
     if shipped is not None:
         found = Guess(*shipped)
@@ -106,47 +102,6 @@ def _toml(value: object) -> str:
 
 def _lacking(found: Guess) -> str:
     return "price or an amount" if "created_at" in found.columns else "time"
-
-
-def _encoding(path: Path) -> str | None:
-    """None where the file says it itself or is UTF-8, else what Windows writes."""
-    if path.suffix.lower() == ".parquet":
-        return None
-    encoding = find_encoding(path, None)
-    if encoding != "utf-8":
-        return None
-    stream = Utf8Stream(path, encoding)
-    try:
-        while stream.read():
-            pass
-    except LoadError:
-        return "cp1252"
-    finally:
-        stream.close()
-    return None
-
-
-def _delimiter(path: Path, options: Options) -> str | None:
-    if path.suffix.lower() == ".parquet":
-        return None
-    with open_text(path, find_encoding(path, options.encoding)) as text:
-        first = next((line for line in itertools.islice(text, 100) if line.strip()), "")
-    if first.lower().startswith("sep="):
-        return None
-    bare = re.sub(r'"[^"]*"', "", first)
-    best = max(SEPARATORS, key=bare.count)
-    return best if best != "," and bare.count(best) else None
-
-
-def _rows(file: SourceFile) -> list[list[str]]:
-    rows: list[list[str]] = []
-    places = range(len(file.columns))
-    for arrays in file.batches(places, lambda *_: None):
-        texts = [as_text(array).to_pylist() for array in arrays]
-        rows += [[value or "" for value in row] for row in zip(*texts, strict=True)]
-        if len(rows) >= ROWS:
-            break
-    return rows[:ROWS]
 
 
 def _shipped(file: SourceFile) -> tuple[dict[str, list[str]], Options, list[str], str] | None:

@@ -17,7 +17,8 @@ from errors import LoadError
 from source.loading.columns import Field
 from source.loading.files import SourceFile
 from source.loading.streams import Progress
-from source.loading.values import Kind, Reader, ValueFault
+from source.loading.texts import ValueFault
+from source.loading.values import Kind, Reader
 
 Connection = psycopg.Connection[Any]
 TYPES: dict[Kind, str] = {

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from source.loading import amounts, times
 from source.loading.options import Options
 from source.loading.report import Remarks
+from source.loading.texts import ValueFault, as_text, places_of
 
 Kind = Literal["key", "line", "whole", "customer", "amount", "quantity", "time", "clock", "text"]
 WHOLE = r"^-?[1-9]\d{0,17}$|^0$"
@@ -28,14 +29,6 @@ BLANK = "values that are only spaces, taken as they are"
 WORD = "words such as NULL, None or nan, taken as they are, since only an empty field is a guest"
 MIXED = "ids that are no whole numbers among others that are; they got numbers of their own"
 SHORT = "numbers that a spreadsheet has shortened, such as 4.477E+11: their last digits are lost"
-
-
-class ValueFault(Exception):
-    """A value that can't be loaded: its place in the batch, and the reason."""
-
-    def __init__(self, place: int, reason: str) -> None:
-        super().__init__(reason)
-        self.place, self.reason = place, reason
 
 
 @dataclass
@@ -137,7 +130,7 @@ class Reader:
         if change:
             on_change = pc.is_in(days, value_set=pa.array(change, pa.string()))
             local = pc.invert(pc.match_substring_regex(text, times.WITH_OFFSET))
-            odd |= set(_true(pc.and_(on_change, local)))
+            odd |= set(places_of(pc.and_(on_change, local)))
         found: dict[str, list[int]] = {}
 
         def rewrite(value: str, place: int) -> str:
@@ -163,19 +156,14 @@ def _is_year(text: str | None) -> bool:
     return text is not None and text.isascii() and text.isdigit() and times.FIRST_YEAR <= int(text) < 2200
 
 
-def _true(mask: pa.Array) -> list[int]:
-    found: list[int] = pc.indices_nonzero(pc.fill_null(mask, False)).to_pylist()
-    return found
-
-
 def _chosen(places: Sequence[int], mask: pa.Array) -> list[int]:
-    return [places[index] for index in _true(mask)]
+    return [places[index] for index in places_of(mask)]
 
 
 def _places(text: pa.Array, plain: str | None) -> list[int]:
     """Where a value is not plain; NULLs are."""
     mask = pc.is_valid(text) if plain is None else pc.invert(pc.match_substring_regex(text, plain))
-    return _true(mask)
+    return places_of(mask)
 
 
 def _rewritten(text: pa.Array, places: Sequence[int], rewrite: Callable[[str], str | None]) -> pa.Array:
@@ -232,37 +220,3 @@ def _finite(number: str, written: str) -> str:
     if number[-1:].isalpha():
         raise ValueError(f'"{written}" is not a quantity')
     return number
-
-
-def as_text(column: pa.Array, *, ids: bool = False) -> pa.Array:
-    """A Parquet column as text; floats as ids lose their point, and NaN is NULL."""
-    kind = column.type
-    if pa.types.is_string(kind):
-        return column
-    if pa.types.is_floating(kind):
-        nan = pc.is_nan(column)
-        column = pc.if_else(nan, None, column) if pc.any(nan).as_py() else column
-        if ids:
-            return _float_ids(column)
-        return pc.cast(column, pa.string())
-    if pa.types.is_decimal(kind) and ids:
-        return pc.replace_substring_regex(pc.cast(column, pa.string()), r"\.0+$", "")
-    if pa.types.is_timestamp(kind):
-        text = pc.cast(pc.cast(column, pa.timestamp(kind.unit)), pa.string())
-        return text if kind.tz is None else pc.binary_join_element_wise(text, "Z", "")
-    if pa.types.is_time(kind) or pa.types.is_integer(kind) or pa.types.is_decimal(kind) or pa.types.is_date(kind):
-        return pc.cast(column, pa.string())
-    if pa.types.is_null(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
-        return pc.cast(column, pa.string())
-    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
-        return pc.cast(pc.cast(column, pa.binary()), pa.string())
-    raise ValueFault(0, f"the column has the type {kind}, which can't be loaded")
-
-
-def _float_ids(column: pa.Array) -> pa.Array:
-    wide = pc.cast(column, pa.float64())
-    limit = EXACT_FLOATS[str(column.type)]
-    bad = pc.or_(pc.not_equal(wide, pc.trunc(wide)), pc.greater_equal(pc.abs(wide), limit))
-    if places := _true(bad):
-        raise ValueFault(places[0], "this float is no whole number, or too large for a float to keep exactly")
-    return pc.cast(pc.cast(wide, pa.int64()), pa.string())

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from source.loading import times
 from source.loading.options import DateOrder, Options
-from source.loading.values import Reader, ValueFault
+from source.loading.texts import ValueFault
+from source.loading.values import Reader
 
 LONDON = ZoneInfo("Europe/London")
 

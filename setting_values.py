@@ -1,0 +1,176 @@
+"""What the value of each environment variable may be: one parser each, which raises ValueError with what is wrong."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+import re
+from collections.abc import Callable, Sequence
+from datetime import time
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+from analytics.segments import load_segments
+from broker import address
+from kinds import KINDS
+
+READ = ":read"
+T = TypeVar("T")
+
+
+def whole(low: int, high: int) -> Callable[[str], int]:
+    """A parser of whole numbers between two."""
+
+    def parse(value: str) -> int:
+        if not re.fullmatch(r"[+-]?\d{1,9}", value, re.ASCII):
+            raise ValueError(f"is {value!r}, which is not a whole number")
+        if not low <= int(value) <= high:
+            raise ValueError(f"is {value}, which is not between {low} and {high}")
+        return int(value)
+
+    return parse
+
+
+def optional(parse: Callable[[str], T]) -> Callable[[str], T | None]:
+    """A parser that takes an empty value for None."""
+    return lambda value: parse(value) if value else None
+
+
+def timezone(value: str) -> str:
+    """A time zone that PostgreSQL and Python know alike."""
+    # What hosts add to the names that PostgreSQL knows, too: their own zone, and copies with and without leap seconds.
+    local = value in ("localtime", "posixrules", "Factory") or value.startswith(("posix/", "right/"))
+    try:
+        ZoneInfo(value)
+    except (KeyError, ValueError, OSError):
+        local = True
+    if local:
+        raise ValueError(f"is {value!r}, which is not a known time zone")
+    return value
+
+
+def time_of_day(value: str) -> time:
+    """HH:MM."""
+    if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", value, re.ASCII):
+        raise ValueError(f"is {value!r}, which is not a time of day as HH:MM")
+    return time.fromisoformat(value)
+
+
+def database_url(value: str) -> str:
+    """A libpq URL of PostgreSQL."""
+    # The value itself is never repeated: it may hold a password.
+    if not value.startswith(("postgresql://", "postgres://")):
+        raise ValueError("does not begin with postgresql://")
+    try:
+        conninfo_to_dict(value)
+    except psycopg.ProgrammingError:
+        raise ValueError(f"is not a URL that libpq understands; {address.ENCODE}") from None
+    return value
+
+
+def schema(value: str) -> str:
+    """A schema's name that needs no quotes."""
+    if not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", value) or value.startswith("pg_") or value == "information_schema":
+        raise ValueError(f"is {value!r}, which is not a schema's name of small letters, digits and underscores")
+    return value
+
+
+def redis_url(ca_file: Path | None) -> Callable[[str], str]:
+    """A parser of Redis URLs, with the file of its certificate authorities."""
+
+    def parse(value: str) -> str:
+        address.parse(value, str(ca_file) if ca_file else None)
+        return value
+
+    return parse
+
+
+def readable_file(value: str) -> Path:
+    """A path that can be read."""
+    path = Path(value).expanduser()
+    if not path.is_file() or not os.access(path, os.R_OK):
+        raise ValueError(f"is {value!r}, which is not a readable file")
+    return path
+
+
+def segment_map(value: str) -> Path:
+    """A path to a segment map without mistakes."""
+    path = readable_file(value)
+    load_segments(path)  # a map that is wrong is told now, by every program, and not by each run
+    return path
+
+
+def tokens(value: str) -> tuple[str, ...]:
+    """API tokens, separated by spaces."""
+    tokens = tuple(value.split())
+    if any(len(token.removesuffix(READ)) < 8 for token in tokens):
+        raise ValueError("holds a value shorter than 8 characters")
+    if not value.isascii() or not all(token.isprintable() for token in tokens):
+        raise ValueError("holds characters beyond ASCII, which no Authorization header carries")
+    names = [token.removesuffix(READ) for token in tokens]
+    if len(set(names)) < len(names):
+        raise ValueError("holds a token twice")
+    return tokens
+
+
+def kinds(value: str) -> tuple[str, ...]:
+    """Kinds of result, separated by spaces."""
+    unknown = [name for name in value.split() if name not in KINDS]
+    if unknown:
+        raise ValueError(f"names {' and '.join(unknown)}, which is no kind of result")
+    return tuple(value.split())
+
+
+def webhook_secrets(value: str) -> tuple[str, ...]:
+    """Secrets of Standard Webhooks, separated by spaces."""
+    for secret in value.split():
+        try:
+            size = len(key_of(secret))
+        except (binascii.Error, ValueError):
+            size = 0
+        if not secret.startswith("whsec_") or not 16 <= size <= 128:
+            raise ValueError("holds a secret that is not whsec_ followed by base64")
+    return tuple(value.split())
+
+
+def key_of(secret: str) -> bytes:
+    """A secret's bytes."""
+    key = secret.removeprefix("whsec_")
+    return base64.b64decode(key + "=" * (-len(key) % 4), validate=True)
+
+
+def event_secrets(urls: Sequence[str], others: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
+    """A parser of one secret for each receiver, none of them among the others."""
+
+    def parse(value: str) -> tuple[str, ...]:
+        found = webhook_secrets(value)
+        if found and len(found) != len(urls):
+            raise ValueError(f"holds {len(found)} keys, and EVENT_URLS {len(urls)} URLs: give each URL one, in order")
+        if {key_of(secret) for secret in found} & {key_of(secret) for secret in others}:
+            raise ValueError("holds a key of WEBHOOK_SECRETS: its receiver could sign imports with it")
+        return found
+
+    return parse
+
+
+def password(value: str) -> str:
+    """Flower's password."""
+    if len(value) < 8 or not value.isprintable() or "," in value:
+        raise ValueError("is shorter than 8 characters, or holds a comma or characters that can't be typed")
+    if not value.isascii():
+        raise ValueError("holds characters beyond ASCII, which browsers send in ways that Flower does not know")
+    return value
+
+
+def event_urls(value: str) -> tuple[str, ...]:
+    """Receivers' URLs, separated by spaces."""
+    for url in value.split():
+        if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
+            raise ValueError("holds something that is not an http:// or https:// URL")
+    return tuple(value.split())

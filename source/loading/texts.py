@@ -1,0 +1,59 @@
+"""Columns of a Parquet file as text: whole numbers as their digits, whatever type holds them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+Kind = Literal["key", "line", "whole", "customer", "amount", "quantity", "time", "clock", "text"]
+EXACT_FLOATS = {"float": 2**24, "halffloat": 2**11, "double": 2**53}
+
+
+class ValueFault(Exception):
+    """A value that can't be loaded: its place in the batch, and the reason."""
+
+    def __init__(self, place: int, reason: str) -> None:
+        super().__init__(reason)
+        self.place, self.reason = place, reason
+
+
+def places_of(mask: pa.Array) -> list[int]:
+    """The places at which a mask is true."""
+    found: list[int] = pc.indices_nonzero(pc.fill_null(mask, False)).to_pylist()
+    return found
+
+
+def as_text(column: pa.Array, *, ids: bool = False) -> pa.Array:
+    """A Parquet column as text; floats as ids lose their point, and NaN is NULL."""
+    kind = column.type
+    if pa.types.is_string(kind):
+        return column
+    if pa.types.is_floating(kind):
+        nan = pc.is_nan(column)
+        column = pc.if_else(nan, None, column) if pc.any(nan).as_py() else column
+        if ids:
+            return _float_ids(column)
+        return pc.cast(column, pa.string())
+    if pa.types.is_decimal(kind) and ids:
+        return pc.replace_substring_regex(pc.cast(column, pa.string()), r"\.0+$", "")
+    if pa.types.is_timestamp(kind):
+        text = pc.cast(pc.cast(column, pa.timestamp(kind.unit)), pa.string())
+        return text if kind.tz is None else pc.binary_join_element_wise(text, "Z", "")
+    if pa.types.is_time(kind) or pa.types.is_integer(kind) or pa.types.is_decimal(kind) or pa.types.is_date(kind):
+        return pc.cast(column, pa.string())
+    if pa.types.is_null(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+        return pc.cast(column, pa.string())
+    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+        return pc.cast(pc.cast(column, pa.binary()), pa.string())
+    raise ValueFault(0, f"the column has the type {kind}, which can't be loaded")
+
+
+def _float_ids(column: pa.Array) -> pa.Array:
+    wide = pc.cast(column, pa.float64())
+    limit = EXACT_FLOATS[str(column.type)]
+    bad = pc.or_(pc.not_equal(wide, pc.trunc(wide)), pc.greater_equal(pc.abs(wide), limit))
+    if places := places_of(bad):
+        raise ValueFault(places[0], "this float is no whole number, or too large for a float to keep exactly")
+    return pc.cast(pc.cast(wide, pa.int64()), pa.string())
