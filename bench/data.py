@@ -20,7 +20,6 @@ START = datetime(2024, 1, 1, 4, tzinfo=UTC)  # and the last of the days is 2025-
 AS_OF = datetime(2026, 1, 1, 3, 59, 59, 999999, tzinfo=UTC)
 TIMEZONE = "Europe/London"
 ITEMS = 200
-PIECES = {"quantity": "int"}  # as most CRMs have it, where nothing is weighed
 
 # Orders per hour of the day, from four o'clock on, relative to one another.
 HOURS = (1, 2, 3, 7, 9, 7, 6, 8, 16, 15, 8, 5, 5, 7, 13, 17, 14, 9, 5, 3, 2, 1, 0.5, 0.5)
@@ -80,7 +79,7 @@ def make(url: str, size: int, start: datetime = START) -> None:
     with psycopg.connect(url, autocommit=True, cursor_factory=psycopg.ClientCursor) as connection:
         connection.execute("SET maintenance_work_mem = '1GB'; SET timezone = 'UTC'")
         for table in SOURCE_TABLES.values():
-            types = table.columns | (PIECES if table.name == "fact_transaction_items" else {})
+            types = {**table.columns, **table.made_as}
             columns = sql.SQL(", ").join(sql.SQL(f"{name} {kind}") for name, kind in types.items())
             connection.execute(sql.SQL("CREATE TABLE {} ({})").format(sql.Identifier(table.name), columns))
         connection.execute(TRANSACTIONS, values)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -14,11 +15,12 @@ class SourceTable:
     key: str
     indexes: tuple[str, ...] = ()
     optional: frozenset[str] = frozenset()  # columns that a table of the CRM's own may lack
+    made_as: Mapping[str, str] = field(default_factory=dict)  # narrower types, for as long as the values allow
 
     @property
     def ddl(self) -> str:
         """CREATE TABLE. Only the key may not be NULL: what is missing is skipped and counted by the runs."""
-        columns = ", ".join(f"{column} {kind}" for column, kind in self.columns.items())
+        columns = ", ".join(f"{column} {kind}" for column, kind in {**self.columns, **self.made_as}.items())
         return f"CREATE TABLE {self.name} ({columns}, PRIMARY KEY ({self.key}))"
 
 
@@ -50,6 +52,7 @@ SOURCE_TABLES = {
                 # In the order in which the menu is tallied.
                 "CREATE INDEX ON fact_transaction_items (transaction_id, item_id) INCLUDE (quantity, price)",
             ),
+            made_as={"quantity": "int"},  # a menu run over numeric quantities takes 1.4 of the time
         ),
         SourceTable(
             "dim_menu_items",

@@ -36,6 +36,7 @@ def write(
         how: OnConflict = "skip" if derived and name == "dim_menu_items" and on_conflict == "refuse" else on_conflict
         if name == LINES:
             add_columns(connection, landing)
+        _widen(connection, table, landing, loaded)
         types = _types(connection, table, landing, loaded)
         _require_whole(connection, table, landing, types)
         if name == LINES:
@@ -58,6 +59,16 @@ def _types(connection: Connection, table: SourceTable, landing: Landing, loaded:
             raise LoadError(f"{table.name} has no column {column}; nothing was loaded.")
         loaded.warnings.append(f"{table.name} has no column {column}, so that of {landing.file.path} was passed over")
     return {column: has[column] for column in table.columns if column in landing.columns and column in has}
+
+
+def _widen(connection: Connection, table: SourceTable, landing: Landing, loaded: Loaded) -> None:
+    """Give a new table's narrow columns their full type where the values need it; it is empty still."""
+    for column in table.made_as if table.name in loaded.made else ():
+        query = "SELECT EXISTS (SELECT FROM {} WHERE {column} <> trunc({column}) OR abs({column}) >= 2147483648)"
+        names = (landing.table, sql.Identifier(column))
+        if column in landing.columns and scalar(connection, sql.SQL(query).format(names[0], column=names[1])):
+            wide = sql.SQL("ALTER TABLE {} ALTER {} TYPE {}")
+            connection.execute(wide.format(sql.Identifier(table.name), names[1], sql.SQL(table.columns[column])))
 
 
 def _require_whole(connection: Connection, table: SourceTable, landing: Landing, types: Mapping[str, str]) -> None:

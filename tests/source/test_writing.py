@@ -193,6 +193,17 @@ def test_an_int_quantity_takes_whole_numbers(database_url: str, tmp_path: Path) 
     assert rows(database_url, "SELECT quantity FROM fact_transaction_items") == [[6]]
 
 
+@pytest.mark.parametrize(("quantity", "becomes"), [("2", "integer"), ("0.350", "numeric"), ("3000000000", "numeric")])
+def test_quantities_that_load_makes_are_integers_unless_something_is_weighed(
+    database_url: str, tmp_path: Path, quantity: str, becomes: str
+) -> None:
+    bring(database_url, tmp_path, lines=f"1,1,5,1,1\n2,1,5,{quantity},1")
+    found = rows(
+        database_url, "SELECT pg_typeof(quantity)::text, quantity::text FROM fact_transaction_items WHERE id = 2"
+    )
+    assert rows(database_url, query) == [[becomes, quantity]]
+
+
 def test_a_cost_is_loaded_and_passed_over_where_the_table_has_none(database_url: str, tmp_path: Path) -> None:
     menu = "item_id,menu_item_name,price,category,cost\n5,Soup,6.50,Starters,1.20"
     assert bring(database_url, tmp_path, menu=menu).warnings == []
