@@ -198,9 +198,7 @@ def test_quantities_that_load_makes_are_integers_unless_something_is_weighed(
     database_url: str, tmp_path: Path, quantity: str, becomes: str
 ) -> None:
     bring(database_url, tmp_path, lines=f"1,1,5,1,1\n2,1,5,{quantity},1")
-    found = rows(
-        database_url, "SELECT pg_typeof(quantity)::text, quantity::text FROM fact_transaction_items WHERE id = 2"
-    )
+    query = "SELECT pg_typeof(quantity)::text, quantity::text FROM fact_transaction_items WHERE id = 2"
     assert rows(database_url, query) == [[becomes, quantity]]
 
 
