@@ -60,3 +60,8 @@ def passed_expression(before: CutPoints, after: CutPoints) -> str:
         if min(pair) // 5 < max(pair) // 5
     ]
     return " OR ".join(passed) or "false"
+
+
+def reachable_scores(fifths: Sequence[int]) -> list[int]:
+    """The F or M scores that a value can have, rising; fewer than five where cut points are equal."""
+    return [1, *(1 + place for place in range(1, 5) if place == 4 or fifths[place - 1] < fifths[place])]

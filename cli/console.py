@@ -29,8 +29,8 @@ def counted(number: float, noun: str) -> str:
     return f"{number:,.0f} {noun}{'' if round(number) == 1 else 's'}"
 
 
-def show_summary(rows: Sequence[Any]) -> None:
-    """The segments, largest first, with what they are worth."""
+def show_summary(rows: Sequence[Any], remark: str | None = None) -> None:
+    """The segments, largest first, with what they are worth, and what to know of them."""
     table = Table(title="Customer segments", title_justify="left", caption_justify="left")
     table.add_column("Segment", no_wrap=True)
     for name in ("Customers", "Share", "", "Revenue share", "Median recency", "Median frequency", "Median monetary"):
@@ -47,7 +47,7 @@ def show_summary(rows: Sequence[Any]) -> None:
             f"{row.median_frequency:,.0f}",
             f"{row.median_monetary:,.2f}",
         )
-    table.caption = counted(sum(row.customers for row in rows), "customer")
+    table.caption = counted(sum(row.customers for row in rows), "customer") + (f"; {remark}" if remark else "")
     out.print(table)
 
 

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from typing import Any, cast
 
 from redis.exceptions import RedisError, ResponseError
+from sqlalchemy.exc import SQLAlchemyError
 
 from broker import checks as broker
 from errors import SettingsError, SmartCRMError, UnavailableError
 from kinds.menu.plan import read_dayparts
+from kinds.rfm.ties import heavy_tie
 from postgres import connect, scalar
 from settings import Settings
 from source import checks, reading
 from source.checks import Finding, version
 from source.values import values
 from store import schema
+from store.database import snapshot
+from store.published import published
 
 REMEDIES = {
     "schema_outdated": "Run smartcrm migrate.",
@@ -37,6 +41,7 @@ def examine(settings: Settings, env: Mapping[str, str]) -> Iterator[Finding]:
         settings.source_database_url, separate=not settings.source_is_ours, timezone=settings.timezone
     )
     yield from values(settings.source_database_url)
+    yield from _segments(settings)
     yield from _dayparts(settings)
     yield from _redis(settings)
     yield from _secrets(settings)
@@ -65,6 +70,16 @@ def _results(url: str) -> Iterator[Finding]:
             if skew <= SKEW
             else Finding("warning", "clocks", f"{skew:.0f} s apart", "Let both follow the same time server.")
         )
+
+
+def _segments(settings: Settings) -> Iterator[Finding]:
+    """Whether the published scores tell customers apart; nothing where none can be read."""
+    with suppress(SQLAlchemyError), snapshot(settings.database_url) as session:
+        state = published(session, "rfm")
+        remark = heavy_tie(session, state) if state else None
+        if remark:
+            remedy = "A SEGMENT_MAP that treats codes with these F scores alike suits such customers better."
+            yield Finding("warning", "segments", remark, remedy)
 
 
 def _dayparts(settings: Settings) -> Iterator[Finding]:

@@ -16,6 +16,7 @@ from cli.terminal import json_option, print_json
 from errors import RequestError
 from kinds.menu import results as menu_results
 from kinds.rfm import results as rfm_results
+from kinds.rfm.ties import heavy_tie
 from store.database import transaction
 from store.published import published
 
@@ -53,7 +54,10 @@ def segments(segment: str | None, export: Path | None, for_excel: bool, as_json:
             else:
                 out.print(f"{counted(rows, 'customer')} into {export}")
         elif segment is None:
-            print_json(shapes.summary(state, summary)) if as_json else console.show_summary(summary)
+            if as_json:
+                print_json(shapes.summary(state, summary))
+            else:
+                console.show_summary(summary, heavy_tie(session, state))
         elif as_json:
             print_json(shapes.customers(state, rfm_results.segments(session, segment)))
         else:
