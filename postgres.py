@@ -16,12 +16,8 @@ from urllib.parse import quote
 import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from sqlalchemy.exc import InterfaceError, OperationalError
 
 from errors import UnavailableError
-
-# A server that restarts, a deadlock, a full disk: nothing was done, and the same call may succeed in a while.
-TRANSIENT = (OperationalError, InterfaceError, psycopg.OperationalError, psycopg.InterfaceError, UnavailableError)
 
 PUBLIC = "public"
 

@@ -12,12 +12,15 @@ from typing import Any
 import psycopg
 from sqlalchemy import Connection as Begun
 from sqlalchemy import Engine, create_engine, event
-from sqlalchemy.exc import DBAPIError, DisconnectionError
+from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from errors import UnavailableError
 from postgres import Connection, connect
+
+# A server that restarts, a deadlock, a full disk: nothing was done, and the same call may succeed in a while.
+TRANSIENT = (OperationalError, InterfaceError, psycopg.OperationalError, psycopg.InterfaceError, UnavailableError)
 
 ASK_AGAIN = 1.0  # seconds after which a session whose server only read is replaced
 UNAVAILABLE = "database_unavailable"

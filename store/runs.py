@@ -22,9 +22,8 @@ from sqlalchemy.dialects.postgresql import TIMESTAMP
 from sqlalchemy.orm import Session
 
 from errors import RequestError
-from postgres import TRANSIENT
 from store import totals
-from store.database import transaction
+from store.database import TRANSIENT, transaction
 from store.models import ACTIVE, Delivery, Part, Published, Run
 
 FINISHED = ("succeeded", "failed", "cancelled")

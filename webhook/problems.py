@@ -15,7 +15,7 @@ from sqlalchemy.exc import DataError, TimeoutError
 from werkzeug.exceptions import HTTPException
 
 from errors import BusyError, RequestError, SmartCRMError, UnavailableError, sentence
-from postgres import TRANSIENT
+from store.database import TRANSIENT
 from webhook.connections import REQUEST_SECONDS, LateBody
 
 log = structlog.get_logger("webhook")

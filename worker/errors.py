@@ -10,9 +10,9 @@ from celery.exceptions import SoftTimeLimitExceeded
 from sqlalchemy.exc import DataError, DBAPIError
 
 from errors import SmartCRMError
-from postgres import TRANSIENT
 from settings import Settings
 from source import limits
+from store.database import TRANSIENT
 from store.models import Run
 
 

@@ -14,11 +14,10 @@ import certifi
 import httpx
 import structlog
 
-from postgres import TRANSIENT
 from settings import Settings
 from signatures import signed_headers
 from store import event_keys, events
-from store.database import transaction
+from store.database import TRANSIENT, transaction
 from store.events import Message
 
 ATTEMPT = 15  # seconds for all of it: name lookup, connection, TLS, request, answer's head

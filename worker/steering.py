@@ -16,10 +16,9 @@ from sqlalchemy.orm import Session
 import kinds
 from errors import SmartCRMError
 from kinds.base import Draft
-from postgres import TRANSIENT
 from settings import Settings
 from store import events, progress, runs, totals
-from store.database import transaction
+from store.database import TRANSIENT, transaction
 from store.models import Run
 from store.parts import Claim
 from worker import planning

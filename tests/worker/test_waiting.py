@@ -10,9 +10,8 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
-from postgres import TRANSIENT
 from store import inbox, progress, runs
-from store.database import engine, transaction
+from store.database import TRANSIENT, engine, transaction
 from tests.builders import plain_orders
 from tests.system import Workers, do_part, fill, finish_inline, make_settings, read, run_inline, state, wait_for
 from tests.worker.test_steering import later, request

@@ -13,10 +13,9 @@ from sqlalchemy.orm import Session
 import kinds
 from broker.address import PREFIX
 from kinds import upkeep
-from postgres import TRANSIENT
 from source.window import business_date_of
 from store import events, inbox, nights, runs, totals
-from store.database import transaction
+from store.database import TRANSIENT, transaction
 from store.models import Run
 from worker import steering
 from worker.app import app, settings

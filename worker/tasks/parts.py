@@ -9,9 +9,8 @@ from celery import Task
 
 import kinds
 from kinds.base import RowsLostError
-from postgres import TRANSIENT
 from store import progress, runs
-from store.database import transaction
+from store.database import TRANSIENT, transaction
 from store.parts import claim
 from worker.app import settings
 from worker.errors import describe, located, took_too_long
