@@ -30,9 +30,9 @@ RUN useradd --uid 10001 --user-group --no-create-home --home-dir /var/lib/smartc
     && install --directory --owner smartcrm --group smartcrm --mode 700 /var/lib/smartcrm
 COPY --from=build /opt/smartcrm /opt/smartcrm
 # One file of trusted certificate authorities for all that we connect to: PostgreSQL (sslrootcert=system), Redis,
-# Flower's broker page and event receivers. The wheels of psycopg and requests would each look elsewhere.
+# Flower's broker page and event receivers. The libpq in psycopg's wheel would look elsewhere.
 ENV PATH=/opt/smartcrm/bin:$PATH PYTHONUNBUFFERED=1 SMARTCRM_HOME=/var/lib/smartcrm \
-    SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt REQUESTS_CA_BUNDLE=/etc/ssl/certs/ca-certificates.crt
+    SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt
 WORKDIR /var/lib/smartcrm
 USER 10001:10001
 CMD ["smartcrm", "--help"]

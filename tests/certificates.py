@@ -33,6 +33,11 @@ class Certificates:
             "tls-auth-clients no",
         ]
 
+    def pgbouncer_lines(self) -> str:
+        """Lines for pgbouncer.ini: without TLS nobody is let in."""
+        files = f"client_tls_cert_file = {self.certificate}\nclient_tls_key_file = {self.key}"
+        return f"client_tls_sslmode = require\n{files}"
+
     @staticmethod
     def _run(folder: Path, *command: str) -> None:
         subprocess.run(command, cwd=folder, check=True, capture_output=True)

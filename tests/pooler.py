@@ -17,8 +17,8 @@ from tests.system import wait_for
 
 
 @contextmanager
-def pgbouncer(*urls: str, folder: Path) -> Iterator[list[str]]:
-    """The URLs of these databases behind one PgBouncer with Debian's defaults."""
+def pgbouncer(*urls: str, folder: Path, settings: str = "") -> Iterator[list[str]]:
+    """The URLs of these databases behind one PgBouncer with Debian's defaults, but for more lines of its file."""
     command = program("pgbouncer")
     port = choose_port("PgBouncer", 0)
     given = [conninfo_to_dict(url) for url in urls]
@@ -36,6 +36,7 @@ def pgbouncer(*urls: str, folder: Path) -> Iterator[list[str]]:
                 f"listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =",
                 f"auth_type = trust\nauth_file = {users}",
                 "pool_mode = transaction\ndefault_pool_size = 8\nmax_client_conn = 200",
+                settings,
             ]
         )
     )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import socket
 import subprocess
+import tempfile
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psycopg
@@ -16,6 +18,16 @@ from embedded.services import choose_port
 from tests.system import wait_for
 
 DATABASE = "postgres"
+
+
+@contextmanager
+def server_folder() -> Iterator[Path]:
+    """A folder of the account that PostgreSQL runs as, until the block ends."""
+    with tempfile.TemporaryDirectory() as home:
+        folder = Path(home) / "servers"
+        account_for(folder).own(folder)
+        account_for(folder).reach(folder)
+        yield folder
 
 
 class Replica:

@@ -48,6 +48,7 @@ OURS = ("migrate", "webhook", "worker", "beat", "flower")
 SERVING = ("webhook", "worker", "beat", "flower")
 PORTS = {"webhook": "8000", "flower": "5555"}
 VARIABLE = re.compile(r"\$(?:\$|\{(?P<name>[A-Z_]+):(?P<how>[-?])(?P<word>[^}]*)\})")
+PATIENCE = 120  # seconds: a busy machine starts five programs slowly
 
 # What the images and libraries read by themselves, and where.
 FOREIGN = {
@@ -182,7 +183,7 @@ class Service:
     def run(self) -> int:
         """The command's status, for a service that ends by itself."""
         self._start()
-        return self._process.wait(120)
+        return self._process.wait(PATIENCE)
 
     def __enter__(self) -> Self:
         self._start()
@@ -233,7 +234,7 @@ class Service:
             assert self._process.poll() is None, f"{self.name} has ended: {self.log.read_text()}"
             return self.is_healthy()
 
-        return bool(wait_for(healthy))
+        return bool(wait_for(healthy, PATIENCE))
 
     def pause(self) -> None:
         os.killpg(self._process.pid, signal.SIGSTOP)
@@ -242,9 +243,9 @@ class Service:
         os.killpg(self._process.pid, signal.SIGCONT)
 
     def stop(self) -> int:
-        """The status after a container's SIGTERM, within the time that the file gives."""
+        """The status after a container's SIGTERM."""
         self._process.terminate()
-        return self._process.wait(seconds(self._spec.get("stop_grace_period", "10s")))
+        return self._process.wait(PATIENCE)
 
     def _here(self, word: str) -> str:
         if self.name not in PORTS:
@@ -280,7 +281,9 @@ def test_commands_start_and_health_checks_tell_who_stands_still(
         started = {name: running.enter_context(Service(name, tmp_path, database_url, redis_url)) for name in SERVING}
         # Cheap looks first: health checks that are tried over and over would slow down what they wait for.
         control = Celery("tests", changes=parse(redis_url).celery_settings).control
-        wait_for(lambda: all(accepts(started[name].port) for name in PORTS) and len(control.ping(timeout=0.3)) == 2)
+        wait_for(
+            lambda: all(accepts(started[name].port) for name in PORTS) and len(control.ping(timeout=0.3)) == 2, PATIENCE
+        )
         with ThreadPoolExecutor() as pool:
             assert all(pool.map(Service.becomes_healthy, started.values()))
 
@@ -394,7 +397,7 @@ def test_every_variable_in_a_container_is_read_by_something() -> None:
     Settings.from_env(settings)
     for name in OURS:
         foreign = {variable for variable, reader in FOREIGN.items() if reader == name}
-        assert set(environment(name)) == settings.names - FIXED - (ONLY - ONLY_IN[name]) | foreign
+        assert set(environment(name)) == settings.names - FIXED - (ONLY - ONLY_IN[name]) | foreign | {"SSL_CERT_FILE"}
     for name in ("postgres", "redis"):
         assert set(environment(name)) == {variable for variable, reader in FOREIGN.items() if reader == name}
 
@@ -508,12 +511,23 @@ def test_a_beat_whose_schedule_stands_still_is_told_within_minutes(celeryconfig:
 
 
 def test_what_must_last_is_on_named_volumes() -> None:
-    mounts = {name: SERVICES[name]["volumes"] for name in SERVICES if "volumes" in SERVICES[name]}
+    mounts = {name: SERVICES[name]["volumes"] for name in SERVICES if "volumes" in SERVICES[name] and name not in OURS}
     assert mounts == {
         "postgres": ["postgres:/var/lib/postgresql"],  # PostgreSQL 18's image refuses …/data
         "redis": ["redis:/data"],
     }
     assert set(COMPOSE["volumes"]) == set(mounts)
+
+
+def test_files_that_the_example_names_are_mounted_and_a_ca_is_one_variable() -> None:
+    for name in OURS:
+        assert SERVICES[name]["volumes"] == ["./config:/etc/smartcrm:ro"]
+        own = interpolated(SERVICES[name], given(REQUIRED | {"CA_FILE": "/etc/smartcrm/ca.pem"}))["environment"]
+        assert own["SSL_CERT_FILE"] == "/etc/smartcrm/ca.pem"
+        assert f"SSL_CERT_FILE={environment(name)['SSL_CERT_FILE']}\n" in (ROOT / "Dockerfile").read_text()
+    assert set(re.findall(r"/etc/smartcrm/[\w.-]+", (ROOT / ".env.example").read_text())) == {
+        f"/etc/smartcrm/{file}" for file in ("ca.pem", "redis-ca.pem", "segments.toml")
+    }
 
 
 def test_image_is_pinned_runs_as_nobody_special_and_keeps_no_build_tools() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import threading
 import time
 from collections import Counter
@@ -16,7 +15,6 @@ import pytest
 import requests
 
 from cli.doctor import examine
-from embedded.account import account_for
 from postgres import connect
 from settings import Settings
 from signatures import signed_headers
@@ -26,7 +24,7 @@ from store.schema import migrate
 from tests import oracle
 from tests.builders import plain_orders
 from tests.oracle import Rules
-from tests.replicas import Relay, Replica
+from tests.replicas import Relay, Replica, server_folder
 from tests.system import Webhook, Workers, fill, make_settings, menu_recommendation, read, rfm_segments, state, wait_for
 from webhook.app import create_app
 
@@ -34,10 +32,7 @@ from webhook.app import create_app
 @pytest.fixture
 def replicas() -> Iterator[tuple[Replica, Replica]]:
     """A primary whose commits wait for its standby."""
-    with tempfile.TemporaryDirectory() as home:
-        folder = Path(home) / "servers"
-        account_for(folder).own(folder)
-        account_for(folder).reach(folder)
+    with server_folder() as folder:
         primary, standby = Replica(folder, "first"), Replica(folder, "second")
         try:
             primary.make()
