@@ -6,9 +6,10 @@ lost with a beat, and a second one does no harm.
 
 from __future__ import annotations
 
+import signal
 from typing import Any
 
-from celery import beat
+from celery import beat, signals
 
 
 class Scheduler(beat.Scheduler):  # type: ignore[misc]
@@ -27,3 +28,21 @@ class Scheduler(beat.Scheduler):  # type: ignore[misc]
             self.populate_heap()
         wait: float = super().tick(*args, **kwargs)
         return wait
+
+
+@signals.beat_init.connect
+def end_when_told(sender: beat.Service, **_: Any) -> None:
+    """Let SIGTERM end beat also while it sends.
+
+    Celery's handler only raises SystemExit, which the Redis client loses when it is raised in the middle of an answer.
+    """
+    given = signal.getsignal(signal.SIGTERM)
+    if not callable(given):  # beat in a worker's process: the worker ends it
+        return
+
+    def stop(number: int, frame: Any) -> None:
+        sender.stop()  # the loop looks at this after each tick
+        given(number, frame)
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
