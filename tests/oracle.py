@@ -1,4 +1,5 @@
-"""Both results by the contract's words alone, in plain Python: what the tests hold the product against.
+"""Both results by the contract's words alone, in plain Python: what the tests hold the product against; long, since
+it is a second implementation in one piece, to be read beside the contract.
 
 Written to be obvious, not fast. Money is whole cents, cut points are fractions, times are instants in UTC; the only
 float is a share. Nothing here comes from the code under test, and nothing there may come from here.

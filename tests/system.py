@@ -1,4 +1,6 @@
-"""The system as tests drive it: settings without an environment, real workers, or one run in this process."""
+"""The system as tests drive it: settings without an environment, real workers, or one run in this process; long,
+since tests drive the system from here alone.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""docker-compose.yml, Dockerfile and .env.example held against the code, on machines that run no containers, too.
+"""docker-compose.yml, Dockerfile and .env.example held against the code, on machines that run no containers, too;
+long, since each service and setting of the file has its check.
 
 The services' own commands and health checks are started as processes, with the environment that the file gives
 them and no other, on this session's PostgreSQL and Redis.

@@ -1,4 +1,6 @@
-"""The oracle against values worked out by hand, against pandas, and against figures known of real data."""
+"""The oracle against values worked out by hand, against pandas, and against figures known of real data; long, since
+each rule of the contract has its example here.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Messages that nobody can read: a worker drops them, counts them, and works on."""
+"""Messages that nobody can read: a worker drops them, counts them, and works on; long, since the broken messages are
+one table.
+"""
 
 from __future__ import annotations
 

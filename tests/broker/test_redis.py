@@ -1,4 +1,6 @@
-"""Redis as others run it: one database, users with few rights, full, read-only, TLS, clusters, Sentinel."""
+"""Redis as others run it: one database, users with few rights, full, read-only, TLS, clusters, Sentinel; long, since
+each way in which others run Redis has its server.
+"""
 
 from __future__ import annotations
 

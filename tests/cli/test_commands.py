@@ -1,4 +1,6 @@
-"""The `smartcrm` command as people use it: whole runs of it, and bad input answered by one sentence."""
+"""The `smartcrm` command as people use it: whole runs of it, and bad input answered by one sentence; long, since
+every command has its case.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The embedded servers as commands use them: real ones, shared, killed in every way, and never left behind."""
+"""The embedded servers as commands use them: real ones, shared, killed in every way, and never left behind; long,
+since the two servers share their starts, kills and locks.
+"""
 
 import json
 import os

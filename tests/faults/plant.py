@@ -1,4 +1,6 @@
-"""The whole system on servers of its own, with a CRM that imports, readers that watch, and an oracle that knows."""
+"""The whole system on servers of its own, with a CRM that imports, readers that watch, and an oracle that knows;
+long, since it is one system with all that a fault may strike.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The faults: each strikes while an import's runs are under way, and has ended when its block has.
+"""The faults: each strikes while an import's runs are under way, and has ended when its block has; long, since it
+lists every fault.
 
 A fault sets its traps, lets the import be asked for (`yield`), strikes at a random moment or at a named point, and
 mends what nobody else would. A named point that is not reached raises TimeoutError: a strike that missed shows nothing.

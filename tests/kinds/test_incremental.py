@@ -1,4 +1,6 @@
-"""Incremental runs: whatever an import brings, what is published equals what the oracle says of all orders."""
+"""Incremental runs: whatever an import brings, what is published equals what the oracle says of all orders; long,
+since all cases share one restaurant.
+"""
 
 from __future__ import annotations
 

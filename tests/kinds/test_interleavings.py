@@ -1,4 +1,6 @@
-"""Edits, commits, planning, readings, publishes and webhooks in any order: at rest the results are the oracle's."""
+"""Edits, commits, planning, readings, publishes and webhooks in any order: at rest the results are the oracle's;
+long, since it is one state machine.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Values that can't be computed with are told by column, limit and transaction; doctor finds them beforehand."""
+"""Values that can't be computed with are told by column, limit and transaction; doctor finds them beforehand; long,
+since the limits are one table.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Flat exports: orders, lines and menu from rows of sold lines, checked against the same rows grouped in Python."""
+"""Flat exports: orders, lines and menu from rows of sold lines, checked against the same rows grouped in Python;
+long, since the flat exports are one table.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""A standby that becomes the primary, and a database that only reads for a while: nothing accepted is lost."""
+"""A standby that becomes the primary, and a database that only reads for a while: nothing accepted is lost; long,
+since the standby is set up once for all cases.
+"""
 
 from __future__ import annotations
 

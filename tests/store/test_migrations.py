@@ -1,4 +1,6 @@
-"""What an older version has published, and what it was at, goes on under the new tables."""
+"""What an older version has published, and what it was at, goes on under the new tables; long, since each version
+that was left has its state in SQL.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The webhook's server against clients that are slow, rude or wrong: it answers them or ends them, and nobody waits."""
+"""The webhook's server against clients that are slow, rude or wrong: it answers them or ends them, and nobody waits;
+long, since what clients may do to a connection is one subject.
+"""
 
 from __future__ import annotations
 

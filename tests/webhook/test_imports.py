@@ -1,4 +1,6 @@
-"""The front door over HTTP: who gets in, what is stored before the answer, and what is told back."""
+"""The front door over HTTP: who gets in, what is stored before the answer, and what is told back; long, since all
+that a sender may do wrong is one table.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Reading over HTTP: segments, one customer and why, the menu by time of day, changes, and the document of it all."""
+"""Reading over HTTP: segments, one customer and why, the menu by time of day, changes, and the document of it all;
+long, since all reads share one published state.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Runs: requests that coalesce, parts that fail, and what is published meanwhile."""
+"""Runs: requests that coalesce, parts that fail, and what is published meanwhile; long, since every step that a run
+can take has its case.
+"""
 
 from __future__ import annotations
 
