@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -28,7 +29,10 @@ def pip(*arguments: str | Path) -> None:
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
-    pip("wheel", "--no-deps", "--wheel-dir", folder, ROOT)
+    # From a copy: a build leaves files behind where it runs.
+    left_out = shutil.ignore_patterns(".*", "build", "tests", "*.egg-info", "__pycache__")
+    source = shutil.copytree(ROOT, folder / "source", ignore=left_out)
+    pip("wheel", "--no-deps", "--wheel-dir", folder, source)
     (found,) = folder.glob("*.whl")
     return found
 
