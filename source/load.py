@@ -137,7 +137,7 @@ def _source_tables(database_url: str, timezone: str) -> Iterator[tuple[Connectio
             connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
             connection.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
             made = [table for table in SOURCE_TABLES.values() if _make(connection, table)]
-            loaded.made = {table.name for table in made}
+            loaded.made = [table.name for table in made]
             yield connection, loaded
             for ddl in (ddl for table in made for ddl in table.indexes):
                 connection.execute(ddl)

@@ -17,7 +17,7 @@ class Loaded:
     numbered: dict[str, int] = field(default_factory=dict)  # text ids that got numbers, by the table of numbers
     left_out: int = 0  # rows of a flat export whose status a map leaves out
     warnings: list[str] = field(default_factory=list)
-    made: set[str] = field(default_factory=set)  # tables that were not there before
+    made: list[str] = field(default_factory=list)  # tables that were not there before
 
 
 class Remarks:
