@@ -47,7 +47,8 @@ def _repeated(crm: reading.Connection) -> Iterator[Finding]:
         return
     count, first = crm.execute(_REPEATED).fetchone() or (0, None)
     if count:
-        found = f"{count:,} transaction ids come more than once, such as {first}: each of their rows counts as an order"
+        come = "id comes" if count == 1 else "ids come"
+        found = f"{count:,} transaction {come} more than once, such as {first}: each of their rows counts as an order"
         yield Finding("warning", "fact_transactions", found, "Offer a view with one row per order: sum its payments.")
 
 

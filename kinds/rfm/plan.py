@@ -56,7 +56,3 @@ def baseline(draft: Draft) -> dict[str, Any] | None:
         "by_shard": plan["source_is_ours"]
         and reading.sorts_as_its_database(draft.crm, "fact_transactions", "mobile_id"),
     }
-
-
-def _sorts_alike(crm: reading.Connection) -> bool:
-    return reading.sorts_as_its_database(crm, "fact_transactions", "mobile_id")

@@ -191,7 +191,7 @@ def test_repeated_transaction_ids_are_warned_of_where_no_index_forbids_them(migr
         connection.execute("ALTER TABLE fact_transactions RENAME TO sold")
         connection.execute("CREATE VIEW fact_transactions AS SELECT sold.* FROM sold JOIN pay ON o = transaction_id")
     ((level, text),) = found(migrated_url)
-    assert level == "warning" and text.startswith("1 transaction ids come more than once, such as 1")
+    assert level == "warning" and text.startswith("1 transaction id comes more than once, such as 1")
     with psycopg.connect(migrated_url) as connection:
         connection.execute("DELETE FROM pay WHERE paid = 4")
     assert found(migrated_url) == []
