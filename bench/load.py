@@ -24,7 +24,7 @@ import psycopg
 import requests
 
 from bench import data, door
-from embedded.services import HOST, choose_port
+from embedded.ports import HOST, choose_port
 from settings import Settings
 from signatures import signed_headers
 

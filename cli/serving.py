@@ -23,6 +23,7 @@ from cli.terminal import styled
 from cli.workers import UP, wait_for, worker_listens
 from embedded import locks, services
 from embedded.group import ProcessGroup
+from embedded.ports import choose_port
 from errors import SmartCRMError
 from kinds.menu import results as menu_results
 from kinds.rfm import results as rfm_results
@@ -106,11 +107,11 @@ def serving(
 
 def _port(name: str, wanted: int, any_port: bool) -> int:
     try:
-        return services.choose_port(name, wanted)
+        return choose_port(name, wanted)
     except SmartCRMError:
         if not any_port or os.environ.get(name):
             raise
-        return services.choose_port(name, 0)
+        return choose_port(name, 0)
 
 
 def _flower(settings: Settings) -> str:

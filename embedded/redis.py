@@ -11,12 +11,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from embedded.ports import HOST, PORTS, is_free
 from embedded.server import Server
 from errors import EmbeddedError
 
-HOST = "127.0.0.1"
-# Below the ports that the kernel gives to clients: one that looks for a server that is down could be given its port.
-PORTS = range(20_000, 32_768)
 ATTEMPTS = 5
 PATIENCE = 30  # seconds
 
@@ -80,7 +78,7 @@ class Redis(Server):
             self._process = self._spawn(lock, CONFIG.format(host=HOST, port=port, password=password))
             if self._comes_up(self._process, PATIENCE):
                 return
-            if _is_free(port):  # so it was not the port that it ended for
+            if is_free(port):  # so it was not the port that it ended for
                 break
         raise self.failed("did not start", written)
 
@@ -90,7 +88,7 @@ class Redis(Server):
         if self._kept.exists():
             url = urlsplit(self.url())
             port, password = url.port, url.password or password
-        while port is None or not _is_free(port):
+        while port is None or not is_free(port):
             port = secrets.choice(PORTS)
         aside = self._kept.with_suffix(".new")
         aside.touch(mode=0o600)
@@ -124,13 +122,3 @@ class Redis(Server):
                     return answer.read()
         except (OSError, ValueError):
             return b""
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError:
-            return False
-    return True

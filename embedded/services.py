@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
-import socket
 import sys
 import time
 import urllib.request
@@ -11,48 +9,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from embedded.group import ProcessGroup
+from embedded.ports import HOST
 from errors import EmbeddedError
 from settings import Settings
-
-HOST = "127.0.0.1"
-# Below the ports that the kernel gives to clients.
-PORTS = range(20_000, 32_768)
-
-
-# Ports that this process has chosen, each held by its UDP side until the process ends: programs listen on them later,
-# and another `up` must not choose them meanwhile.
-_chosen: list[socket.socket] = []
-
-
-def choose_port(name: str, wanted: int) -> int:
-    """The wanted port, or for 0 one that is free; no other process of ours chooses it as long as this one lives.
-
-    Raises
-    ------
-    EmbeddedError
-        When something listens on the wanted one already, or another `up` has chosen it.
-    """
-    if not wanted:
-        while not _choose(port := secrets.choice(PORTS)):
-            pass
-        return port
-    if not _choose(wanted):
-        raise EmbeddedError(f"{name} {wanted} is in use by another program; set {name} to another, or to 0 for any.")
-    return wanted
-
-
-def _choose(port: int) -> bool:
-    held = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            held.bind((HOST, port))
-            probe.bind((HOST, port))
-        except OSError:
-            held.close()
-            return False
-    _chosen.append(held)
-    return True
 
 
 def start(group: ProcessGroup, settings: Settings, env: Mapping[str, str], log: Path | None = None) -> None:

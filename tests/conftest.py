@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from store.schema import migrate
 from tests.system import Workers, wait_for
 
 DATA = Path(__file__).parent.parent.parent / "shared" / "data"
+FAILED = pytest.StashKey[bool]()
 _numbers = itertools.count(1)
 
 
@@ -31,12 +33,33 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--report", type=Path, default=None)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Give the session a temporary folder of its own; with xdist, its workers get theirs below it.
+
+    Servers of root's sessions run as another user, who has to pass the folders above their files. pytest's own folder
+    is shared by all sessions of a user, and every one that starts shuts it to others.
+    """
+    if config.option.basetemp is None:
+        config.option.basetemp = tempfile.mkdtemp(prefix="tests-")
+        config.add_cleanup(lambda: _remove(config))
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Keep the temporary folder of a session that failed."""
+    session.config.stash[FAILED] = bool(exitstatus)
+
+
+def _remove(config: pytest.Config) -> None:
+    if config.stash.get(FAILED, True):
+        print(f"The tests' files are kept in {config.option.basetemp}")
+    else:
+        shutil.rmtree(config.option.basetemp, ignore_errors=True)
+
+
 @pytest.fixture(scope="session")
 def servers() -> Iterator[dict[str, str]]:
-    """DATABASE_URL and REDIS_URL of servers that end with the session.
-
-    Not below pytest's own folder, which every other session that starts shuts to all users but its own.
-    """
+    """DATABASE_URL and REDIS_URL of servers that end with the session."""
     with tempfile.TemporaryDirectory() as home:
         with open_servers(Path(home), database=True, redis=True) as urls:
             yield urls

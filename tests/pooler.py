@@ -11,7 +11,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from embedded.account import account_for
-from embedded.services import choose_port
+from embedded.ports import choose_port
 from tests.installed import program
 from tests.system import wait_for
 

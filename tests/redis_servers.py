@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -14,21 +13,15 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from embedded.ports import choose_port
 from tests.installed import program
 from tests.system import wait_for
-
-
-def free_port() -> int:
-    """A port that nothing listens on now."""
-    while _listens(port := random.randrange(20_000, 32_768)):  # clients get others; a cluster's is low enough, too
-        pass
-    return port
 
 
 @contextmanager
 def server(folder: Path, *settings: str, port: int | None = None, sentinel: bool = False) -> Iterator[int]:
     """A server with these lines in its configuration, until the block ends; yields its port."""
-    port = port or free_port()
+    port = port or choose_port("Redis", 0)
     home = folder / f"redis-{port}"
     home.mkdir(exist_ok=True)
     config = home / "redis.conf"
@@ -36,6 +29,8 @@ def server(folder: Path, *settings: str, port: int | None = None, sentinel: bool
         lines = [f"dir {home}", "bind 127.0.0.1", *settings]
         lines += [] if any(line.startswith("tls-port") for line in settings) else [f"port {port}"]
         lines += [] if sentinel else ['save ""', "appendonly yes"]
+        if "cluster-enabled yes" in settings:  # else it is the port and 10,000, which may be a client's
+            lines.append(f"cluster-port {choose_port('Redis Cluster', 0)}")
         config.write_text("\n".join(line.replace("{port}", str(port)) for line in lines) + "\n")
     with (home / "log").open("ab") as log:
         process = subprocess.Popen(

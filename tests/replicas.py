@@ -13,8 +13,8 @@ from pathlib import Path
 import psycopg
 
 from embedded.account import account_for
+from embedded.ports import choose_port
 from embedded.postgres import _package
-from embedded.services import choose_port
 from tests.system import wait_for
 
 DATABASE = "postgres"

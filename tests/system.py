@@ -23,7 +23,7 @@ from celery import Celery
 from psycopg import sql
 
 import kinds
-from embedded.services import choose_port
+from embedded.ports import choose_port
 from kinds import upkeep
 from settings import Settings
 from store import inbox, runs

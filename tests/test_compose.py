@@ -8,7 +8,6 @@ them and no other, on this session's PostgreSQL and Redis.
 from __future__ import annotations
 
 import os
-import random
 import re
 import runpy
 import signal
@@ -38,7 +37,7 @@ from broker.address import parse
 from embedded import postgres as embedded_postgres
 from embedded import redis as embedded_redis
 from embedded import services
-from errors import EmbeddedError
+from embedded.ports import HOST, choose_port
 from settings import Settings
 from tests.system import make_settings, wait_for
 
@@ -169,7 +168,7 @@ class Service:
         self._spec = filled(name)
         self._folder = folder / name
         self._folder.mkdir()
-        self.port = free_port() if name in PORTS else 0
+        self.port = choose_port("PORT", 0) if name in PORTS else 0
         # Beside what the file gives, what the Dockerfile sets, and the ports, which are fixed in containers.
         self.env = {
             **environment(name),
@@ -251,14 +250,7 @@ class Service:
     def _here(self, word: str) -> str:
         if self.name not in PORTS:
             return word
-        return word.replace("0.0.0.0", services.HOST).replace(PORTS[self.name], str(self.port))
-
-
-def free_port() -> int:
-    """One below those that the kernel gives to clients, so that none of them has it a moment later."""
-    while True:
-        with suppress(EmbeddedError):
-            return services.choose_port("PORT", random.randrange(20_000, 32_768))
+        return word.replace("0.0.0.0", HOST).replace(PORTS[self.name], str(self.port))
 
 
 def only_those_that_stand_still_are_unhealthy(started: Mapping[str, Service], paused: tuple[str, ...]) -> bool:
@@ -288,7 +280,7 @@ def test_commands_start_and_health_checks_tell_who_stands_still(
         with ThreadPoolExecutor() as pool:
             assert all(pool.map(Service.becomes_healthy, started.values()))
 
-        flower = f"http://{services.HOST}:{started['flower'].port}/"
+        flower = f"http://{HOST}:{started['flower'].port}/"
         login = b64encode(f"smartcrm:{REQUIRED['FLOWER_PASSWORD']}".encode()).decode()
         assert services.welcomes(flower, f"Basic {login}") and not services.welcomes(flower, f"Basic {login[:-4]}")
 
@@ -310,18 +302,18 @@ def redis_command(folder: Path, port: int) -> list[str]:
     program = embedded_redis.Redis(folder).program()
     script = script.replace("exec redis-server", f"exec {program}").replace("/tmp/redis.conf", f"{folder}/redis.conf")
     script = script.replace("--dir /data", f"--dir {folder}")
-    return [shell, flags, f"{script} --bind {services.HOST} --port {port}"]
+    return [shell, flags, f"{script} --bind {HOST} --port {port}"]
 
 
 def test_redis_does_not_start_without_a_password(tmp_path: Path) -> None:
     done = subprocess.run(
-        redis_command(tmp_path, free_port()), env={"PATH": os.defpath}, capture_output=True, text=True
+        redis_command(tmp_path, choose_port("PORT", 0)), env={"PATH": os.defpath}, capture_output=True, text=True
     )
     assert done.returncode != 0 and "set REDIS_PASSWORD in .env" in done.stderr
 
 
 def test_redis_keeps_what_it_was_told_and_throws_nothing_away(tmp_path: Path) -> None:
-    port = free_port()
+    port = choose_port("PORT", 0)
     password = REQUIRED["REDIS_PASSWORD"]
     env = {"PATH": os.defpath} | environment("redis")
     with subprocess.Popen(redis_command(tmp_path, port), env=env, stdout=subprocess.DEVNULL) as server:
@@ -330,11 +322,11 @@ def test_redis_keeps_what_it_was_told_and_throws_nothing_away(tmp_path: Path) ->
             assert password not in " ".join(psutil.Process(server.pid).cmdline()), "every process list shows it"
             assert (tmp_path / "redis.conf").stat().st_mode & 0o777 == 0o600
             with (
-                redis.Redis(services.HOST, port, retry=Retry(NoBackoff(), 0)) as stranger,
+                redis.Redis(HOST, port, retry=Retry(NoBackoff(), 0)) as stranger,
                 pytest.raises(redis.AuthenticationError),
             ):
                 stranger.ping()
-            with redis.Redis(services.HOST, port, password=password, decode_responses=True) as client:
+            with redis.Redis(HOST, port, password=password, decode_responses=True) as client:
                 told = client.config_get("appendonly", "appendfsync", "maxmemory", "maxmemory-policy")
         finally:
             server.terminate()
@@ -344,7 +336,7 @@ def test_redis_keeps_what_it_was_told_and_throws_nothing_away(tmp_path: Path) ->
 
 def accepts(port: int) -> bool:
     with suppress(OSError):
-        socket.create_connection((services.HOST, port), timeout=1).close()
+        socket.create_connection((HOST, port), timeout=1).close()
         return True
     return False
 
@@ -387,7 +379,7 @@ def test_commands_are_those_of_smartcrm_up(tmp_path: Path) -> None:
     assert set(listing.commands) == set(SERVING)
     for name, (argv, env) in listing.commands.items():
         assert argv[:2] == [sys.executable, "-m"]
-        assert [word.replace("0.0.0.0", services.HOST) for word in filled(name)["command"]] == argv[2:]
+        assert [word.replace("0.0.0.0", HOST) for word in filled(name)["command"]] == argv[2:]
         assert env.items() <= environment(name).items()
     assert "0.0.0.0:8000" in SERVICES["webhook"]["command"]
     assert "--address=0.0.0.0" in SERVICES["flower"]["command"]

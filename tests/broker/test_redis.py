@@ -18,12 +18,13 @@ import redis
 
 from broker.address import PREFIX, parse
 from cli.doctor import examine
+from embedded.ports import choose_port
 from store import inbox
 from store.database import transaction
 from tests.builders import plain_orders
 from tests.certificates import Certificates
 from tests.installed import program
-from tests.redis_servers import ask, free_port, server
+from tests.redis_servers import ask, server
 from tests.system import Workers, fill, make_settings, wait_for
 from webhook.app import create_app
 
@@ -236,7 +237,7 @@ def test_a_sentinel_failover_loses_no_run(migrated_url: str, tmp_path: Path) -> 
     """The server that the sentinels name dies while runs are asked for; another one is promoted, and all end."""
     program("redis-sentinel")
     fill(migrated_url, plain_orders())
-    watchers = [free_port() for _ in range(3)]
+    watchers = [choose_port("Sentinel", 0) for _ in range(3)]
     with server(tmp_path, "requirepass pw", "masterauth pw") as first:
         settings = ["requirepass pw", "masterauth pw", f"replicaof 127.0.0.1 {first}"]
         with server(tmp_path, *settings) as second:

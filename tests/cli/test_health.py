@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from embedded import services
+from embedded.ports import choose_port
 
 SMARTCRM = Path(sys.executable).with_name("smartcrm")
 HEAVY = {"alembic", "flask", "numpy", "pandas", "pyarrow", "sqlalchemy"}
@@ -22,7 +22,7 @@ def ask(part: str, home: Path, **env: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("part", ["webhook", "worker", "beat", "flower"])
 def test_a_part_that_is_not_there_is_one_sentence(part: str, redis_url: str, tmp_path: Path) -> None:
-    port = str(services.choose_port("PORT", 0))
+    port = str(choose_port("PORT", 0))
     urls = {"DATABASE_URL": "postgresql://none/", "REDIS_URL": redis_url}
     done = ask(part, tmp_path, PORT=port, FLOWER_PORT=port, **urls)
     assert done.returncode == 1 and done.stdout == ""
@@ -31,7 +31,7 @@ def test_a_part_that_is_not_there_is_one_sentence(part: str, redis_url: str, tmp
 
 
 def test_a_broker_that_is_away_is_one_sentence(tmp_path: Path) -> None:
-    port = services.choose_port("PORT", 0)
+    port = choose_port("PORT", 0)
     done = ask("worker", tmp_path, DATABASE_URL="postgresql://none/", REDIS_URL=f"redis://127.0.0.1:{port}")
     assert done.returncode == 1 and len(done.stderr.splitlines()) == 1, done.stderr
     assert "Redis can't be reached" in done.stderr

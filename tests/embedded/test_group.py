@@ -16,6 +16,7 @@ import pytest
 
 from embedded import restarts, services, tether
 from embedded.group import ProcessGroup
+from embedded.ports import HOST, choose_port, is_free
 from errors import EmbeddedError
 from tests.system import wait_for
 
@@ -221,14 +222,15 @@ def test_a_program_has_the_signals_that_a_shell_would_give_it(group: ProcessGrou
 
 
 def test_a_chosen_port_is_not_chosen_again_by_anybody() -> None:
-    port = services.choose_port("PORT", 0)
+    port = choose_port("PORT", 0)
     with pytest.raises(EmbeddedError, match=f"PORT {port} is in use"):
-        services.choose_port("PORT", port)
-    script = f"from embedded.services import choose_port; choose_port('PORT', {port})"
+        choose_port("PORT", port)
+    assert not is_free(port)  # which is what an embedded Redis asks
+    script = f"from embedded.ports import choose_port; choose_port('PORT', {port})"
     other = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert other.returncode == 1 and f"PORT {port} is in use" in other.stderr
-    with socket.create_server((services.HOST, port)):  # our own program listens there now
-        assert not services.welcomes(f"http://{services.HOST}:{port + 1}/", "Bearer x")
+    with socket.create_server((HOST, port)):  # our own program listens there now
+        assert not services.welcomes(f"http://{HOST}:{port + 1}/", "Bearer x")
 
 
 def test_a_stranger_on_the_port_is_not_taken_for_ours() -> None:
@@ -241,7 +243,7 @@ def test_a_stranger_on_the_port_is_not_taken_for_ours() -> None:
         def log_message(self, *_: object) -> None:
             pass
 
-    with HTTPServer((services.HOST, 0), Stranger) as server:
+    with HTTPServer((HOST, 0), Stranger) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        assert not services.welcomes(f"http://{services.HOST}:{server.server_port}/runs?limit=1", "Bearer ours")
+        assert not services.welcomes(f"http://{HOST}:{server.server_port}/runs?limit=1", "Bearer ours")
         server.shutdown()

@@ -31,6 +31,7 @@ from standardwebhooks import Webhook
 from embedded import services
 from embedded.group import ProcessGroup
 from embedded.keeper import open_servers
+from embedded.ports import choose_port
 from kinds import upkeep
 from settings import Settings
 from store import runs, schema
@@ -145,8 +146,8 @@ class Plant:
                 "WEBHOOK_SECRETS": SECRET,
                 "API_TOKENS": "t" * 32,
                 "FLOWER_PASSWORD": "p" * 32,
-                "PORT": str(services.choose_port("PORT", 0)),
-                "FLOWER_PORT": str(services.choose_port("FLOWER_PORT", 0)),
+                "PORT": str(choose_port("PORT", 0)),
+                "FLOWER_PORT": str(choose_port("FLOWER_PORT", 0)),
             }
             self.settings = Settings.from_env(self.env)
             opening.callback(engine(self.database_url).dispose)

@@ -79,6 +79,10 @@ def serving(behaviour: Hostile) -> Iterator[int]:
     def treat(caller: socket.socket) -> None:
         with suppress(OSError), caller:
             behaviour(caller)
+            # Closing with a part of the request unread would reset the connection, and the answer could be lost.
+            caller.shutdown(socket.SHUT_WR)
+            while caller.recv(65_536):
+                pass
 
     def accept() -> None:
         with suppress(OSError):
