@@ -7,13 +7,14 @@ import binascii
 import os
 import re
 from collections.abc import Callable, Sequence
-from datetime import time
+from datetime import datetime, time
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 import psycopg
+from cronsim import CronSim, CronSimError
 from psycopg.conninfo import conninfo_to_dict
 
 from analytics.segments import load_segments
@@ -117,6 +118,15 @@ def tokens(value: str) -> tuple[str, ...]:
     if len(set(names)) < len(names):
         raise ValueError("holds a token twice")
     return tokens
+
+
+def cron(value: str) -> str:
+    """Five fields of cron: minute, hour, day of the month, month, day of the week."""
+    try:
+        CronSim(value, datetime(2000, 1, 1))  # only whether it can be read
+    except CronSimError as error:
+        raise ValueError(f"is {value!r}, which is no cron schedule of five fields: {str(error).lower()}") from None
+    return value
 
 
 def kinds(value: str) -> tuple[str, ...]:

@@ -61,7 +61,8 @@ class Settings:
     flower_password: str = field(repr=False)
     event_urls: tuple[str, ...]
     event_secrets: tuple[str, ...] = field(repr=False)
-    kinds: tuple[str, ...]  # what is computed; empty: all
+    kinds: tuple[str, ...]  # what is computed; empty: all, or what the database says (kinds/requests.py)
+    retrain_schedule: str  # cron, in `timezone`
     home: Path
 
     @property
@@ -94,6 +95,7 @@ class Settings:
         kept = kept_secrets(home, env)
         webhook_secrets = _read(env, "WEBHOOK_SECRETS", kept["WEBHOOK_SECRETS"], values.webhook_secrets, KEY)
         tokens = _read(env, "API_TOKENS", kept["API_TOKENS"], values.tokens, "a-token-of-8-characters another-one:read")
+        day_start = _read(env, "BUSINESS_DAY_START", "04:00", values.time_of_day, "04:00")
         event_urls = _read(env, "EVENT_URLS", "", values.event_urls, "https://crm.example/hooks/analytics")
         return cls(
             database_url=database_url if schema == PUBLIC else with_schema(database_url, schema),
@@ -105,7 +107,7 @@ class Settings:
             port=_read(env, "PORT", "8000", values.whole(0, 65535), "8000"),
             flower_port=_read(env, "FLOWER_PORT", "5555", values.whole(0, 65535), "5555"),
             timezone=_read(env, "TIMEZONE", "UTC", values.timezone, "Europe/London"),
-            business_day_start=_read(env, "BUSINESS_DAY_START", "04:00", values.time_of_day, "04:00"),
+            business_day_start=day_start,
             top_n=_read(env, "TOP_N", "10", values.whole(1, 1_000_000), "10"),
             rfm_lookback_days=_read(env, "RFM_LOOKBACK_DAYS", "0", values.whole(0, MOST_DAYS), "365"),
             menu_lookback_days=_read(env, "MENU_LOOKBACK_DAYS", "0", values.whole(0, MOST_DAYS), "90"),
@@ -121,6 +123,9 @@ class Settings:
             event_urls=event_urls,
             event_secrets=_read(env, "EVENT_SECRETS", "", values.event_secrets(event_urls, webhook_secrets), KEY),
             kinds=_read(env, "KINDS", "", values.kinds, " ".join(KINDS)),
+            retrain_schedule=_read(
+                env, "RETRAIN_SCHEDULE", f"{day_start.minute} {day_start.hour} * * 1", values.cron, "0 4 * * 1"
+            ),
             home=home,
         )
 

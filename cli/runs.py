@@ -5,25 +5,26 @@ from __future__ import annotations
 import json
 import os
 import shlex
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
 import click
 
-import kinds as registry
 from cli import console, shapes
 from cli.app import cli, environment
 from cli.console import out
 from cli.terminal import json_option, print_json
 from cli.workers import send_hints, wait_for, wait_for_worker
 from errors import RequestError
-from kinds import KINDS
+from kinds import KINDS, needs, requests
 from settings import Settings
 from signatures import signed_headers
 from source.window import parse_as_of
 from store import event_keys, events, inbox, runs
 from store.database import transaction
+from store.models import Run
 from store.runs import RunState
 
 
@@ -38,16 +39,21 @@ def recompute(what: str, full: bool, as_of: str | None, wait: bool, as_json: boo
     with environment() as settings:
         instant = parse_as_of(as_of, settings.timezone) if as_of else None
         mode = "full" if full else "incremental"
-        wanted = registry.requested(settings, None if what == "all" else [what], mode)
         with transaction(settings.database_url) as session:
-            asked = inbox.request(session, wanted, mode=mode, as_of=instant)
-        send_hints(run.run_id for run in asked)
-        if wait:
-            wait_for_worker(settings.home)
-            screen = console.err if as_json else out  # JSON stands alone
-            states = wait_for(settings, [run.run_id for run in asked], lambda: None, screen)
-        else:
-            states = [RunState(run) for run in asked]
+            wanted = requests.requested(session, settings, None if what == "all" else [what], mode, every=True)
+            asked = inbox.request(session, wanted, mode=mode, as_of=instant, needs=needs(wanted))
+        follow(settings, asked, wait=wait, as_json=as_json)
+
+
+def follow(settings: Settings, asked: Sequence[Run], *, wait: bool, as_json: bool) -> None:
+    """Tell the workers of runs that were requested, and show them: at once, or when they have ended."""
+    send_hints(run.run_id for run in asked)
+    if wait:
+        wait_for_worker(settings.home)
+        screen = console.err if as_json else out  # JSON stands alone
+        states = wait_for(settings, [run.run_id for run in asked], lambda: None, screen)
+    else:
+        states = [RunState(run) for run in asked]
     if as_json:
         print_json({"runs": [shapes.run(state) for state in states]})
         return

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from kinds.menu.results import RankedDaypart
 from kinds.rfm.results import SEGMENT_COLUMNS
 from source.checks import Finding
-from store.models import Event, Run
+from store.models import Event, ModelVersion, Run
 from store.published import PublishedState
 from store.runs import RunState
 
@@ -104,3 +104,8 @@ def _number(quantity: int | Decimal) -> int | float:
 def finding(found: Finding) -> Shape:
     """One thing that was looked at, and what to do about it."""
     return {"level": found.level, "subject": found.subject, "found": found.found, "remedy": found.remedy}
+
+
+def model(found: ModelVersion) -> Shape:
+    """A version of a kind's model."""
+    return {column.name: getattr(found, column.name) for column in ModelVersion.__table__.columns}

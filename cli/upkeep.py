@@ -11,7 +11,7 @@ from cli.app import cli, environment
 from cli.console import counted, out
 from cli.terminal import json_option, print_json
 from errors import RequestError, SmartCRMError
-from kinds import upkeep
+from kinds import KINDS, requests, upkeep
 from postgres import PUBLIC
 from settings import from_files
 from store import schema
@@ -25,10 +25,19 @@ def migrate(as_json: bool) -> None:
     with environment(redis=False, tables=False) as settings:
         version, ours = schema.migrate(settings.database_url), settings.results_schema != PUBLIC
         grants = {"grants": schema.grants(settings.database_url)} if ours else {}
+        with transaction(settings.database_url) as session:
+            computed = requests.computed(session, settings)
         if as_json:
-            print_json({"version": version} | grants)
+            print_json({"version": version, "kinds": computed} | grants)
             return
         out.print(f"The tables are at version {version}.")
+        others = [name for name in KINDS if name not in computed]
+        if others and not settings.kinds:
+            out.print(
+                f"This database had runs before there were more kinds: {' and '.join(computed)} are computed, as"
+                f" before. Set KINDS to have others, too: {' '.join(KINDS)}.",
+                soft_wrap=True,
+            )
         for each in grants.values():
             out.print(f"To let a role read the results: {each}", soft_wrap=True)
 

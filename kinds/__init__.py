@@ -1,4 +1,4 @@
-"""The registry: the kinds of result that are computed, in the order in which they are asked for and shown.
+"""The registry: the kinds of result that are computed, in the order in which they are requested and shown.
 
 This is the only list of kinds. A kind's code is imported when it is first used, so that a program that only names
 kinds, such as the webhook, does not load what computes them.
@@ -7,6 +7,7 @@ kinds, such as the webhook, does not load what computes them.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -15,18 +16,33 @@ from errors import RequestError
 
 if TYPE_CHECKING:
     from kinds.base import Kind
-    from settings import Settings
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A kind: where its class is (`module:Class`), and what a request has to know of it.
+
+    `needs` are kinds whose results it reads: its run starts once the same request's runs of those have ended.
+    `trains` says that it has a model (mode `train`). `by_default` says that a request over HTTP that names no kinds is
+    for it; the nightly run is for all that are computed.
+    """
+
+    path: str
+    needs: tuple[str, ...] = ()
+    trains: bool = False
+    by_default: bool = True
+
 
 KINDS = {
-    "rfm": "kinds.rfm.kind:Rfm",
-    "menu": "kinds.menu.kind:Menu",
+    "rfm": Entry("kinds.rfm.kind:Rfm"),
+    "menu": Entry("kinds.menu.kind:Menu"),
 }
 
 
 @cache
 def get(name: str) -> Kind:
     """The kind of this name, which is one of `KINDS`."""
-    module, _, attribute = KINDS[name].partition(":")
+    module, _, attribute = KINDS[name].path.partition(":")
     kind: Kind = getattr(import_module(module), attribute)()
     return kind
 
@@ -51,24 +67,6 @@ def known(names: Iterable[str]) -> list[str]:
     return wanted
 
 
-def computed(settings: Settings) -> list[str]:
-    """The kinds that are computed here (`KINDS`), in order."""
-    return [name for name in KINDS if not settings.kinds or name in settings.kinds]
-
-
-def requested(settings: Settings, names: Iterable[str] | None, mode: str) -> list[str]:
-    """The kinds that a request is for: those named, or all that are computed.
-
-    Raises
-    ------
-    RequestError
-        When one is not computed here, or has no model to train and the mode is `train`.
-    """
-    wanted = known(names) if names is not None else computed(settings)
-    others = [name for name in wanted if name not in computed(settings)]
-    if others:
-        raise RequestError(f"KINDS does not name {' and '.join(others)}, so it is not computed here.")
-    untrained = [name for name in wanted if mode == "train" and not get(name).trains]
-    if untrained:
-        raise RequestError(f"There is no model to train for {' and '.join(untrained)}; ask for a full run instead.")
-    return wanted
+def needs(names: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """The kinds that each of these reads results of."""
+    return {name: KINDS[name].needs for name in names}

@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 from errors import SmartCRMError
 from settings import Settings
 from source.reading import Connection
-from store.models import Part, Run
+from store.models import ModelVersion, Part, Run
 from store.parts import Claim
 
 Plan = Mapping[str, Any]
@@ -55,7 +55,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Draft:
-    """A run that is being planned: its plan so far, the CRM's database, and a session on ours.
+    """A run that is being planned: its plan so far, the mode that it will have, the CRM's database, a session on ours.
 
     Whoever reads with `session` reads the CRM's database first: no transaction of ours waits for it.
     """
@@ -65,16 +65,21 @@ class Draft:
     crm: Connection
     run: Run
     plan: dict[str, Any]
+    mode: str
     parts: Sequence[Part] = ()
 
 
 class Kind(ABC):
-    """One kind of result."""
+    """One kind of result.
+
+    A kind that trains has versions of its model in store/versions.py. `plan["champion"]` is the number of the one in
+    service when the run was planned, or None. A run in mode `train` adds a version, with the decision, and sets
+    `plan["champion"]` to the one that its results are of.
+    """
 
     name: ClassVar[str]  # as in `analytics_runs.kind` and in the API
     stages: ClassVar[tuple[Stage, ...]]  # in order
     of_one_run: ClassVar[frozenset[str]] = frozenset()  # what of its plan may differ though nothing has changed
-    trains: ClassVar[bool] = False  # whether it has a model to train (mode `train`)
     holds_customers: ClassVar[bool] = (
         False  # whether its tables hold customers' ids, so that `forget` waits for its runs
     )
@@ -133,6 +138,15 @@ class Kind(ABC):
     def forget(self, session: Session, mobile_id: str) -> int:
         """Remove a customer from the kind's tables; returns how many rows that were."""
         return 0
+
+    def check_version(self, session: Session, model: ModelVersion) -> None:  # noqa: B027  # most kinds have none
+        """Check that results can be computed with this version of the kind's model.
+
+        Raises
+        ------
+        RequestError
+            With the code `model_unusable`, when what it was trained on no longer exists.
+        """
 
     def event_data(self, session: Session) -> dict[str, Any]:
         """What every outgoing event says of this kind's published results."""

@@ -9,7 +9,7 @@ import uuid
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, Index, MetaData, Text, text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, Index, MetaData, Text, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP, UUID
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -58,18 +58,21 @@ class Run(Base):
         ARRAY(Text)
     )  # the names that result rows keep as numbers, from 1
     named_ids: Mapped[list[list[int]]] = mapped_column(JSONB, default=list)
+    # The runs of kinds that this one needs, of the same requests: it starts once they have ended.
+    waits_for: Mapped[list[uuid.UUID]] = mapped_column(ARRAY(UUID), default=list, server_default=text("'{}'"))
     tries: Mapped[int] = mapped_column(default=0, server_default=text("0"))
     tried_at: Mapped[datetime | None]
 
     joined = False  # whether the request that got this object joined a run that was asked for before
 
     __table_args__ = (
-        # A run that waits takes in every later request of its kind; one that works is alone.
+        # A run that waits takes in every later request of its kind, as far as what it waits for allows; one that
+        # works is alone.
         Index(
             "uq_analytics_runs_waiting",
             "kind",
             unique=True,
-            postgresql_where=text("status = 'pending' AND NOT as_of_given"),
+            postgresql_where=text("status = 'pending' AND NOT as_of_given AND waits_for = '{}'"),
         ),
         Index("uq_analytics_runs_working", "kind", unique=True, postgresql_where=text("status = 'running'")),
         Index("ix_analytics_runs_requested_at", "requested_at"),
@@ -163,8 +166,48 @@ class Night(Base):
 
     single: Mapped[bool] = mapped_column(primary_key=True, server_default=text("true"))
     asked_for: Mapped[date]
+    trained_for: Mapped[datetime | None]  # the time of RETRAIN_SCHEDULE whose trainings were requested last
 
     __table_args__ = (CheckConstraint("single", name="ck_analytics_nights_single"),)
+
+
+class ModelVersion(Base):
+    """A trained version of a kind's model: its parameters, what it was trained on, and why it is in service or not."""
+
+    __tablename__ = "analytics_models"
+
+    model_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    kind: Mapped[str]
+    version: Mapped[int]  # rising per kind
+    status: Mapped[str]
+    family: Mapped[str]
+    params: Mapped[dict[str, Any]]
+    trained_from: Mapped[datetime | None]
+    trained_to: Mapped[datetime]
+    seed: Mapped[int] = mapped_column(BigInteger)
+    data_fingerprint: Mapped[str]
+    code_version: Mapped[str]
+    metrics: Mapped[dict[str, Any]]
+    decision: Mapped[str]
+    run_id: Mapped[uuid.UUID]
+    created_at: Mapped[datetime]
+    promoted_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        UniqueConstraint("kind", "version"),
+        CheckConstraint(
+            "status IN ('challenger', 'champion', 'retired', 'rejected')", name="ck_analytics_models_status"
+        ),
+        Index("uq_analytics_models_champion", "kind", unique=True, postgresql_where=text("status = 'champion'")),
+    )
+
+
+class DefaultKind(Base):
+    """A kind that is computed where the setting `KINDS` is empty; no row: all are."""
+
+    __tablename__ = "analytics_default_kinds"
+
+    kind: Mapped[str] = mapped_column(primary_key=True)
 
 
 class Total(Base):

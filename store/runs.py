@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, func, select, text
+from sqlalchemy import ColumnElement, Select, any_, func, literal, select, text
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 from sqlalchemy.orm import Session
 
@@ -126,7 +126,9 @@ def lock(session: Session, run_id: uuid.UUID) -> Run | None:
 
 
 def begin(session: Session, run_id: uuid.UUID) -> bool:
-    """Set a waiting run running, if none of its kind works and none goes before it; no request joins it then.
+    """Set a waiting run running, if none of its kind works, none goes before it and what it waits for has ended.
+
+    No request joins it then.
 
     A step of its own, committed before the run is planned, so that requests never wait for planning. Returns
     whether the run no longer waits.
@@ -138,12 +140,13 @@ def begin(session: Session, run_id: uuid.UUID) -> bool:
     run = lock(session, run_id)
     if run is None or run.status != "pending":
         return True
-    ahead = select(Run.run_id).where(
-        Run.kind == run.kind,
-        Run.run_id != run.run_id,
-        (Run.status == "running") | ((Run.status == "pending") & _goes_before(run)),
+    ahead = (
+        (Run.kind == run.kind)
+        & (Run.run_id != run.run_id)
+        & ((Run.status == "running") | ((Run.status == "pending") & _goes_before(run)))
     )
-    if session.scalars(ahead.limit(1)).first() is not None:
+    needed = Run.run_id.in_(run.waits_for) & Run.status.in_(ACTIVE)
+    if session.scalars(select(Run.run_id).where(ahead | needed).limit(1)).first() is not None:
         return False
     run.status, run.started_at = "running", now(session)
     session.flush()
@@ -213,10 +216,12 @@ def cancel(session: Session, run_id: uuid.UUID) -> None:
     totals.count_run(session, run)
 
 
-def waiting(session: Session, kind: str) -> uuid.UUID | None:
-    """The run of this kind that goes next."""
-    query = select(Run.run_id).where(Run.kind == kind, Run.status == "pending")
-    return session.scalars(query.order_by(Run.as_of_given, Run.generation).limit(1)).first()
+def following(session: Session, run: Run) -> list[uuid.UUID]:
+    """The runs that may start once this one has ended: the next of its kind, and those that wait for its results."""
+    pending = select(Run.run_id).where(Run.status == "pending")
+    next_one = pending.where(Run.kind == run.kind).order_by(Run.as_of_given, Run.generation).limit(1)
+    readers = pending.where(literal(run.run_id) == any_(Run.waits_for)).order_by(Run.as_of_given, Run.generation)
+    return [*session.scalars(next_one), *session.scalars(readers)]
 
 
 def now(session: Session) -> datetime:

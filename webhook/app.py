@@ -11,7 +11,7 @@ from werkzeug.routing import PathConverter
 from errors import UnavailableError
 from settings import Settings
 from store.schema import SchemaError, require_current
-from webhook import changes, health, imports, menu, metrics, openapi, problems, runs, segments
+from webhook import changes, health, imports, menu, metrics, openapi, problems, runs, segments, versions
 from webhook.connections import MAX_BODY
 
 HEADERS = {
@@ -48,7 +48,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     app.config["TABLES_CHECKED"] = _tables_checked(app.config["SETTINGS"])
     problems.register(app)
-    for part in (imports, runs, segments, changes, menu, health, metrics, openapi):
+    for part in (imports, runs, segments, changes, menu, versions, health, metrics, openapi):
         app.register_blueprint(part.blueprint)
     app.before_request(_begin)
     app.before_request(_check_host)

@@ -12,14 +12,16 @@ from pydantic import (
 )
 
 import kinds
+from kinds import requests
 from settings import Settings
 from signatures import verified_id
 from store import inbox
+from store.database import transaction
 from webhook import refusals
 from webhook.access import refuse
 from webhook.bodies import received
 from webhook.described import body, described
-from webhook.models import PLAIN, BigInt, Body, Kind, Mode, Scalar
+from webhook.models import DEFAULTS, PLAIN, BigInt, Body, Kind, Mode, Scalar
 from webhook.problems import Problem
 from webhook.runs import AskedRuns, accepted
 
@@ -43,9 +45,7 @@ class ImportData(Body):
     """What an import was, as far as the sender says."""
 
     import_id: Annotated[str, Field(max_length=256, pattern=PLAIN)] | Scalar | None = None
-    kinds: list[Kind] | None = Field(
-        default=None, min_length=1, max_length=10, description="By default all that are computed."
-    )
+    kinds: list[Kind] | None = Field(default=None, min_length=1, max_length=10, description=f"By default {DEFAULTS}.")
     mode: Mode = "incremental"
     transaction_ids: TransactionIds | None = None
 
@@ -81,6 +81,16 @@ def imports() -> Response:
     data, ids = event.data, event.data.transaction_ids
     named = (ids.first, ids.last) if ids else None
     kept = event.model_dump(mode="json", by_alias=True)
-    wanted = kinds.requested(settings, data.kinds, data.mode)
-    asked = inbox.deliver(settings.database_url, "webhook", webhook_id, kept, wanted, data.mode, named_ids=named)
+    with transaction(settings.database_url) as session:
+        wanted = requests.requested(session, settings, data.kinds, data.mode)
+    asked = inbox.deliver(
+        settings.database_url,
+        "webhook",
+        webhook_id,
+        kept,
+        wanted,
+        data.mode,
+        named_ids=named,
+        needs=kinds.needs(wanted),
+    )
     return accepted(webhook_id, asked)

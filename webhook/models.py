@@ -24,6 +24,8 @@ def _kind(name: str) -> str:
 
 
 Kind = Annotated[str, AfterValidator(_kind), Field(json_schema_extra=lambda schema: schema.update(enum=[*KINDS]))]
+# What a request is for that names no kinds.
+DEFAULTS = f"those of {', '.join(name for name, entry in KINDS.items() if entry.by_default)} that are computed here"
 Mode = Literal["full", "incremental", "train"]
 Status = Literal["pending", "running", "succeeded", "failed", "cancelled"]
 PLAIN = r"^[^\x00]*$"  # PostgreSQL's text holds no NUL

@@ -44,11 +44,11 @@ MEANINGS = {
     400: "`bad_request`: not an HTTP request that can be read.",
     401: "`unauthorized`: no known token. `invalid_signature`: not signed with one of our secrets, or too long ago.",
     403: "`read_only_token`: a token that was given with `:read` asks for no runs.",
-    404: "`run_not_found`, `customer_not_found`, `daypart_not_found`; `no_results`: nothing is published yet;"
-    " `not_found`: no such address.",
+    404: "`run_not_found`, `customer_not_found`, `daypart_not_found`, `model_not_found`;"
+    " `no_results`: nothing is published yet; `not_found`: no such address.",
     405: "`method_not_allowed`: see the `Allow` header.",
     408: f"`request_timeout`: the request did not arrive within {REQUEST_SECONDS:.0f} seconds.",
-    409: "`run_finished`: it has ended already.",
+    409: "`run_finished`: it has ended already. `model_unusable`: what it was trained on no longer exists.",
     410: "`cursor_too_old`: changes after it are no longer kept; read all customers, and begin anew.",
     413: "`body_too_large`: more than 64 kB.",
     415: "`unsupported_media_type`: send JSON, not compressed.",

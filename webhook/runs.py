@@ -19,6 +19,7 @@ from sqlalchemy.exc import OperationalError
 
 import kinds
 from errors import RequestError
+from kinds import requests
 from settings import Settings
 from source.window import parse_as_of
 from store import inbox, runs
@@ -28,7 +29,7 @@ from store.runs import FINISHED, RunState
 from webhook import sending
 from webhook.access import authorize
 from webhook.described import answered, body, described, query
-from webhook.models import PLAIN, Body, Kind, Limit, Mode, Status
+from webhook.models import DEFAULTS, PLAIN, Body, Kind, Limit, Mode, Status
 from webhook.problems import Problem
 
 blueprint = Blueprint("runs", __name__)
@@ -38,9 +39,7 @@ blueprint.before_request(authorize)
 class RunRequest(Body):
     """The body of `POST /runs`; it may be empty."""
 
-    kinds: list[Kind] | None = Field(
-        default=None, min_length=1, max_length=10, description="By default all that are computed."
-    )
+    kinds: list[Kind] | None = Field(default=None, min_length=1, max_length=10, description=f"By default {DEFAULTS}.")
     mode: Mode = "full"
     as_of: str | None = Field(
         default=None,
@@ -142,8 +141,12 @@ def ask() -> Response:
     as_of: datetime | None = parse_as_of(asked.as_of, settings.timezone) if asked.as_of is not None else None
     name = f"api_{uuid.uuid4().hex}"
     kept = asked.model_dump(mode="json")
-    wanted = kinds.requested(settings, asked.kinds, asked.mode)
-    return accepted(name, inbox.deliver(settings.database_url, "api", name, kept, wanted, asked.mode, as_of=as_of))
+    with transaction(settings.database_url) as session:
+        wanted = requests.requested(session, settings, asked.kinds, asked.mode)
+    needs = kinds.needs(wanted)
+    return accepted(
+        name, inbox.deliver(settings.database_url, "api", name, kept, wanted, asked.mode, as_of=as_of, needs=needs)
+    )
 
 
 def accepted(delivery_id: str, wanted: list[Run]) -> Response:

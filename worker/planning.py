@@ -17,7 +17,7 @@ from kinds.base import Draft, Kind, steady
 from settings import Settings
 from source import reading, touched
 from source.window import business_date_of, daily_after, future_transactions
-from store import inbox, ledger, runs
+from store import inbox, ledger, runs, versions
 from store.database import reader
 from store.models import Published, Run
 
@@ -36,17 +36,23 @@ def draft(settings: Settings, run: Run) -> Draft:
     with reading.connect(settings.source_database_url) as crm, reader(settings.database_url) as session:
         as_of = run.as_of or runs.now(session)
         session.rollback()
-        drafted = Draft(session, settings, crm, run, kind.plan(settings, crm) | _common(settings, crm, as_of))
+        plan = kind.plan(settings, crm) | _common(settings, crm, as_of)
+        untrained = False
+        if kinds.KINDS[run.kind].trains:
+            model = versions.champion(session, run.kind)
+            plan["champion"], untrained = model and model.version, model is None
+            session.rollback()
+        drafted = Draft(session, settings, crm, run, plan, "train" if untrained or run.mode == "train" else "full")
         drafted.plan["stages"] = [stage.name for stage in kind.stages]
         drafted.plan["future_transactions"] = future_transactions(crm, drafted.plan)
-        since = _since(session, kind, run, drafted.plan)
+        since = None if drafted.mode == "train" else _since(session, kind, run, drafted.plan)
         session.rollback()
         if since is not None:
             changed = drafted.plan | {"since": since}
             changed["recompute_all"] = touched.recompute_all(changed)
             changed["covered_id"] = touched.covered_after(changed)
             changed["inline"] = touched.is_small(crm, changed)
-            refresh = replace(drafted, plan=changed)
+            refresh = replace(drafted, plan=changed, mode="incremental")
             parts = kind.refresh(refresh)
             if parts is not None:
                 return replace(refresh, parts=parts)
@@ -55,8 +61,7 @@ def draft(settings: Settings, run: Run) -> Draft:
 
 def start(session: Session, run: Run, drafted: Draft) -> None:
     """Store a run's plan and its parts: from here on it depends on no setting, no clock and no sample."""
-    if "since" not in drafted.plan and run.mode == "incremental":
-        run.mode = "full"
+    run.mode = drafted.mode
     runs.start(session, run, drafted.plan, drafted.parts, touched.as_of(drafted.plan))
     kinds.get(run.kind).prepare(session, run, drafted.parts)
 

@@ -114,11 +114,11 @@ def _finish(
     log.info(f"run {status}", run_id=str(run.run_id), kind=run.kind, mode=run.mode, error_code=code, error=message)
 
 
-def next_of_kind(settings: Settings, run_id: uuid.UUID) -> uuid.UUID | None:
-    """The run that waits for this one, once this one is finished."""
+def following(settings: Settings, run_id: uuid.UUID) -> list[uuid.UUID]:
+    """The runs that may start now, if this one is finished."""
     with transaction(settings.database_url) as session:
         run = session.get(Run, run_id)
-        return runs.waiting(session, run.kind) if run is not None and run.status in runs.FINISHED else None
+        return runs.following(session, run) if run is not None and run.status in runs.FINISHED else []
 
 
 def _step(session: Session, settings: Settings, run: Run, draft: Draft | None) -> list[tuple[str, int]]:

@@ -8,6 +8,7 @@ import pytest
 
 import kinds
 from errors import RequestError, SettingsError
+from kinds import requests
 from settings import Settings
 from store import inbox
 from store.database import transaction
@@ -28,9 +29,10 @@ def test_every_kind_is_what_the_registry_says() -> None:
 
 
 def test_a_kind_that_is_not_computed_here_is_refused_by_name(rfm_alone: Settings) -> None:
-    assert kinds.computed(rfm_alone) == ["rfm"] == kinds.requested(rfm_alone, None, "full")
-    with pytest.raises(RequestError, match="KINDS does not name menu"):
-        kinds.requested(rfm_alone, ["rfm", "menu"], "full")
+    with transaction(rfm_alone.database_url) as session:
+        assert requests.computed(session, rfm_alone) == ["rfm"] == requests.requested(session, rfm_alone, None, "full")
+        with pytest.raises(RequestError, match="KINDS does not name menu"):
+            requests.requested(session, rfm_alone, ["rfm", "menu"], "full")
     answer = (
         create_app(rfm_alone)
         .test_client()

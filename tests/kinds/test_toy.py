@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from cli.commands import cli
-from kinds import KINDS, upkeep
+from kinds import KINDS, Entry, upkeep
 from store import inbox
 from store.database import transaction
 from tests.builders import transactions
@@ -26,7 +26,7 @@ ROOT = Path(__file__).parent.parent.parent
 
 @pytest.fixture
 def registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(KINDS, "toy", "tests.kinds.toy:Toy")
+    monkeypatch.setitem(KINDS, "toy", Entry("tests.kinds.toy:Toy"))
 
 
 @pytest.fixture

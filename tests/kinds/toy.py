@@ -14,15 +14,16 @@ from typing import Any
 from psycopg import sql
 from sqlalchemy.orm import Session
 
+from errors import RequestError
 from kinds.base import Counts, Draft, Kind, Stage, summed
 from postgres import scalar
 from settings import Settings
 from source import orders, reading, touched
 from source.ranges import key_ranges
 from source.window import in_window, key_range
-from store import ledger, progress, publishing
+from store import ledger, progress, publishing, versions
 from store.database import driver
-from store.models import Part, Run
+from store.models import ModelVersion, Part, Run
 from store.parts import Claim
 
 TABLES = """
@@ -137,3 +138,55 @@ class Toy(Kind):
             query = sql.SQL("DELETE FROM {} WHERE mobile_id = %s").format(sql.Identifier(table))
             removed += driver(session).execute(query, [mobile_id]).rowcount
         return removed
+
+
+def fit(settings: Settings, claimed: Claim) -> Counts:
+    """Count who has a share; a training run makes a version of it and of the toy run that it read."""
+    session, run = claimed.session, claimed.run
+    (customers,) = driver(session).execute("SELECT count(*) FROM toy").fetchone() or (0,)
+    if run.mode == "train":
+        assert run.plan is not None and run.as_of is not None
+        before = versions.champion(session, run.kind)
+        better = before is None or before.params["customers"] != customers
+        found = versions.add(
+            session,
+            run,
+            versions.Trained(
+                family="count",
+                params={"customers": customers},
+                trained_from=None,
+                trained_to=run.as_of,
+                seed=0,
+                data_fingerprint=str(customers),
+                code_version="1",
+                metrics={},
+                decision="More customers." if better else "As many customers as before.",
+            ),
+            promote=better,
+        )
+        run.plan = run.plan | {"champion": found.version if better or before is None else before.version}
+    return {"customers": customers}
+
+
+class Guess(Kind):
+    """A kind with a model, which reads the toy's results."""
+
+    name = "guess"
+    stages = (Stage("fit", fit),)
+
+    def plan(self, settings: Settings, crm: reading.Connection) -> dict[str, Any]:
+        return {"lookback_days": 0}
+
+    def parts(self, draft: Draft) -> list[Part]:
+        return [Part(run_id=draft.run.run_id, stage="fit", part=0)]
+
+    def publish(self, session: Session, settings: Settings, run: Run) -> None:
+        run.counts = progress.part_counts(session, run, "fit", 0)
+        publishing.name_current(session, run, run.generation)
+
+    def discard(self, session: Session, generations: Sequence[int]) -> None:
+        pass
+
+    def check_version(self, session: Session, model: ModelVersion) -> None:
+        if model.params["customers"] == 0:
+            raise RequestError("Version 1 counted nobody.", code="model_unusable")

@@ -38,13 +38,21 @@ AS_0004 = """
 ALTER TABLE menu_tallies RENAME COLUMN day_bucket TO stretch;
 UPDATE analytics_runs SET plan = plan - 'recompute_all' || jsonb_build_object('everything', plan -> 'recompute_all')
 WHERE jsonb_exists(plan, 'recompute_all');
-DROP TABLE IF EXISTS analytics_event_keys, analytics_ledger, analytics_nights;
+DROP TABLE IF EXISTS analytics_event_keys, analytics_ledger, analytics_nights, analytics_models,
+    analytics_default_kinds;
+ALTER TABLE analytics_runs DROP IF EXISTS waits_for;
+CREATE UNIQUE INDEX IF NOT EXISTS uq_analytics_runs_waiting ON analytics_runs (kind)
+    WHERE status = 'pending' AND NOT as_of_given;
 ALTER TABLE analytics_deliveries DROP sender, ADD CONSTRAINT pk_analytics_deliveries PRIMARY KEY (delivery_id);
 UPDATE alembic_version SET version_num = '0004';
 """
 # The tables as version 0002 had them.
 AS_0002 = """
-DROP TABLE IF EXISTS analytics_event_keys, analytics_ledger, analytics_nights;
+DROP TABLE IF EXISTS analytics_event_keys, analytics_ledger, analytics_nights, analytics_models,
+    analytics_default_kinds;
+ALTER TABLE analytics_runs DROP IF EXISTS waits_for;
+CREATE UNIQUE INDEX IF NOT EXISTS uq_analytics_runs_waiting ON analytics_runs (kind)
+    WHERE status = 'pending' AND NOT as_of_given;
 ALTER TABLE rfm_results ADD rfm_score TEXT, ADD segment TEXT, ADD run_id UUID, ADD computed_at TIMESTAMPTZ;
 UPDATE rfm_results AS r SET rfm_score = 100 * r_score + 10 * f_score + m_score,
     segment = w.segment_names[segment_number], run_id = w.run_id, computed_at = w.started_at

@@ -58,7 +58,7 @@ def test_requests_that_come_while_a_run_works_share_one_following_run(settings: 
             do_part(settings, first, stage, number)
         parts = steering.advance(settings, first)
     assert state(settings, first).run.status == "succeeded"
-    assert steering.next_of_kind(settings, first) == second
+    assert steering.following(settings, first) == [second]
     assert steering.advance(settings, second)
 
 
@@ -109,7 +109,7 @@ def test_the_present_goes_before_waiting_runs_of_the_past(settings: Settings) ->
             assert state(settings, other).run.status == ("running" if other == following else "pending")
         assert finish_inline(settings, following).run.status == "succeeded"
         order.append(following)
-        following = steering.next_of_kind(settings, following)
+        following = next(iter(steering.following(settings, following)), None)
     assert order == [working, present, *past]
     assert read(settings.database_url, "SELECT run_id FROM analytics_published").run_id.tolist() == [past[-1]]
 
@@ -356,5 +356,5 @@ def test_a_run_that_is_past_its_deadline_fails_and_the_next_one_starts(settings:
     assert steering.advance(settings, run_id) == []
     failed = state(settings, run_id).run
     assert (failed.status, failed.error_code) == ("failed", "deadline_passed")
-    assert steering.next_of_kind(settings, run_id) == following
+    assert steering.following(settings, run_id) == [following]
     assert finish_inline(settings, following).run.status == "succeeded"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import uuid
-from datetime import date
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from types import MappingProxyType
 from typing import Any
 
 import structlog
@@ -12,12 +14,12 @@ from sqlalchemy.orm import Session
 
 import kinds
 from broker.address import PREFIX
-from kinds import upkeep
+from kinds import requests, upkeep
 from source.window import business_date_of
 from store import events, inbox, nights, runs, totals
 from store.database import TRANSIENT, transaction
 from store.models import Run
-from worker import steering
+from worker import schedule, steering
 from worker.app import app, settings
 from worker.tasks.events import deliver
 from worker.tasks.parts import RETRY
@@ -38,8 +40,7 @@ def _advance(run_id: uuid.UUID, *, from_sweep: bool = False) -> None:
     if parts:
         send_parts(run_id, parts)
         return
-    waiting = steering.next_of_kind(settings, run_id)
-    if waiting is not None:
+    for waiting in steering.following(settings, run_id):
         advance.delay(str(waiting))
     if settings.event_urls:
         deliver.delay()
@@ -66,9 +67,12 @@ def sweep() -> None:
     with transaction(settings.database_url) as session:
         unfinished, events_due = runs.unfinished(session), events.due(session)
         night_due = nights.due(session, _today(session))
+        training = schedule.last_due(settings, nights.trained_for(session), runs.now(session))
         totals.add(session, "sweeps")
     if night_due:
         nightly.delay()  # again with every sweep until it has asked, so none is lost with its message
+    elif training is not None:  # a night that is due requests the trainings of its time with it
+        retrain.delay(training.isoformat())
     for run_id in unfinished:
         try:
             _advance(run_id, from_sweep=True)
@@ -94,16 +98,43 @@ def _let_late_replies_expire() -> None:
 
 @app.task(name="smartcrm.nightly", ignore_result=True, **RETRY)
 def nightly() -> None:
-    """Ask for full runs of the kinds that are computed, once per business day; drop what is old."""
+    """Ask for full runs of the kinds that are computed, once per business day; drop what is old.
+
+    On a day with a training, kinds that train are left to it: it is asked for here if its time has come.
+    """
     with transaction(settings.database_url) as session:
-        today = _today(session)
-    body: dict[str, Any] = {"type": "nightly", "business_date": today.isoformat()}
-    asked = inbox.deliver(settings.database_url, "nightly", today.isoformat(), body, kinds.computed(settings), "full")
-    for run in asked:
-        advance.delay(str(run.run_id))
+        today, now = _today(session), runs.now(session)
+        computed = requests.computed(session, settings)
+    training = schedule.of_day(settings, today)
+    trains = {kind: "train" for kind in computed if training is not None and kinds.KINDS[kind].trains}
+    if training is not None and training > now:
+        computed, trains = [kind for kind in computed if kind not in trains], {}
+    _ask(today.isoformat(), {"type": "nightly", "business_date": today.isoformat()}, computed, "full", trains)
     with transaction(settings.database_url) as session:
         nights.asked(session, today)
+        if trains and training is not None:
+            nights.trained(session, training)
         upkeep.drop_old(session)
+
+
+@app.task(name="smartcrm.retrain", ignore_result=True, **RETRY)
+def retrain(moment: str) -> None:
+    """Ask for the trainings of a scheduled time, once."""
+    with transaction(settings.database_url) as session:
+        computed = [kind for kind in requests.computed(session, settings) if kinds.KINDS[kind].trains]
+    if computed:
+        _ask(f"training {moment}", {"type": "training", "time": moment}, computed, "train")
+    with transaction(settings.database_url) as session:
+        nights.trained(session, datetime.fromisoformat(moment))
+
+
+def _ask(
+    name: str, body: dict[str, Any], computed: Sequence[str], mode: str, modes: Mapping[str, str] = MappingProxyType({})
+) -> None:
+    for run in inbox.deliver(
+        settings.database_url, "nightly", name, body, computed, mode, needs=kinds.needs(computed), modes=modes
+    ):
+        advance.delay(str(run.run_id))
 
 
 def _today(session: Session) -> date:

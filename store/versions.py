@@ -1,0 +1,139 @@
+"""Versions of the kinds' models: one champion per kind is in service; the others were before it, or did not beat it.
+
+A training run adds its version with the decision, in one transaction of its own. Nothing is removed: a person may put
+an earlier version back.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import func, select, text
+from sqlalchemy.orm import Session
+
+from errors import RequestError
+from store import runs
+from store.models import ModelVersion, Run
+
+# Held until the transaction ends by whoever changes the versions of a kind.
+DECIDING = text("SELECT pg_advisory_xact_lock(hashtext('smartcrm.models.' || :kind))")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training has found: the model, what it was trained on, and how it compares.
+
+    `metrics` holds those of champion, challenger and baseline on the same holdouts; `decision` is one sentence.
+    """
+
+    family: str
+    params: Mapping[str, Any]
+    trained_from: datetime | None
+    trained_to: datetime
+    seed: int
+    data_fingerprint: str
+    code_version: str
+    metrics: Mapping[str, Any]
+    decision: str
+
+
+def champion(session: Session, kind: str) -> ModelVersion | None:
+    """The version in service, or None before the first training."""
+    query = select(ModelVersion).where(ModelVersion.kind == kind, ModelVersion.status == "champion")
+    return session.scalars(query).first()
+
+
+def numbered(session: Session, kind: str, version: int) -> ModelVersion:
+    """The version of this number.
+
+    Raises
+    ------
+    RequestError
+        When there is none.
+    """
+    found = session.scalars(
+        select(ModelVersion).where(ModelVersion.kind == kind, ModelVersion.version == version)
+    ).first()
+    if found is None:
+        raise RequestError(f"There is no version {version} of {kind}.", code="model_not_found")
+    return found
+
+
+def newest(session: Session, kind: str | None = None, limit: int = 50) -> list[ModelVersion]:
+    """The newest versions, of one kind or all, newest first."""
+    query = select(ModelVersion).order_by(ModelVersion.created_at.desc(), ModelVersion.version.desc()).limit(limit)
+    return list(session.scalars(query if kind is None else query.where(ModelVersion.kind == kind)))
+
+
+def get(session: Session, model_id: uuid.UUID) -> ModelVersion | None:
+    """One version."""
+    return session.get(ModelVersion, model_id)
+
+
+def of_run(session: Session, run: Run) -> ModelVersion | None:
+    """The version that this run has trained, if it has; a step that is repeated finds it."""
+    return session.scalars(select(ModelVersion).where(ModelVersion.run_id == run.run_id)).first()
+
+
+def add(session: Session, run: Run, trained: Trained, *, promote: bool) -> ModelVersion:
+    """Add what a training run has found, in service at once or rejected.
+
+    A version that the same run added before is left as it is and returned.
+    """
+    session.execute(DECIDING, {"kind": run.kind})
+    known = of_run(session, run)
+    if known is not None:
+        return known
+    last = select(func.coalesce(func.max(ModelVersion.version), 0)).where(ModelVersion.kind == run.kind)
+    found = ModelVersion(
+        model_id=uuid.uuid4(),
+        kind=run.kind,
+        version=session.scalars(last).one() + 1,
+        status="rejected",
+        run_id=run.run_id,
+        created_at=runs.now(session),
+        **vars(trained),
+    )
+    session.add(found)
+    session.flush()
+    if promote:
+        _put_in_service(session, found)
+    return found
+
+
+def put_in_service(session: Session, found: ModelVersion) -> bool:
+    """Make a version the champion of its kind; returns whether it was another one before."""
+    session.execute(DECIDING, {"kind": found.kind})
+    session.refresh(found)
+    if found.status == "champion":
+        return False
+    _put_in_service(session, found)
+    return True
+
+
+def earlier(session: Session, kind: str) -> ModelVersion:
+    """The version that was in service before the champion.
+
+    Raises
+    ------
+    RequestError
+        When none was.
+    """
+    query = select(ModelVersion).where(ModelVersion.kind == kind, ModelVersion.status == "retired")
+    found = session.scalars(query.order_by(ModelVersion.promoted_at.desc()).limit(1)).first()
+    if found is None:
+        raise RequestError(f"No version of {kind} was in service before this one.", code="model_not_found")
+    return found
+
+
+def _put_in_service(session: Session, found: ModelVersion) -> None:
+    before = champion(session, found.kind)
+    if before is not None:
+        before.status = "retired"
+        session.flush()
+    found.status, found.promoted_at = "champion", runs.now(session)
+    session.flush()
