@@ -94,23 +94,24 @@ def column_errors(source: Connection, table: str) -> tuple[dict[str, str], dict[
         When there is no such table.
     """
     rows = source.execute(
-        "SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute"
-        " WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped",
+        "SELECT attname, format_type(atttypid, atttypmod), has_column_privilege(attrelid, attnum, 'SELECT')"
+        " FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped",
         [table],
     ).fetchall()
-    found: dict[str, str] = dict(rows)
+    found: dict[str, str] = {column: type_name for column, type_name, _ in rows}
+    readable = {column for column, _, may_read in rows if may_read}
     if not found:
         raise SourceError(f"The source has no table {table}.", code="source_table_missing")
     errors = {}
     for column, accepted in (REQUIRED | OPTIONAL)[table].items():
-        error = _column_error(source, table, column, found.get(column), accepted)
+        error = _column_error(table, column, found.get(column), accepted, readable=column in readable)
         if error is not None:
             errors[column] = error
     return found, errors
 
 
 def _column_error(
-    source: Connection, table: str, column: str, found: str | None, accepted: frozenset[str] | str
+    table: str, column: str, found: str | None, accepted: frozenset[str] | str, *, readable: bool
 ) -> SourceError | None:
     if found is None:
         return SourceError(f"The source table {table} has no column {column}.", code="source_column_missing")
@@ -122,7 +123,7 @@ def _column_error(
             f" {'an amount' if accepted == AMOUNT else ' or '.join(sorted(accepted))}.",
             code="source_column_type",
         )
-    if not scalar(source, "SELECT has_column_privilege(%s, %s, 'SELECT')", table, column):
+    if not readable:
         return SourceError(f"The source column {table}.{column} may not be read by this user.", code="source_denied")
     return None
 
