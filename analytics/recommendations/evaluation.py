@@ -1,0 +1,125 @@
+"""How good rankings are: recall and normalised discounted cumulative gain of the next visits of customers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analytics.recommendations.histories import Histories
+from analytics.recommendations.model import Model, highest, model, popularity_of
+from analytics.recommendations.parameters import Parameters
+from analytics.recommendations.profiles import profiles
+from analytics.recommendations.scoring import popular_scores, score
+from analytics.recommendations.tallies import tally
+
+Whole = NDArray[np.int64]
+Real = NDArray[np.float64]
+
+AT = 10  # items of a list
+CELLS = 4_000_000  # customers × items scored at a time
+GAIN = 1 / np.log2(np.arange(2, 4098))
+METHODS = ("personal", "daypart", "global")
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """What a method's lists came to, customer by customer.
+
+    Parameters
+    ----------
+    recall, gain
+        Hits among the list's items ÷ items of the visit; discounted gain of the list ÷ the ideal one of the visit.
+    hits, old_hits, sizes
+        Per customer the hits, those that the customer had ordered before, and the items of the visit.
+    listed
+        The places of all items that any list has.
+    """
+
+    recall: Real
+    gain: Real
+    hits: Whole
+    old_hits: Whole
+    sizes: Whole
+    listed: Whole
+
+
+def fitted(
+    histories: Histories, guests: Histories, parameters: Parameters, *, items: int, dayparts: int, item_ids: Whole
+) -> Model:
+    """A model of these histories; guests' visits count for popularity alone. All items may be recommended."""
+    found = tally(
+        profiles(histories, parameters),
+        np.zeros(histories.customers, dtype=np.int64),
+        parameters=parameters,
+        items=items,
+        dayparts=dayparts,
+        most_segments=1,
+    )
+    known, others = (popularity_of(each, items=items, dayparts=dayparts) for each in (histories, guests))
+    orders, transactions = known[0] + others[0], known[1] + others[1]
+    everything = np.ones(items, dtype=bool)
+    return model(found, orders, transactions, item_ids=item_ids, available=everything, parameters=parameters)
+
+
+def next_visits(histories: Histories, instant: int, until: int) -> NDArray[np.bool_]:
+    """The first visit in [instant, until) of each customer who has one before."""
+    inside = (histories.times >= instant) & (histories.times < until)
+    visitors = histories.visitors
+    seen = np.bincount(visitors[histories.times < instant], minlength=histories.customers) > 0
+    wanted = np.flatnonzero(inside & seen[visitors])
+    _, first = np.unique(visitors[wanted], return_index=True)
+    found = np.zeros(len(histories.times), dtype=bool)
+    found[wanted[first]] = True
+    return found
+
+
+def outcomes(fit: Model, histories: Histories, targets: Histories) -> dict[str, Outcomes]:
+    """The methods' lists for the visits `targets`, one of each customer, of customers with these histories."""
+    before = profiles(histories, fit.parameters)
+    size = len(fit.codes)
+    step = max(1, CELLS // max(size, 1))
+    found: dict[str, list[Outcomes]] = {method: [] for method in METHODS}
+    for first in range(0, histories.customers, step):
+        chosen = np.zeros(histories.customers, dtype=bool)
+        chosen[first : first + step] = True
+        these, visits = before.of_customers(chosen), targets.of_customers(chosen)
+        scored = score(fit, these, visits.dayparts)
+        wanted = np.zeros((these.customers, size), dtype=bool)
+        wanted[visits.line_visits, fit.places[visits.items]] = True
+        popular = np.stack([popular_scores(fit, daypart) for daypart in range(len(fit.popularity))])
+        overall = np.broadcast_to(popular[-1], scored.scores.shape)
+        for method, scores in (
+            ("personal", scored.scores),
+            ("daypart", popular[visits.dayparts]),
+            ("global", overall),
+        ):
+            found[method].append(_outcomes(scores, wanted, scored.bought))
+    return {method: _all(each) for method, each in found.items()}
+
+
+def _outcomes(scores: Real, wanted: NDArray[np.bool_], bought: NDArray[np.bool_]) -> Outcomes:
+    lists = highest(scores, min(AT, scores.shape[1]))
+    hit = np.take_along_axis(wanted, lists, axis=1)
+    sizes = wanted.sum(axis=1)
+    ideal = np.cumsum(GAIN)[np.minimum(sizes, len(GAIN)) - 1]
+    gain = (hit * GAIN[: lists.shape[1]]).sum(axis=1) / ideal
+    old = hit & np.take_along_axis(bought, lists, axis=1)
+    return Outcomes(hit.sum(axis=1) / sizes, gain, hit.sum(axis=1), old.sum(axis=1), sizes, np.unique(lists))
+
+
+def _all(parts: list[Outcomes]) -> Outcomes:
+    if not parts:
+        none = np.empty(0, dtype=np.int64)
+        return Outcomes(np.empty(0), np.empty(0), none, none, none, none)
+    joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in vars(parts[0])}
+    return Outcomes(**{**joined, "listed": np.unique(joined["listed"])})
+
+
+def z_of(differences: Real) -> float:
+    """The mean in standard errors; 0 where nothing varies."""
+    if len(differences) < 2:
+        return 0.0
+    deviation = float(differences.std(ddof=1))
+    return float(differences.mean()) / (deviation / np.sqrt(len(differences))) if deviation else 0.0

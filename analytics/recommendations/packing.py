@@ -1,0 +1,125 @@
+"""Profiles as bytes: ten for an item and three for a cell of nearly every customer, more for those that need more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analytics.recommendations.profiles import Profiles
+
+Whole = NDArray[np.int64]
+
+ITEM = {
+    False: np.dtype([("item", "<u2"), ("count", "u1"), ("first", "u1"), ("day", "<u2"), ("weight", "<u4")]),
+    True: np.dtype([("item", "<u4"), ("count", "<u4"), ("first", "<u4"), ("day", "<i4"), ("weight", "<u8")]),
+}
+# A cell's item is its place among the customer's items; the last number is for all of them.
+CELL = {
+    False: np.dtype([("item", "u1"), ("daypart", "u1"), ("count", "u1")]),
+    True: np.dtype([("item", "<u4"), ("daypart", "<u4"), ("count", "<u4")]),
+}
+DAY_ZERO = 1 << 15  # so that narrow days count from 1910 to 2089
+COLUMNS = (("item", "items"), ("count", "counts"), ("first", "firsts"), ("day", "days"), ("weight", "weights"))
+
+
+class Packed(NamedTuple):
+    """A stored profile."""
+
+    visits: int
+    known: int
+    hits: int
+    wide: bool
+    items: bytes
+    cells: bytes
+
+
+class PackedMany(NamedTuple):
+    """Profiles of these `customers`, all wide or none; each one's bytes end at its `item_ends` and `cell_ends`."""
+
+    wide: bool
+    customers: Whole
+    items: bytes
+    item_ends: Whole
+    cells: bytes
+    cell_ends: Whole
+
+
+def pack(profiles: Profiles) -> Iterator[PackedMany]:
+    """The profiles' bytes: first the narrow ones, then the wide ones."""
+    wide = _wide(profiles)
+    for form in (False, True):
+        kept = wide == form
+        chosen = profiles if kept.all() else profiles.of_customers(kept)
+        if not chosen.customers:
+            continue
+        entries = np.empty(len(chosen.items), dtype=ITEM[form])
+        for field, column in COLUMNS:
+            entries[field] = getattr(chosen, column) + (DAY_ZERO if field == "day" and not form else 0)
+        cells = np.empty(len(chosen.cell_items), dtype=CELL[form])
+        cells["item"] = _places(chosen, form)
+        cells["daypart"], cells["count"] = chosen.cell_dayparts, chosen.cell_counts
+        yield PackedMany(
+            form,
+            np.flatnonzero(kept),
+            entries.tobytes(),
+            chosen.starts[1:] * ITEM[form].itemsize,
+            cells.tobytes(),
+            chosen.cell_starts[1:] * CELL[form].itemsize,
+        )
+
+
+def unpack(packed: Sequence[Packed]) -> Profiles:
+    """The profiles of these customers, in their order."""
+    entries = [np.frombuffer(each.items, ITEM[each.wide]) for each in packed]
+    cells = [np.frombuffer(each.cells, CELL[each.wide]) for each in packed]
+    starts, cell_starts = _offsets(entries), _offsets(cells)
+    columns = {column: _column(entries, field) for field, column in COLUMNS}
+    narrow = np.repeat([not each.wide for each in packed], np.diff(starts))
+    columns["days"] = columns["days"] - DAY_ZERO * narrow
+    columns |= {
+        name: np.array([getattr(each, name) for each in packed], dtype=np.int64) for name in ("visits", "known", "hits")
+    }
+    every = np.repeat([_every(each.wide) for each in packed], np.diff(cell_starts))
+    places = _column(cells, "item")
+    own = np.where(places == every, 0, places) + np.repeat(starts[:-1], np.diff(cell_starts))
+    return Profiles(
+        starts=starts,
+        cell_starts=cell_starts,
+        cell_items=np.where(places == every, -1, columns["items"][own]) if len(places) else places,
+        cell_dayparts=_column(cells, "daypart"),
+        cell_counts=_column(cells, "count"),
+        **columns,
+    )
+
+
+def _wide(profiles: Profiles) -> NDArray[np.bool_]:
+    """Whose numbers need more than the narrow form has."""
+    found = (profiles.visits > 255) | (np.diff(profiles.starts) >= _every(False))
+    large = (profiles.items >= 1 << 16) | (profiles.days < -DAY_ZERO) | (profiles.days >= DAY_ZERO)
+    found[profiles.owners[large]] = True
+    found[profiles.cell_owners[profiles.cell_dayparts > 255]] = True
+    return found
+
+
+def _places(profiles: Profiles, wide: bool) -> Whole:
+    """Each cell's item by its place among the customer's items, in order of codes both of them."""
+    base = int(profiles.items.max(initial=0)) + 1
+    keys = profiles.owners * base + profiles.items
+    wanted = profiles.cell_owners * base + profiles.cell_items
+    places = np.searchsorted(keys, wanted) - profiles.starts[profiles.cell_owners]
+    return np.where(profiles.cell_items < 0, _every(wide), places)
+
+
+def _every(wide: bool) -> int:
+    return int(np.iinfo(CELL[wide]["item"]).max)
+
+
+def _column(rows: Sequence[NDArray[np.void]], field: str) -> Whole:
+    return np.concatenate([each[field] for each in rows]).astype(np.int64) if rows else np.empty(0, dtype=np.int64)
+
+
+def _offsets(rows: Sequence[NDArray[np.void]]) -> Whole:
+    return np.cumsum([0, *map(len, rows)]).astype(np.int64)

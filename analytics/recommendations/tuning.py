@@ -1,0 +1,85 @@
+"""Choosing parameters: fitted without the last visits of half of the customers, chosen by how well it ranks those."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analytics.recommendations.evaluation import outcomes
+from analytics.recommendations.histories import Histories
+from analytics.recommendations.model import model, popularity_of
+from analytics.recommendations.parameters import Parameters, grid
+from analytics.recommendations.profiles import profiles
+from analytics.recommendations.tallies import pairs_of, tally
+
+Whole = NDArray[np.int64]
+Real = NDArray[np.float64]
+
+CELLS = 5_000_000  # customers × items that each choice is judged by
+LEAST_JUDGED = 2_000  # customers, where there are so many
+ROUNDS = 1_000  # of the bootstrap
+CONFIDENCE = 0.8  # of its two-sided interval
+
+
+def tuned(
+    histories: Histories,
+    guests: Histories,
+    half: NDArray[np.bool_],
+    *,
+    items: int,
+    dayparts: int,
+    item_ids: Whole,
+) -> tuple[Parameters, float]:
+    """The parameters with the highest recall + gain at 10, and that sum; the first of equal ones in the grid's order.
+
+    `half` says which customers are judged by: those of them with at least two visits.
+    """
+    judged = half & (histories.visits >= 2)
+    most = max(LEAST_JUDGED, CELLS // max(items, 1))
+    judged[np.flatnonzero(judged)[most:]] = False
+    target = histories.last_visits() & judged[histories.visitors]
+    known = histories.of_visits(~target)
+    customers, visits = known.of_customers(judged), histories.of_visits(target).of_customers(judged)
+    orders, transactions = (
+        mine + others
+        for mine, others in zip(
+            popularity_of(known, items=items, dayparts=dayparts),
+            popularity_of(guests, items=items, dayparts=dayparts),
+            strict=True,
+        )
+    )
+    pairs = None
+    segments = np.zeros(known.customers, dtype=np.int64)
+    chosen, highest = Parameters(), -1.0
+    fits: dict[tuple[int, int], object] = {}
+    for each in grid():
+        if (each.half_life, each.prior) not in fits:
+            made = profiles(known, each)
+            pairs = pairs_of(made, items) if pairs is None else pairs
+            fits[each.half_life, each.prior] = tally(
+                made, segments, parameters=each, items=items, dayparts=dayparts, most_segments=1, pairs=pairs
+            )
+        fit = model(
+            fits[each.half_life, each.prior],  # type: ignore[arg-type]
+            orders,
+            transactions,
+            item_ids=item_ids,
+            available=np.ones(items, dtype=bool),
+            parameters=each,
+        )
+        found = outcomes(fit, customers, visits)["personal"]
+        sums = round(float(found.recall.mean() + found.gain.mean()), 9) if len(found.recall) else 0.0
+        if sums > highest:
+            chosen, highest = each, sums
+    return replace(chosen), highest
+
+
+def is_better(differences: Real, seed: int) -> bool:
+    """Whether the lower end of the mean difference's bootstrap interval is above 0."""
+    if not len(differences):
+        return False
+    chance = np.random.default_rng(seed)
+    means = [differences[chance.integers(0, len(differences), len(differences))].mean() for _ in range(ROUNDS)]
+    return float(np.quantile(means, (1 - CONFIDENCE) / 2)) > 0
