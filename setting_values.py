@@ -17,7 +17,7 @@ import psycopg
 from cronsim import CronSim, CronSimError
 from psycopg.conninfo import conninfo_to_dict
 
-from analytics.segments import load_segments
+from analytics.segments import load_map, template
 from broker import address
 from kinds import KINDS
 
@@ -101,10 +101,36 @@ def readable_file(value: str) -> Path:
 
 
 def segment_map(value: str) -> Path:
-    """A path to a segment map without mistakes."""
-    path = readable_file(value)
-    load_segments(path)  # a map that is wrong is told now, by every program, and not by each run
+    """A segment map without mistakes: the name of one that ships, or a path."""
+    path = template(value) or readable_file(value)
+    load_map(path)  # a map that is wrong is told now, by every program, and not by each run
     return path
+
+
+def one_of(*names: str) -> Callable[[str], str]:
+    """A parser of one of these words, in any case."""
+
+    def parse(value: str) -> str:
+        if value.lower() not in names:
+            raise ValueError(f"is {value!r}, which is none of {', '.join(names)}")
+        return value.lower()
+
+    return parse
+
+
+def menu_items(value: str) -> tuple[int | str, ...]:
+    r"""Item ids and names of categories, as `category:Name`, separated by commas; a comma in a name is `\,`."""
+    found: list[int | str] = []
+    for entry in re.split(r"(?<!\\),", value) if value else []:
+        text = entry.replace("\\,", ",").strip()
+        category = text.removeprefix("category:").strip()
+        if category != text and category:
+            found.append(category)
+        elif re.fullmatch(r"[+-]?\d{1,19}", text, re.ASCII) and -(2**63) <= int(text) < 2**63:
+            found.append(int(text))
+        else:
+            raise ValueError(f"has the entry {text!r}, which is neither an item's id nor category: and a name")
+    return tuple(dict.fromkeys(found))
 
 
 def tokens(value: str) -> tuple[str, ...]:

@@ -25,6 +25,7 @@ from kinds import KINDS
 from postgres import PUBLIC, with_schema
 
 MOST_SHARDS = 256  # each is a table of its own: one statement over two generations has to fit PostgreSQL's lock table
+MENU_RANKS = ("orders", "quantity", "revenue", "margin")
 MOST_DAYS = 36_500  # a hundred years
 # What may be given as a file instead, as NAME_FILE.
 SECRETS = (
@@ -50,6 +51,9 @@ class Settings:
     timezone: str
     business_day_start: time
     top_n: int
+    menu_rank_by: str
+    menu_min_orders: int
+    menu_exclude: tuple[int | str, ...]  # ids, and names of categories
     rfm_lookback_days: int
     menu_lookback_days: int
     rfm_shards: int | None
@@ -109,6 +113,9 @@ class Settings:
             timezone=_read(env, "TIMEZONE", "UTC", values.timezone, "Europe/London"),
             business_day_start=day_start,
             top_n=_read(env, "TOP_N", "10", values.whole(1, 1_000_000), "10"),
+            menu_rank_by=_read(env, "MENU_RANK_BY", "orders", values.one_of(*MENU_RANKS), "margin"),
+            menu_min_orders=_read(env, "MENU_MIN_ORDERS", "1", values.whole(1, 1_000_000), "5"),
+            menu_exclude=_read(env, "MENU_EXCLUDE", "", values.menu_items, "17,category:Deposits"),
             rfm_lookback_days=_read(env, "RFM_LOOKBACK_DAYS", "0", values.whole(0, MOST_DAYS), "365"),
             menu_lookback_days=_read(env, "MENU_LOOKBACK_DAYS", "0", values.whole(0, MOST_DAYS), "90"),
             rfm_shards=_read(env, "RFM_SHARDS", "", values.optional(values.whole(1, MOST_SHARDS)), "8"),

@@ -1,18 +1,43 @@
-"""Quintile scores: exact cut points in integers, and the one expression that turns a value into 1 to 5.
+"""Cut points and scores: quintiles over all customers, or the owner's own, exact in integers and fractions.
 
-The cut points are the 20/40/60/80 % quantiles with linear interpolation, as `pandas.qcut` takes its edges
+The quintiles' cut points are the 20/40/60/80 % quantiles with linear interpolation, as `pandas.qcut` takes its edges
 (NumPy's `quantile`, method "linear"; Hyndman and Fan's type 7). Interpolating between integers at fifths
-gives fifths, so a cut point is kept as five times its value, a whole number:
+gives fifths, so a cut point is kept as five times its value, mostly a whole number:
 nothing is ever rounded, and neither the order of rows nor their division into shards can show.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 
-MEASURES = ("recency_days", "frequency", "cents")
-CutPoints = Mapping[str, Sequence[int]]
+RECENCY, FREQUENCY, CENTS = "recency_days", "frequency", "cents"
+AVERAGE = "average"  # cents ÷ frequency
+MEASURES = (RECENCY, FREQUENCY, CENTS)
+Point = int | str  # five times a cut point; a fraction that is no whole number as "7/3"
+CutPoints = Mapping[str, Sequence[Point]]
 NOBODYS = (0, 0, 0, 0)  # cut points where there is no customer
+
+# Averages in the order of their values, as a whole number each: two that differ do so by more than 2^-62, since a
+# frequency is below 2^31. So equal numbers are equal averages, and the fraction can be found again.
+_SCALE = 10**20
+_LARGEST_FREQUENCY = 2**31 - 1
+
+
+def stored(point: Fraction | int) -> Point:
+    """Five times a cut point, as it is kept in JSON."""
+    exact = Fraction(point)
+    return exact.numerator if exact.denominator == 1 else f"{exact.numerator}/{exact.denominator}"
+
+
+def sort_expression(measure: str) -> str:
+    """The SQL expression that puts customers in order of a measure."""
+    return f"div(cents * {_SCALE}::numeric, frequency)" if measure == AVERAGE else measure
+
+
+def sorted_value(measure: str, found: int) -> int | Fraction:
+    """The measure's value where its `sort_expression` has this one."""
+    return Fraction(int(found), _SCALE).limit_denominator(_LARGEST_FREQUENCY) if measure == AVERAGE else found
 
 
 def quantile_ranks(count: int) -> list[int]:
@@ -24,7 +49,7 @@ def quantile_ranks(count: int) -> list[int]:
     return [min(k * last // 5 + step, last) for k in range(1, 5) for step in (0, 1)]
 
 
-def cut_points(count: int, ranked: Sequence[int]) -> list[int]:
+def cut_points(count: int, ranked: Sequence[int | Fraction]) -> list[Point]:
     """Five times the four cut points of `count` values.
 
     Parameters
@@ -37,31 +62,55 @@ def cut_points(count: int, ranked: Sequence[int]) -> list[int]:
     fifths = []
     for k in range(1, 5):
         below, above = ranked[2 * k - 2 : 2 * k]
-        fifths.append(5 * below + (above - below) * (k * (count - 1) % 5))
+        fifths.append(stored(5 * below + (above - below) * (k * (count - 1) % 5)))
     return fifths
 
 
-def score_expression(measure: str, fifths: Sequence[int]) -> str:
-    """The SQL expression for a column's score: integers alone, so that it means the same everywhere.
+def score_expression(measure: str, fifths: Sequence[Point]) -> str:
+    """The SQL expression for a row's score, exact, so that it means the same everywhere.
 
-    F and M score 1 + the cut points strictly below the value, R 5 - those strictly below recency. A whole number is
-    above a fraction where it is above the next whole number down.
+    F and M score 1 + the cut points strictly below the value, R 5 - those strictly below recency.
     """
-    below = " + ".join(f"({measure} > {int(point) // 5})::int" for point in fifths)
-    return f"5 - ({below})" if measure == "recency_days" else f"1 + {below}"
+    below = " + ".join(f"({_is_above(measure, point)})::int" for point in fifths)
+    return f"5 - ({below})" if measure == RECENCY else f"1 + {below}"
 
 
 def passed_expression(before: CutPoints, after: CutPoints) -> str:
-    """The SQL condition that a cut point passed a row's value; with the cut points no other row's score changes."""
+    """The SQL condition that a cut point passed a row's value; with the cut points no other row's score changes.
+
+    Both are of the same measures.
+    """
     passed = [
-        f"{measure} BETWEEN {min(pair) // 5 + 1} AND {max(pair) // 5}"
-        for measure in MEASURES
+        _is_between(measure, *sorted(pair, key=Fraction))
+        for measure in sorted(before.keys() | after.keys())
         for pair in zip(before.get(measure, NOBODYS), after.get(measure, NOBODYS), strict=True)
-        if min(pair) // 5 < max(pair) // 5
+        if _bound(measure, pair[0]) != _bound(measure, pair[1])
     ]
     return " OR ".join(passed) or "false"
 
 
-def reachable_scores(fifths: Sequence[int]) -> list[int]:
+def _bound(measure: str, fifths: Point) -> int | Fraction:
+    """What a row's value has to be above to be above a cut point.
+
+    A whole number is above a fraction where it is above the next whole number down.
+    """
+    point = Fraction(fifths) / 5
+    return point if measure == AVERAGE else point.__floor__()
+
+
+def _is_above(measure: str, fifths: Point) -> str:
+    bound = _bound(measure, fifths)
+    if measure != AVERAGE:
+        return f"{measure} > {bound}"
+    return f"cents * {bound.denominator}::numeric > frequency * ({bound.numerator})::numeric"
+
+
+def _is_between(measure: str, low: Point, high: Point) -> str:
+    if measure != AVERAGE:
+        return f"{measure} BETWEEN {_bound(measure, low) + 1} AND {_bound(measure, high)}"
+    return f"{_is_above(measure, low)} AND NOT {_is_above(measure, high)}"
+
+
+def reachable_scores(points: Sequence[Point | Fraction]) -> list[int]:
     """The F or M scores that a value can have, rising; fewer than five where cut points are equal."""
-    return [1, *(1 + place for place in range(1, 5) if place == 4 or fifths[place - 1] < fifths[place])]
+    return [1, *(1 + place for place in range(1, 5) if place == 4 or points[place - 1] != points[place])]

@@ -7,67 +7,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analytics.dayparts import DAY
+from analytics.calendar import IN_A_GAP, Calendar
+from analytics.margins import Costs
 from errors import SourceError
 
 Whole = NDArray[np.int64]
 LEAST, MOST = np.iinfo(np.int64).min, np.iinfo(np.int64).max
-NOT_COUNTED, IN_A_GAP = -1, -2
+NOT_COUNTED = -1
 TOO_LARGE = 2.0**62  # half of what a sum can hold, so that what floats lose does not matter
 
 
 @dataclass(frozen=True)
-class Calendar:
-    """Where a wall-clock time belongs: windows of the day, and buckets of business days.
+class LineRules:
+    """Which items' lines are not counted, and what pieces cost where margins are wanted."""
 
-    Parameters
-    ----------
-    starts, untils
-        The windows' ends, half-open and rising, in microseconds after midnight; they do not overlap.
-    dayparts
-        Each window's place in `daytime_ids`; a daypart that wraps past midnight has two.
-    daytime_ids
-        The dayparts.
-    day_start
-        When a business day begins, in microseconds after midnight.
-    day_buckets
-        The first day of each day bucket, rising, in days since 2000-01-01. What is before them all is in the first.
-    """
-
-    starts: Whole
-    untils: Whole
-    dayparts: Whole
-    daytime_ids: Whole
-    day_start: int
-    day_buckets: Whole
-
-    @classmethod
-    def of(cls, dayparts: Sequence[Mapping[str, Any]], day_start: int, day_buckets: Whole) -> Calendar:
-        """From dayparts with a `daytime_id` and `windows`."""
-        windows = sorted((*window, place) for place, daypart in enumerate(dayparts) for window in daypart["windows"])
-        starts, untils, places = np.array(windows, dtype=np.int64).T
-        daytime_ids = np.array([daypart["daytime_id"] for daypart in dayparts], dtype=np.int64)
-        return cls(starts, untils, places, daytime_ids, day_start, day_buckets)
-
-    def cells(self, local: Whole) -> Whole:
-        """Each time's day bucket and daypart as one number from 0 on, or IN_A_GAP."""
-        clock = local % DAY
-        window = np.searchsorted(self.starts, clock, side="right") - 1
-        day = (local - self.day_start) // DAY
-        day_bucket = np.maximum(np.searchsorted(self.day_buckets, day, side="right") - 1, 0)
-        inside = (window >= 0) & (clock < self.untils[window])
-        return np.where(inside, day_bucket * len(self.daytime_ids) + self.dayparts[window], IN_A_GAP)
-
-    def place(self, cells: Whole) -> dict[str, Whole]:
-        """The first day of the day bucket, and the daypart, of cells."""
-        day_bucket, daypart = np.divmod(cells, len(self.daytime_ids))
-        return {"day_bucket": self.day_buckets[day_bucket], "daytime_id": self.daytime_ids[daypart]}
+    excluded: Whole
+    costs: Costs | None = None
 
 
 @dataclass(frozen=True)
@@ -75,8 +35,8 @@ class Tally:
     """What a number of orders come to.
 
     `items` has a row per `day_bucket` (its first day, in days since 2000-01-01), `daytime_id` and `item_id`: `orders`,
-    `quantity`, `cents`. `transactions` has one per day bucket and daypart: those with a counted line. `left_out` says
-    how many rows were left out, and why.
+    `quantity`, `cents`, and `margin` where the rules have costs. `transactions` has one per day bucket and daypart:
+    those with a counted line. `left_out` says how many rows were left out, and why.
     """
 
     items: pd.DataFrame
@@ -93,6 +53,7 @@ def tally(
     cents: Whole,
     rounded: Whole | None,
     calendar: Calendar,
+    rules: LineRules,
 ) -> Tally:
     """Count a block of orders, which has all lines of each.
 
@@ -124,9 +85,10 @@ def tally(
     known = np.append(ids, LEAST)[place] == named if len(ids) else np.zeros(len(named), dtype=bool)
     cells = np.append(cell_of, NOT_COUNTED)[np.where(known, place, len(ids))]
     usable = cents != LEAST
-    counts, rounded_lines = usable & (quantities > 0), 0
+    wanted = usable & ~np.isin(items, rules.excluded) if len(rules.excluded) else usable
+    counts, rounded_lines = wanted & (quantities > 0), 0
     for rounded in weighed:
-        of_rounded = usable & (rounded > 0)
+        of_rounded = wanted & (rounded > 0)
         counts |= of_rounded
         rounded_lines = int(np.count_nonzero(cells[which[of_rounded]] != NOT_COUNTED))
     left_out = {
@@ -139,8 +101,11 @@ def tally(
     if not counts.all():
         which, items, quantities, cents = (column[counts] for column in (which, items, quantities, cents))
         opens = _differs(which)
+    sums = {"quantity": quantities, "cents": cents}
+    if rules.costs is not None:
+        sums["margin"] = rules.costs.margins(items, quantities, cents)
     return Tally(
-        _items(cells, which, items, opens | _differs(items), quantities, cents, calendar),
+        _items(cells, which, items, opens | _differs(items), sums, calendar),
         _transactions(cells[which[opens]], calendar),
         left_out,
     )
@@ -155,7 +120,7 @@ def total(tallies: Sequence[Tally]) -> Tally:
         When a sum is too large for 64 bits.
     """
     items = pd.concat([each.items for each in tallies])
-    for column in ("quantity", "cents"):
+    for column in items.columns.intersection(["quantity", "cents", "margin"]):
         if np.abs(items[column].to_numpy(), dtype=np.float64).sum() >= TOO_LARGE:
             raise _out_of_range()
     transactions = pd.concat([each.transactions for each in tallies])
@@ -189,8 +154,7 @@ def _items(
     which: Whole,
     items: Whole,
     new: NDArray[np.bool_],
-    quantities: Whole,
-    cents: Whole,
+    sums: Mapping[str, Whole],
     calendar: Calendar,
 ) -> pd.DataFrame:
     """Sums by cell and item; `which` is each line's transaction, of those that `cells` are of.
@@ -209,9 +173,8 @@ def _items(
         | {
             "item_id": names[item],
             "orders": orders[found],
-            "quantity": _sums(group, quantities, found),
-            "cents": _sums(group, cents, found),
         }
+        | {name: _sums(group, values, found) for name, values in sums.items()}
     )
 
 

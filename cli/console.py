@@ -29,28 +29,6 @@ def counted(number: float, noun: str) -> str:
     return f"{number:,.0f} {noun}{'' if round(number) == 1 else 's'}"
 
 
-def show_summary(rows: Sequence[Any], remark: str | None = None) -> None:
-    """The segments, largest first, with what they are worth, and what to know of them."""
-    table = Table(title="Customer segments", title_justify="left", caption_justify="left")
-    table.add_column("Segment", no_wrap=True)
-    for name in ("Customers", "Share", "", "Revenue share", "Median recency", "Median frequency", "Median monetary"):
-        table.add_column(name, justify="left" if name == "" else "right")
-    widest = max((row.share for row in rows), default=1)
-    for row in rows:
-        table.add_row(
-            row.segment,
-            f"{row.customers:,}",
-            f"{row.share:.1%}",
-            styled(("▇" * round(12 * row.share / widest), "green")),
-            "-" if row.revenue_share is None else f"{row.revenue_share:.1%}",
-            counted(row.median_recency_days, "day"),
-            f"{row.median_frequency:,.0f}",
-            f"{row.median_monetary:,.2f}",
-        )
-    table.caption = counted(sum(row.customers for row in rows), "customer") + (f"; {remark}" if remark else "")
-    out.print(table)
-
-
 def show_customers(rows: Sequence[Any], more: bool) -> None:
     """Customers with their values and scores."""
     table = Table("Customer", "Recency", "Frequency", "Monetary", "R-F-M", "Segment")
@@ -128,6 +106,12 @@ def show_runs(states: Sequence[RunState]) -> None:
             state.error or "",
         )
     out.print(table)
+
+
+def show_warnings(state: RunState) -> None:
+    """What the run found that its owner should know."""
+    for warning in shapes.warnings(state.run):
+        out.print(styled((warning, "yellow")))
 
 
 def show_counts(state: RunState) -> None:

@@ -8,17 +8,19 @@ from contextlib import closing, suppress
 from datetime import UTC, datetime
 from typing import Any, cast
 
+import psycopg
 from redis.exceptions import RedisError, ResponseError
 from sqlalchemy.exc import SQLAlchemyError
 
 from broker import checks as broker
 from errors import SettingsError, SmartCRMError, UnavailableError
 from kinds.menu.plan import read_dayparts
-from kinds.rfm.ties import heavy_tie
+from kinds.rfm.ties import REMEDY, heavy_tie
 from postgres import connect, scalar
 from settings import Settings
 from source import checks, reading
 from source.checks import Finding, version
+from source.menu import read_menu
 from source.values import values
 from store import schema
 from store.database import snapshot
@@ -43,6 +45,7 @@ def examine(settings: Settings, env: Mapping[str, str]) -> Iterator[Finding]:
     yield from values(settings.source_database_url)
     yield from _segments(settings)
     yield from _dayparts(settings)
+    yield from _menu(settings)
     yield from _redis(settings)
     yield from _secrets(settings)
     yield from _environment(settings, env)
@@ -78,8 +81,7 @@ def _segments(settings: Settings) -> Iterator[Finding]:
         state = published(session, "rfm")
         remark = heavy_tie(session, state) if state else None
         if remark:
-            remedy = "A SEGMENT_MAP that treats codes with these F scores alike suits such customers better."
-            yield Finding("warning", "segments", remark, remedy)
+            yield Finding("warning", "segments", remark, REMEDY)
 
 
 def _dayparts(settings: Settings) -> Iterator[Finding]:
@@ -90,6 +92,23 @@ def _dayparts(settings: Settings) -> Iterator[Finding]:
         yield Finding("fault", "dayparts", str(error), "Mend dim_menu_daytimes; an empty one means the default ones.")
     else:
         yield Finding("ok", "dayparts", f"{len(found)}, from {found[0].label!r} on")
+
+
+def _menu(settings: Settings) -> Iterator[Finding]:
+    """Whether the menu has what the settings rank it by and leave out; nothing where it can't be read."""
+    with suppress(SmartCRMError, psycopg.Error), reading.connect(settings.source_database_url) as crm:
+        menu = read_menu(crm)
+        categories = {row.category.casefold() for row in menu.values() if row.category}
+        unknown = [
+            name for name in settings.menu_exclude if isinstance(name, str) and name.casefold() not in categories
+        ]
+        if unknown:
+            found = f"no item has the category {' or '.join(map(repr, unknown))}"
+            yield Finding("warning", "MENU_EXCLUDE", found, "Write it as dim_menu_items has it.")
+        without = sum(row.cost is None for row in menu.values())
+        if without and settings.menu_rank_by == "margin":
+            found = f"{without:,} of {len(menu):,} items have no cost: they rank last"
+            yield Finding("warning", "MENU_RANK_BY", found, "Fill dim_menu_items.cost.")
 
 
 def _redis(settings: Settings) -> Iterator[Finding]:

@@ -83,6 +83,7 @@ def show_runs(run_id: UUID | None, cancel: bool, as_json: bool) -> None:
             print_json(shapes.run(state))
             return
         console.show_runs([state])
+        console.show_warnings(state)
         if shapes.counts(state.run):
             console.show_counts(state)
 

@@ -15,7 +15,7 @@ from uuid import UUID
 import click
 
 from broker import checks
-from cli import console
+from cli import console, tables
 from cli.app import cli, environment
 from cli.console import out
 from cli.health import flower_prefix
@@ -46,7 +46,7 @@ def demo(once: bool) -> None:
             asked = story.post_import(serving_settings)
             wait_for(serving_settings, [UUID(run["run_id"]) for run in asked], group.watch)
             with transaction(serving_settings.database_url) as session:
-                console.show_summary(rfm_results.summary(session))
+                tables.show_summary(rfm_results.summary(session))
                 console.show_menu(menu_results.menu(session), top=TOP_SHOWN)
             _print_urls(serving_settings)
             if once or not sys.stdout.isatty():

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 from urllib.parse import urlsplit
 
+from kinds.menu.matrix import MenuMatrix
 from kinds.menu.results import RankedDaypart
+from kinds.rfm import results as rfm_results
+from kinds.rfm.preview import Preview
 from kinds.rfm.results import SEGMENT_COLUMNS
 from source.checks import Finding
 from store.models import Event, ModelVersion, Run
@@ -26,12 +31,17 @@ def run(state: RunState) -> Shape:
     faults = {"error_code": row.error_code, "error": state.error}
     shape = {name: getattr(row, name) for name in names} | faults
     stages = [{"stage": stage.name, "parts": stage.parts, "done": stage.done} for stage in state.stages]
-    return shape | {"progress": state.progress, "stages": stages, "counts": counts(row)}
+    return shape | {"progress": state.progress, "stages": stages, "counts": counts(row)} | {"warnings": warnings(row)}
 
 
 def counts(row: Run) -> dict[str, int]:
     """What a run counted, by name."""
     return {name: number for name, number in (row.counts or {}).items() if isinstance(number, int)}
+
+
+def warnings(row: Run) -> list[str]:
+    """What a run found that its owner should know."""
+    return list((row.counts or {}).get("warnings", []))
 
 
 def event(row: Event) -> Shape:
@@ -56,11 +66,45 @@ def public_url(url: str) -> str:
     return f"{parts.scheme}://{parts.hostname}{f':{parts.port}' if parts.port else ''}{parts.path}"
 
 
-def summary(state: PublishedState, rows: Sequence[Any]) -> Shape:
+def summary(state: PublishedState, rows: Sequence[Any], warnings: Sequence[str]) -> Shape:
     """All segments, largest first."""
     return _of(state) | {
         "customers": sum(row.customers for row in rows),
+        "cut_points": cut_points(rfm_results.cut_points(state)),
+        "warnings": list(warnings),
         "segments": [dict(row._mapping) for row in rows],
+    }
+
+
+def cut_points(found: Mapping[str, rfm_results.CutPoints]) -> Shape:
+    """What customers' values are held against, with source and unit."""
+    average = found["monetary"].average
+    return {name: [_decimal(value) for value in each.values] for name, each in found.items()} | {
+        "source": {name: "own" if each.own else "quintiles" for name, each in found.items()},
+        "unit": {
+            "recency_days": "days",
+            "frequency": "purchases",
+            "monetary": "money per purchase" if average else "money",
+        },
+        "monetary_measure": "average" if average else "total",
+    }
+
+
+def _decimal(value: Fraction) -> Decimal:
+    return Decimal(value.numerator) / value.denominator
+
+
+def preview(state: PublishedState, found: Preview) -> Shape:
+    """Who would be where under another map."""
+    return _of(state) | {
+        "customers": found.customers,
+        "moved": found.moved,
+        "excluded": found.excluded,
+        "unknown_ids": found.unknown_ids,
+        "cut_points": cut_points(found.cut_points),
+        "segments": [asdict(each) for each in found.segments],
+        "moves": [asdict(each) for each in found.moves],
+        "sample": [asdict(each) for each in found.sample],
     }
 
 
@@ -97,8 +141,14 @@ def daypart(ranked: RankedDaypart | None) -> Shape:
     }
 
 
+def matrix(state: PublishedState, found: MenuMatrix, daytime_id: int | None) -> Shape:
+    """Items by popularity and margin."""
+    items = [asdict(item) | {"quantity": _number(item.quantity)} for item in found.items]
+    return _of(state) | {"daytime_id": daytime_id} | asdict(found) | {"items": items}
+
+
 def _number(quantity: int | Decimal) -> int | float:
-    return quantity if isinstance(quantity, int) else float(quantity)
+    return int(quantity) if quantity == int(quantity) else float(quantity)
 
 
 def finding(found: Finding) -> Shape:

@@ -187,14 +187,6 @@ def has_orders(url: str) -> bool:
         return bool(scalar(source, "SELECT EXISTS (SELECT FROM fact_transactions)"))
 
 
-def item_names(source: Connection, item_ids: list[int]) -> dict[int, tuple[str | None, str | None]]:
-    """Name and category of each of these items that the menu knows."""
-    rows = source.execute(
-        "SELECT item_id, menu_item_name, category FROM dim_menu_items WHERE item_id = ANY(%s)", [item_ids]
-    ).fetchall()
-    return {item: (name, category) for item, name, category in rows}
-
-
 def sorts_as_its_database(source: Connection, table: str, column: str) -> bool:
     """Whether a column has its database's own collation."""
     return bool(

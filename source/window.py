@@ -25,6 +25,7 @@ Plan = Mapping[str, Any]
 EPOCH = date(2000, 1, 1)  # PostgreSQL's own
 FIRST_DAY = "1900-01-01"  # whatever is dated before is one bucket: nobody's orders, somebody's zero
 FIRST_YEAR = 1901
+WEEK = 7
 BUCKET_DAYS = 28
 
 
@@ -120,36 +121,56 @@ def daily_after(business_date: date) -> date:
     return business_date - timedelta(days=8)
 
 
+def open_buckets(plan: Plan) -> int:
+    """How many day buckets are open to the past: one for each weekday, or one in plans of versions before."""
+    return WEEK if plan.get("by_weekday") else 1
+
+
 def day_buckets(plan: Plan) -> NDArray[np.int64]:
     """The first day of each bucket of business days, rising, in days since 2000-01-01.
 
-    The day buckets are the menu's tallies. The first is open to the past; the last is behind every day that counts.
+    The day buckets are the menu's tallies: one weekday of 28 weeks, or one of the newest days alone. The first ones are
+    open to the past; the last is behind every day that counts. Plans of versions before have buckets of 28 days.
     """
     first, alone, today = (
         (date.fromisoformat(day) - EPOCH).days for day in (FIRST_DAY, plan["daily_after"], plan["business_date"])
     )
-    together = np.arange(first, alone + 1, BUCKET_DAYS)
+    beside = open_buckets(plan)
+    together = (np.arange(first, alone + 1, BUCKET_DAYS * beside)[:, None] + np.arange(beside)).ravel()
     # Where clocks are put back, the last orders' wall clocks may show a business date more than `as_of`'s.
-    return np.concatenate([[first - 1], together, np.arange(alone + 1, today + 3)]).astype(np.int64)
+    single = np.arange(alone + 1, today + 3)
+    return np.concatenate([np.arange(first - beside, first), together[together <= alone], single]).astype(np.int64)
+
+
+def buckets_of(plan: Plan, days: NDArray[np.int64], firsts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Each day's bucket, as a place in `firsts`, which are `day_buckets`.
+
+    That is, of those with its weekday, the last that begins on it or before; or the one that is open to the past.
+    """
+    beside, place = open_buckets(plan), np.searchsorted(firsts, days, side="right") - 1
+    before = (days - firsts[0]) % beside
+    found: NDArray[np.int64] = np.where(place < 0, before, place - (firsts[place] - days) % beside)
+    return found
 
 
 def day_buckets_of(plan: Plan, days: Sequence[int]) -> list[str]:
     """The day buckets, by their first dates and rising, that these days (since 2000-01-01) are in."""
     firsts = day_buckets(plan)
-    places = np.searchsorted(firsts, np.array(days, dtype=np.int64), side="right") - 1
-    return [date_of(int(first)).isoformat() for first in np.unique(firsts[np.maximum(places, 0)])]
+    places = buckets_of(plan, np.minimum(np.array(days, dtype=np.int64), firsts[-1]), firsts)
+    if (places < open_buckets(plan)).any():  # they are read as one
+        places = np.concatenate([np.arange(open_buckets(plan)), places])
+    return [date_of(int(first)).isoformat() for first in firsts[np.unique(places)]]
 
 
 def touched_days(plan: Plan) -> Iterator[tuple[date | None, date]]:
     """The business days of the plan's touched day buckets, as half-open ranges; what is open to the past is one."""
-    firsts = day_buckets(plan)
-    for text in plan["day_buckets"]:
-        first = (date.fromisoformat(text) - EPOCH).days
-        until = int(firsts[np.searchsorted(firsts, first, side="right")])
-        if first == firsts[0]:
-            yield None, date_of(until)
-        else:
-            yield from ((date_of(day), date_of(day + 1)) for day in range(first, until))
+    firsts, beside = day_buckets(plan), open_buckets(plan)
+    wanted = {(date.fromisoformat(text) - EPOCH).days for text in plan["day_buckets"]}
+    if wanted & set(firsts[:beside].tolist()):
+        yield None, date_of(int(firsts[beside]))
+    days = np.arange(firsts[beside], firsts[-1] + 1)
+    for day in days[np.isin(firsts[buckets_of(plan, days, firsts)], list(wanted))].tolist():
+        yield date_of(day), date_of(day + 1)
 
 
 def date_of(day: int) -> date:

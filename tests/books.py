@@ -14,11 +14,14 @@ from psycopg import sql
 
 from settings import Settings
 from tests import oracle
-from tests.builders import items, transactions
+from tests.builders import items, menu_env, menu_items, segment_map, transactions
 from tests.oracle import Rules
-from tests.system import fill, make_settings, menu_recommendation, read, rfm_segments, run_inline
+from tests.system import fill, make_settings, menu_on, menu_recommendation, read, rfm_segments, run_inline
 
 EVENING = datetime(2025, 10, 25, 18, tzinfo=UTC)  # the night in which London's clocks go back
+
+
+DISHES = range(1, 6)
 
 
 @dataclass
@@ -90,6 +93,14 @@ class Restaurant:
             connection.execute("DELETE FROM dim_menu_items WHERE item_id = %s", [dish])
             connection.execute("INSERT INTO dim_menu_items VALUES (%s, %s, 1, %s)", (dish, name, category))
 
+    def set_menu(self, **rules: Any) -> None:
+        """How the menu is ranked from now on, with what the dishes 1 to 5 cost."""
+        self.rules = replace(self.rules, **rules)
+        with psycopg.connect(self.orders_url) as connection:
+            connection.execute("DELETE FROM dim_menu_items")
+            for row in menu_items(self.rules, DISHES).itertuples(index=False):
+                connection.execute("INSERT INTO dim_menu_items VALUES (%s, %s, %s, %s, %s)", row)
+
     def set_dayparts(self, parts: tuple[Any, ...]) -> None:
         self.rules = replace(self.rules, dayparts=parts)
         with psycopg.connect(self.orders_url) as connection:
@@ -100,7 +111,9 @@ class Restaurant:
     @property
     def settings(self) -> Settings:
         source = {"SOURCE_DATABASE_URL": self.source_url} if self.source_url else {}
-        rules = {"TIMEZONE": "Europe/London", "TOP_N": str(self.rules.top_n), "RFM_SHARDS": "3"}
+        (self.home / "map.toml").write_text(segment_map(self.rules))
+        rules = {"TIMEZONE": "Europe/London", "RFM_SHARDS": "3", "SEGMENT_MAP": str(self.home / "map.toml")}
+        rules |= menu_env(self.rules)
         return make_settings(self.url, self.home, **rules, **source)
 
     def refresh(self, mode: str = "incremental", named: tuple[int, int] | None = None) -> set[str]:
@@ -121,6 +134,9 @@ class Restaurant:
         oracle.compare_rfm(segments, oracle.rfm(sold, rules))
         lines = items(list(self.lines.values()))
         oracle.compare_menu(menu_recommendation(self.url), oracle.menu(sold, lines, rules))
+        for day, weekdays in (("weekday", range(1, 6)), ("weekend", (6, 7)), (str(self.now.isoweekday()), ())):
+            expected = oracle.menu(sold, lines, rules, weekdays or (self.now.isoweekday(),))
+            oracle.compare_menu(menu_on(self.url, day), expected)
 
     def check_names(self) -> None:
         """Every ranked item has the name and category that the menu says now, in all dayparts."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
@@ -45,6 +46,8 @@ WEIGHTS = ("0.35", "0.45", "1", "2", "0.0004", "0.0005", "1.0015", "12.3456", "0
 FEW_CUSTOMERS = ("a", "b", "c", "d", "e", "ä", "Z", " ", "+15550100")
 MANY_CUSTOMERS = tuple(f"+1555{number:04}" for number in range(30))
 GUESTS = (None, "")
+ITEMS = (1, 2, 3, 2**62)
+OWN_CUT_POINTS = (("recency_days", -1, 1), ("frequency", 0, 2), ("monetary", -5, 3))
 
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -98,6 +101,73 @@ def rules(draw: st.DrawFn) -> Rules:
         rfm_lookback_days=draw(st.sampled_from((0, 0, 0, 0, 1, 3, 30))),
         menu_lookback_days=draw(st.sampled_from((0, 0, 0, 0, 1, 3, 30))),
         dayparts=DAYPARTS[draw(st.sampled_from(sorted(DAYPARTS)))],
+        **draw(own_rules()),
+        **draw(menu_rules()),
+    )
+
+
+@st.composite
+def own_rules(draw: st.DrawFn, customers: Sequence[str] = FEW_CUSTOMERS) -> dict[str, Any]:
+    """What a segment map may say beside its codes; mostly nothing of it."""
+    own = {name: draw(mostly_not(cut_points(lowest, decimals))) for name, lowest, decimals in OWN_CUT_POINTS}
+    return {
+        "own_cut_points": {name: cuts for name, cuts in own.items() if cuts},
+        "average": draw(st.sampled_from((False, False, True))),
+        "excluded": draw(mostly_not(st.frozensets(st.sampled_from(customers), max_size=3))) or frozenset(),
+    }
+
+
+@st.composite
+def menu_rules(draw: st.DrawFn, items: Sequence[int] = ITEMS) -> dict[str, Any]:
+    """How the menu is ranked; mostly by orders, and all of it."""
+    costs = st.dictionaries(st.sampled_from(items), st.decimals(-1, 5, places=2) | st.decimals(0, 5, places=4))
+    return {
+        "rank_by": draw(st.sampled_from(("orders", "orders", "quantity", "revenue", "margin", "margin"))),
+        "min_orders": draw(st.sampled_from((1, 1, 1, 2, 3))),
+        "excluded_items": draw(mostly_not(st.frozensets(st.sampled_from(items), max_size=2))) or frozenset(),
+        "costs": draw(costs),
+    }
+
+
+def menu_env(rules: Rules) -> dict[str, str]:
+    """The settings that say these rules; a half of the items are left out by their category."""
+    entries = [str(item) if item % 2 else f"category:of, {item}".replace(",", "\\,") for item in rules.excluded_items]
+    return {
+        "TOP_N": str(rules.top_n),
+        "MENU_RANK_BY": rules.rank_by,
+        "MENU_MIN_ORDERS": str(rules.min_orders),
+        "MENU_EXCLUDE": ",".join(entries),
+    }
+
+
+def menu_items(rules: Rules, items: Sequence[int] = ITEMS) -> pd.DataFrame:
+    """`dim_menu_items` with these items, each in a category of its own, and what they cost."""
+    rows = [(item, f"Item {item}", "1.00", f"Of, {item}", rules.costs.get(item)) for item in items]
+    return pd.DataFrame(rows, columns=["item_id", "menu_item_name", "price", "category", "cost"], dtype=object)
+
+
+def cut_points(lowest: int, decimals: int) -> st.SearchStrategy[list[Decimal]]:
+    """Four rising numbers, some of them at or beside values that customers have."""
+    numbers = st.decimals(lowest, 30, places=decimals) | st.integers(lowest, 12).map(Decimal)
+    return st.lists(numbers, min_size=4, max_size=4, unique=True).map(sorted)
+
+
+def mostly_not(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """The values one time in three, else None."""
+    return st.sampled_from((True, False, False)).flatmap(lambda given: values if given else st.none())
+
+
+def segment_map(rules: Rules) -> str:
+    """A map file that says what these rules say, with the built-in codes."""
+    tables = {
+        "cut_points": {name: f"[{', '.join(map(str, cuts))}]" for name, cuts in rules.own_cut_points.items()},
+        "monetary": {"measure": '"average"'} if rules.average else {},
+        "exclude": {"mobile_ids": json.dumps(sorted(rules.excluded))} if rules.excluded else {},
+    }
+    return "\n".join(
+        "\n".join([f"[{name}]", *(f"{key} = {value}" for key, value in table.items())])
+        for name, table in tables.items()
+        if table
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -72,7 +72,9 @@ class Rules:
     """What settings and tables may say about a run.
 
     Dayparts come as (daytime_id, label, start, end), or without the label, on which no number depends; they are kept
-    without it. None, or none at all, means the contract's defaults. `segment_map` gives each code its segment.
+    without it. None, or none at all, means the contract's defaults. `segment_map` gives each code its segment,
+    `own_cut_points` four numbers for a measure (`recency_days`, `frequency`, `monetary`) in place of quintiles.
+    `costs` are what a piece of an item costs, in money; the other items have no cost.
     """
 
     as_of: datetime
@@ -83,6 +85,13 @@ class Rules:
     menu_lookback_days: int = 0
     dayparts: Sequence[tuple[Any, ...]] | None = None
     segment_map: Mapping[str, str] | None = None
+    own_cut_points: Mapping[str, Sequence[Decimal]] = field(default_factory=dict)
+    average: bool = False
+    excluded: frozenset[str] = frozenset()
+    rank_by: str = "orders"
+    min_orders: int = 1
+    excluded_items: frozenset[int] = frozenset()
+    costs: Mapping[int, Decimal] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.as_of.utcoffset() is None:
@@ -141,24 +150,24 @@ class MenuCounts:
 def rfm(transactions: pd.DataFrame, rules: Rules) -> pd.DataFrame:
     """One row per customer with a purchase, in order of `mobile_id`; `monetary` is a Decimal with two places."""
     customers = _customers(transactions, rules)
-    cuts = _rfm_cut_points(customers)
+    cuts = _rfm_cut_points(customers, rules)
     segments = SEGMENT_OF_CODE if rules.segment_map is None else rules.segment_map
     rows = []
     for customer in customers:
         r = 5 - _strictly_below(cuts["recency_days"], customer.recency_days)
         f = 1 + _strictly_below(cuts["frequency"], customer.frequency)
-        m = 1 + _strictly_below(cuts["monetary"], customer.monetary)
+        m = 1 + _strictly_below(cuts["monetary"], _scored(customer, rules))
         code = f"{r}{f}{m}"
         rows.append((*customer, r, f, m, code, segments[code]))
     return pd.DataFrame(rows, columns=RFM_COLUMNS, dtype=object)
 
 
 def rfm_cut_points(transactions: pd.DataFrame, rules: Rules) -> dict[str, list[Fraction]]:
-    """The four cut points of `recency_days`, `frequency` and `monetary` (in currency); empty lists for no customer."""
-    return _rfm_cut_points(_customers(transactions, rules))
+    """The four cut points of `recency_days`, `frequency` and `monetary` (in currency); empty lists of nobody."""
+    return _rfm_cut_points(_customers(transactions, rules), rules)
 
 
-def cut_points(values: Iterable[int | Decimal]) -> list[Fraction]:
+def cut_points(values: Iterable[int | Decimal | Fraction]) -> list[Fraction]:
     """The 20, 40, 60 and 80 % quantiles with linear interpolation: n values lie at 0, 1, … n - 1."""
     ordered = sorted(Fraction(value) for value in values)
     if not ordered:
@@ -175,7 +184,9 @@ def cut_points(values: Iterable[int | Decimal]) -> list[Fraction]:
 def rfm_counts(transactions: pd.DataFrame, rules: Rules) -> RfmCounts:
     """How many customers and purchases there are, and what was skipped."""
     seen, skipped = _in_window(transactions, rules, rules.rfm_lookback_days)
-    purchases = [sale for sale in seen if sale.customer is not None and sale.cents >= 1]
+    known = [sale for sale in seen if sale.customer is not None and sale.customer not in rules.excluded]
+    purchases = [sale for sale in known if sale.cents >= 1]
+    skipped = [customer for customer in skipped if customer not in rules.excluded]
     guests = sum(customer is None for customer in skipped)
     return RfmCounts(
         customers=len({sale.customer for sale in purchases}),
@@ -185,20 +196,29 @@ def rfm_counts(transactions: pd.DataFrame, rules: Rules) -> RfmCounts:
     )
 
 
-def menu(transactions: pd.DataFrame, items: pd.DataFrame, rules: Rules) -> pd.DataFrame:
-    """The best items of each daypart, in order of `daytime_id` and `rank`."""
-    dishes, with_lines, _ = _read_menu(transactions, items, rules)
+def menu(transactions: pd.DataFrame, items: pd.DataFrame, rules: Rules, weekdays: Iterable[int] = ()) -> pd.DataFrame:
+    """The best items of each daypart, in order of `daytime_id` and `rank`; on these weekdays (1 is Monday), or all."""
+    dishes, with_lines, _ = _read_menu(transactions, items, rules, frozenset(weekdays))
     rows = []
     for daytime_id in sorted(with_lines):
-        best = sorted(
-            (-len(dish.orders), -dish.quantity, -dish.revenue, item_id, dish)
-            for (daypart, item_id), dish in dishes.items()
-            if daypart == daytime_id
-        )
-        for rank, (_, _, _, item_id, dish) in enumerate(best[: rules.top_n], start=1):
+        found = {item_id: dish for (daypart, item_id), dish in dishes.items() if daypart == daytime_id}
+        enough = [item_id for item_id, dish in found.items() if len(dish.orders) >= rules.min_orders]
+        best = sorted(enough, key=lambda item_id: (*_rank_key(item_id, found[item_id], rules), item_id))
+        for rank, item_id in enumerate(best[: rules.top_n], start=1):
+            dish = found[item_id]
             share = len(dish.orders) / len(with_lines[daytime_id])
             rows.append((daytime_id, item_id, rank, len(dish.orders), dish.quantity, share))
     return pd.DataFrame(rows, columns=MENU_COLUMNS, dtype=object)
+
+
+def _rank_key(item_id: int, dish: _Dish, rules: Rules) -> list[Any]:
+    """What sorts an item before others: what the menu is ranked by, and the others behind it."""
+    values = {"orders": -len(dish.orders), "quantity": -dish.thousandths, "revenue": -dish.revenue}
+    if rules.rank_by == "margin":
+        first: list[Any] = [item_id not in rules.costs, -dish.margin if item_id in rules.costs else 0]
+    else:
+        first = [values.pop(rules.rank_by)]
+    return [*first, *values.values()]
 
 
 def menu_counts(transactions: pd.DataFrame, items: pd.DataFrame, rules: Rules) -> MenuCounts:
@@ -363,7 +383,7 @@ def _rows(frame: pd.DataFrame, columns: list[str]) -> Iterator[tuple[Any, ...]]:
 def _customers(transactions: pd.DataFrame, rules: Rules) -> list[_Customer]:
     sales_of: dict[str, list[_Sale]] = defaultdict(list)
     for sale in _in_window(transactions, rules, rules.rfm_lookback_days)[0]:
-        if sale.customer is not None:
+        if sale.customer is not None and sale.customer not in rules.excluded:
             sales_of[sale.customer].append(sale)
     today = rules.business_date(rules.as_of)
     customers = []
@@ -377,15 +397,21 @@ def _customers(transactions: pd.DataFrame, rules: Rules) -> list[_Customer]:
     return customers
 
 
-def _rfm_cut_points(customers: Sequence[_Customer]) -> dict[str, list[Fraction]]:
-    return {
+def _rfm_cut_points(customers: Sequence[_Customer], rules: Rules) -> dict[str, list[Fraction]]:
+    quintiles = {
         "recency_days": cut_points(customer.recency_days for customer in customers),
         "frequency": cut_points(customer.frequency for customer in customers),
-        "monetary": cut_points(customer.monetary for customer in customers),
+        "monetary": cut_points(_scored(customer, rules) for customer in customers),
     }
+    return quintiles | {name: [Fraction(cut) for cut in cuts] for name, cuts in rules.own_cut_points.items()}
 
 
-def _strictly_below(cuts: Sequence[Fraction], value: int | Decimal) -> int:
+def _scored(customer: _Customer, rules: Rules) -> Fraction:
+    """What M scores: the total, or the average per purchase."""
+    return Fraction(customer.monetary) / (customer.frequency if rules.average else 1)
+
+
+def _strictly_below(cuts: Sequence[Fraction], value: int | Fraction) -> int:
     exact = Fraction(value)
     return sum(cut < exact for cut in cuts)
 
@@ -400,6 +426,7 @@ class _Dish:
         self.orders: set[int] = set()
         self.thousandths = 0
         self.revenue = 0
+        self.margin = 0
 
     @property
     def quantity(self) -> Decimal:
@@ -407,7 +434,7 @@ class _Dish:
 
 
 def _read_menu(
-    transactions: pd.DataFrame, items: pd.DataFrame, rules: Rules
+    transactions: pd.DataFrame, items: pd.DataFrame, rules: Rules, weekdays: frozenset[int] = frozenset()
 ) -> tuple[dict[tuple[int, int], _Dish], dict[int, set[int]], MenuCounts]:
     """Each daypart's items, each daypart's transactions with a counted line, and the counts."""
     sales, skipped = _in_window(transactions, rules, rules.menu_lookback_days)
@@ -415,6 +442,7 @@ def _read_menu(
     if len(known) != transactions["transaction_id"].notna().sum():
         raise ValueError("a transaction_id is there twice")
     daypart_of = {sale.transaction_id: rules.daypart(sale.at) for sale in sales if sale.cents >= 1}
+    weekday_of = {sale.transaction_id: rules.business_date(sale.at).isoweekday() for sale in sales}
     in_gaps = sum(daypart is None for daypart in daypart_of.values())
 
     dishes: dict[tuple[int, int], _Dish] = defaultdict(_Dish)
@@ -431,6 +459,8 @@ def _read_menu(
         if revenue is None or item is None:
             skipped_lines += 1
             continue
+        if item in rules.excluded_items:
+            continue
         weight = thousandths(quantity)
         if pieces is None or weight is None or pieces <= 0:
             continue
@@ -439,11 +469,15 @@ def _read_menu(
         if daypart is None:
             lines_in_gaps += 1
             continue
+        if weekdays and weekday_of[number] not in weekdays:
+            continue
         with_lines[daypart].add(number)
         dish = dishes[daypart, item]
         dish.orders.add(number)
         dish.thousandths += weight
         dish.revenue += revenue
+        # The line's margin in cents, of the quantity as it is counted.
+        dish.margin += _rounded_to_cents(Fraction(revenue, 100) - Fraction(rules.costs.get(item, 0)) * weight / 1000)
     counts = MenuCounts(
         transactions=len(daypart_of) - in_gaps,
         transactions_in_gaps=in_gaps,

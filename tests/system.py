@@ -25,9 +25,10 @@ from psycopg import sql
 import kinds
 from embedded.ports import choose_port
 from kinds import upkeep
+from kinds.menu import results as menu_results
 from settings import Settings
 from store import inbox, runs
-from store.database import engine, transaction
+from store.database import engine, snapshot, transaction
 from store.parts import claim
 from store.runs import RunState
 from worker import steering
@@ -36,7 +37,7 @@ from worker.errors import located
 DDL = {
     "fact_transactions": "transaction_id bigint, mobile_id text, total_amount {amount}, created_at timestamptz",
     "fact_transaction_items": "id bigint, transaction_id bigint, item_id bigint, quantity {quantity}, price {amount}",
-    "dim_menu_items": "item_id bigint, menu_item_name text, price {amount}, category text",
+    "dim_menu_items": "item_id bigint, menu_item_name text, price {amount}, category text, cost {amount}",
     "dim_menu_daytimes": "daytime_id int, daytime_label text, start_time time, end_time time",
 }
 
@@ -136,6 +137,18 @@ def menu_recommendation(url: str) -> pd.DataFrame:
         "SELECT daytime_id, menu_item_id, rank, orders, quantity, share FROM menu_recommendation"
         " ORDER BY daytime_id, rank",
     )
+
+
+def menu_on(url: str, day: str) -> pd.DataFrame:
+    """The published rankings of some weekdays, in order."""
+    with snapshot(url) as session:
+        found = [
+            (daypart.daytime_id, item.menu_item_id, item.rank, item.orders, item.quantity, item.share)
+            for daypart in menu_results.menu(session, day=day)
+            for item in daypart.items
+        ]
+    columns = ["daytime_id", "menu_item_id", "rank", "orders", "quantity", "share"]
+    return pd.DataFrame(found, columns=columns, dtype=object)
 
 
 def wait_for(condition: Callable[[], Any], seconds: float = 30) -> Any:

@@ -39,6 +39,12 @@ GOOD = {"DATABASE_URL": "postgresql://crm:pw-in-url@db/crm", "REDIS_URL": "redis
         ("MENU_LOOKBACK_DAYS", "-1", "between 0 and"),
         ("MENU_LOOKBACK_DAYS", "36501", "between 0 and 36500"),
         ("SEGMENT_MAP", "/no/such/file.toml", "not a readable file"),
+        ("MENU_RANK_BY", "profit", "none of orders, quantity, revenue, margin"),
+        ("MENU_MIN_ORDERS", "0", "between 1 and"),
+        ("MENU_EXCLUDE", "17,,18", "the entry ''"),
+        ("MENU_EXCLUDE", "17,Deposits", "the entry 'Deposits', which is neither an item's id nor category:"),
+        ("MENU_EXCLUDE", "category:", "the entry 'category:'"),
+        ("MENU_EXCLUDE", "9223372036854775808", "neither an item's id"),
         ("WEBHOOK_SECRETS", "whsec_!!", "base64"),
         ("WEBHOOK_SECRETS", "pw-in-url-pw-in-url-pw-in-url-aa", "base64"),
         ("API_TOKENS", "short", "shorter than 8"),
@@ -73,6 +79,18 @@ def test_defaults_are_the_contracts(tmp_path: Path) -> None:
     assert (found.rfm_lookback_days, found.menu_lookback_days, found.rfm_shards) == (0, 0, None)
     assert found.source_database_url == found.database_url
     assert found.redis.celery_url == "redis://:pw-in-url@redis:6379/4"
+
+
+def test_what_the_menu_leaves_out_are_ids_and_categories_with_commas(tmp_path: Path) -> None:
+    given = {"MENU_EXCLUDE": r" 17, category: Bags\, cups ,-4,category:Tips,17", "MENU_RANK_BY": "Margin"}
+    found = Settings.from_env({**GOOD, "SMARTCRM_HOME": str(tmp_path), **given})
+    assert found.menu_exclude == (17, "Bags, cups", -4, "Tips") and found.menu_rank_by == "margin"
+
+
+@pytest.mark.parametrize("name", ["quintiles", "visits", "ticket", "young"])
+def test_a_map_that_ships_is_named_without_a_path(tmp_path: Path, name: str) -> None:
+    found = Settings.from_env({**GOOD, "SMARTCRM_HOME": str(tmp_path), "SEGMENT_MAP": name})
+    assert found.segment_map is not None and found.segment_map.name == f"{name}.toml"
 
 
 def test_secrets_are_made_once_and_readable_by_their_owner_alone(tmp_path: Path) -> None:

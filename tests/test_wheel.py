@@ -58,7 +58,7 @@ def test_the_wheel_names_what_it_needs_and_holds_what_it_reads(wheel: Path) -> N
         "scikit-learn",
     }
     assert {
-        "analytics/segments.toml",
+        "analytics/segment_maps/quintiles.toml",
         "source/loading/names.toml",
         "migrations/versions/0001_runs_and_results.py",
     } <= files

@@ -14,6 +14,7 @@ from redis.exceptions import RedisError
 from broker import counts
 from broker.address import Address
 from settings import Settings
+from webhook.described import description
 from webhook.problems import Problem
 
 FAILURES = 60  # of one address in a minute
@@ -34,8 +35,14 @@ def authorize() -> None:
     if scheme.lower() != "bearer" or not any(full + reads):
         challenge = {"WWW-Authenticate": "Bearer"}
         refuse(Problem(401, "unauthorized", "Send Authorization: Bearer and one of API_TOKENS.", challenge))
-    if not any(full) and request.method not in ("GET", "HEAD", "OPTIONS"):
+    if not any(full) and not _reads():
         raise Problem(403, "read_only_token", "This token may look, and not ask for runs.")
+
+
+def _reads() -> bool:
+    """Whether the request changes nothing."""
+    told = description(current_app.view_functions[request.endpoint]) if request.endpoint else None
+    return request.method in ("GET", "HEAD", "OPTIONS") or (told is not None and told.reads)
 
 
 def refuse(problem: Problem) -> NoReturn:

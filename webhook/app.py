@@ -11,7 +11,20 @@ from werkzeug.routing import PathConverter
 from errors import UnavailableError
 from settings import Settings
 from store.schema import SchemaError, require_current
-from webhook import changes, health, imports, menu, metrics, openapi, problems, runs, segments, versions
+from webhook import (
+    changes,
+    health,
+    imports,
+    menu,
+    menu_matrix,
+    metrics,
+    openapi,
+    problems,
+    runs,
+    segments,
+    segments_preview,
+    versions,
+)
 from webhook.connections import MAX_BODY
 
 HEADERS = {
@@ -48,7 +61,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     app.config["TABLES_CHECKED"] = _tables_checked(app.config["SETTINGS"])
     problems.register(app)
-    for part in (imports, runs, segments, changes, menu, versions, health, metrics, openapi):
+    nouns = (imports, runs, segments, segments_preview, changes, menu, menu_matrix, versions)
+    for part in (*nouns, health, metrics, openapi):
         app.register_blueprint(part.blueprint)
     app.before_request(_begin)
     app.before_request(_check_host)

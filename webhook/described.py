@@ -22,7 +22,8 @@ Model = TypeVar("Model", bound=BaseModel)
 class Description:
     """One operation: its models, the problems it may answer, and who may call it (`bearer`, `signature`).
 
-    `unready` is what a 503 holds in place of a problem document, `headers` are those that the answer may have.
+    `unready` is what a 503 holds in place of a problem document, `headers` are those that the answer may have. `reads`
+    says that a POST changes nothing, so that a token for reading serves.
     """
 
     status: int
@@ -34,6 +35,7 @@ class Description:
     cached: bool
     unready: type[BaseModel] | None
     headers: Sequence[str]
+    reads: bool
 
 
 _DESCRIPTIONS: dict[Callable[..., Any], Description] = {}
@@ -50,6 +52,7 @@ def described(
     cached: bool = False,
     unready: type[BaseModel] | None = None,
     headers: Sequence[str] = (),
+    reads: bool = False,
 ) -> Callable[[View], View]:
     """Describe a view; where a migration has changed what it reads, it is called once more, on a fresh plan."""
 
@@ -61,7 +64,9 @@ def described(
             except StalePlanError:  # its transaction did nothing
                 return view(*args, **kwargs)
 
-        _DESCRIPTIONS[called] = Description(status, answer, query, body, problems, caller, cached, unready, headers)
+        _DESCRIPTIONS[called] = Description(
+            status, answer, query, body, problems, caller, cached, unready, headers, reads
+        )
         return cast(View, called)
 
     return attach

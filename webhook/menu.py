@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, time
 from decimal import Decimal
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -44,6 +44,9 @@ class MenuQuery(BaseModel):
     daytime_id: Annotated[int, Field(ge=-(2**31), lt=2**31)] | None = None
     at: Annotated[str, Field(pattern=r"^(now|([01][0-9]|2[0-3]):[0-5][0-9])$")] | None = Field(
         default=None, examples=["12:30", "now"]
+    )
+    day: Literal["weekday", "weekend", "1", "2", "3", "4", "5", "6", "7"] | None = Field(
+        default=None, description="Only orders of these days, by the business date's weekday; 1 is Monday."
     )
 
     @model_validator(mode="after")
@@ -96,16 +99,16 @@ class WholeMenu(BaseModel):
 @blueprint.get("/menu_recommendations")
 @described(answer=(DaypartMenu, WholeMenu), query=MenuQuery, problems=(404,), cached=True)
 def menu_recommendations() -> Response:
-    """Ranked items of the daypart with an id, of the one at a time of day or now, or of all."""
+    """Ranked items of the daypart with an id, of the one at a time of day or now, or of all; maybe of some weekdays."""
     asked = query(MenuQuery)
     settings: Settings = current_app.config["SETTINGS"]
     at = _clock(asked.at, settings.timezone) if asked.at else None
 
     def answer(session: Session, state: PublishedState) -> DaypartMenu | WholeMenu:
         if at is not None:
-            found = results.menu(session, at)
+            found = results.menu(session, at, asked.day)
             return _shown(found[0]) if found else DaypartMenu(daypart=None, items=[])
-        dayparts = results.menu(session)
+        dayparts = results.menu(session, day=asked.day)
         if asked.daytime_id is None:
             return WholeMenu(
                 run_id=state.run.run_id, as_of=state.as_of, dayparts=[_shown(daypart) for daypart in dayparts]

@@ -52,7 +52,8 @@ MEANINGS = {
     410: "`cursor_too_old`: changes after it are no longer kept; read all customers, and begin anew.",
     413: "`body_too_large`: more than 64 kB.",
     415: "`unsupported_media_type`: send JSON, not compressed.",
-    422: "`invalid_request`: the body or the query is not as described. `invalid_cursor`. `unknown_segment`.",
+    422: "`invalid_request`: the body or the query is not as described. `invalid_cursor`. `unknown_segment`."
+    " `invalid_map`: the segment map is wrong; it says where.",
     429: "`too_many_failures`: too many calls without a right to; wait as long as `Retry-After` says."
     " `too_many_waiting`: as many runs with an `as_of` wait as may.",
     500: "`internal_error`: a fault of ours.",

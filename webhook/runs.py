@@ -100,12 +100,14 @@ class ShownRun(AskedRun):
     error_code: str | None
     error: str | None = Field(description="Why it failed; of a run that works, why it last had to wait and try again.")
     counts: dict[str, int]
+    warnings: list[str] = Field(description="What it found that the owner should know, each with what to do about it.")
 
     @classmethod
     def state(cls, state: RunState) -> ShownRun:
         """From its row and its parts."""
         run = state.run
         counts = {name: number for name, number in (run.counts or {}).items() if isinstance(number, int)}
+        warnings = (run.counts or {}).get("warnings", [])
         times = {name: getattr(run, name) for name in ("requested_at", "started_at", "finished_at", "as_of")}
         stages = [{"stage": stage.name, "parts": stage.parts, "done": stage.done} for stage in state.stages]
         faults = {"error_code": run.error_code, "error": state.error}
@@ -113,7 +115,7 @@ class ShownRun(AskedRun):
             _asked(run)
             | times
             | faults
-            | {"mode": run.mode, "progress": state.progress, "stages": stages, "counts": counts}
+            | {"mode": run.mode, "progress": state.progress, "stages": stages, "counts": counts, "warnings": warnings}
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 from datetime import datetime
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Annotated, Self
 from uuid import UUID
 
@@ -19,9 +19,11 @@ from pydantic import (
 from sqlalchemy.orm import Session
 
 from kinds.rfm import results
+from kinds.rfm.ties import warnings
 from store.published import PublishedState
 from webhook.access import authorize
 from webhook.changes import SegmentChange
+from webhook.cut_points import CutPoints
 from webhook.described import described, query
 from webhook.models import PLAIN, Limit
 from webhook.problems import Problem
@@ -79,28 +81,12 @@ class CustomerPage(BaseModel):
     next_cursor: str | None
 
 
-class CutPoints(BaseModel):
-    """The 20, 40, 60 and 80 % quantiles over all customers; empty where there are none."""
-
-    recency_days: list[Decimal]
-    frequency: list[Decimal]
-    monetary: list[Decimal]
-
-    @classmethod
-    def of(cls, fifths: dict[str, list[int]]) -> CutPoints:
-        """From five times their values, money in cents."""
-        return cls(
-            recency_days=[Decimal(point) / 5 for point in fifths.get("recency_days", [])],
-            frequency=[Decimal(point) / 5 for point in fifths.get("frequency", [])],
-            monetary=[Decimal(point) / 500 for point in fifths.get("cents", [])],
-        )
-
-
 class ExplainedCustomer(Customer):
     """A customer with the reason for the segment: what the values were held against, and the last move."""
 
     published_run_id: UUID
     as_of: datetime
+    monetary_scored: Decimal = Field(description="What M scores: `monetary`, or the average per purchase, in cents.")
     cut_points: CutPoints
     last_change: SegmentChange | None = Field(description="null: never since the first published run, or long ago.")
 
@@ -126,6 +112,7 @@ class Summary(BaseModel):
     as_of: datetime
     customers: int
     cut_points: CutPoints
+    warnings: list[str] = Field(description="What to know of the segments, each with what to do about it.")
     segments: list[SegmentSummary]
 
 
@@ -182,6 +169,7 @@ def summary() -> Response:
             as_of=state.as_of,
             customers=sum(row.customers for row in rows),
             cut_points=CutPoints.of(results.cut_points(state)),
+            warnings=warnings(session, state),
             segments=[SegmentSummary.model_validate(row) for row in rows],
         )
 
@@ -197,12 +185,17 @@ def one_customer(mobile_id: str) -> Response:
         row = None if "\x00" in mobile_id else results.customer(session, mobile_id)
         if row is None:
             raise Problem(404, "customer_not_found", "There is no such customer with a purchase.")
-        moved = results.last_change_of(session, mobile_id)
+        moved, cut_points = (
+            results.last_change_of(session, mobile_id),
+            CutPoints.of(results.cut_points(state)),
+        )
+        visits = row.frequency if cut_points.monetary_measure == "average" else 1
         return ExplainedCustomer(
             **Customer.model_validate(row).model_dump(),
             published_run_id=state.run.run_id,
             as_of=state.as_of,
-            cut_points=CutPoints.of(results.cut_points(state)),
+            monetary_scored=(row.monetary / visits).quantize(row.monetary, ROUND_HALF_UP),
+            cut_points=cut_points,
             last_change=None if moved is None else SegmentChange.of(moved),
         )
 

@@ -14,21 +14,23 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+import numpy as np
 from psycopg import sql
 from sqlalchemy.orm import Session
 
 from analytics import tallies
+from analytics.calendar import Calendar
 from analytics.menu import rank_items
-from analytics.tallies import Calendar
 from kinds.base import Counts, Draft, Kind, Stage, summed
 from kinds.menu import merge, rows
 from kinds.menu import plan as planning
 from kinds.menu.names import name_items
+from kinds.menu.rules import ranking
 from postgres import scalar
 from settings import Settings
 from source import orders, touched
 from source.reading import Connection
-from source.window import day_buckets, day_start
+from source.window import buckets_of, day_buckets, day_start, open_buckets
 from store import ledger, progress, publishing
 from store.database import driver
 from store.models import Part, Run
@@ -45,11 +47,14 @@ def tally(settings: Settings, claimed: Claim) -> Counts:
     """Count the chunk's orders, or those of the touched business days, block by block, and store what they come to."""
     run, part, url = claimed.run, claimed.part, settings.source_database_url
     assert run.plan is not None
-    calendar = Calendar.of(run.plan["dayparts"], day_start(run.plan), day_buckets(run.plan))
+    firsts = day_buckets(run.plan)
+    bucket_of = buckets_of(run.plan, np.arange(firsts[0], firsts[-1] + 1), firsts)
+    calendar = Calendar.of(run.plan["dayparts"], day_start(run.plan), firsts, bucket_of, open_buckets(run.plan))
+    lines = planning.line_rules(run.plan)
     with orders.snapshot(url, run.plan) as crm:
         days = sql.Literal(scalar(crm, touched.newest_days(run.plan, part)))
         driver(claimed.session).execute(ledger.entry(run, part, days))
-        found = tallies.total([tallies.tally(*block, calendar) for block in orders.blocks(crm, run.plan, part)])
+        found = tallies.total([tallies.tally(*block, calendar, lines) for block in orders.blocks(crm, run.plan, part)])
     rows.save_tallies(claimed.session, run, part, found.items, found.transactions)
     left_out = dict(found.left_out)
     if run.mode == "full" and part.upper is None:  # the last range, and the one that is open
@@ -62,7 +67,7 @@ def rank(settings: Settings, claimed: Claim) -> Counts:
     assert claimed.run.plan is not None
     items, transactions = rows.daypart_tallies(claimed.session, claimed.run, claimed.part.part)
     rows.save_totals(claimed.session, claimed.run.generation, claimed.part.part, items, transactions)
-    ranked = rank_items(items, transactions, claimed.run.plan["top_n"])
+    ranked = rank_items(items, transactions, ranking(claimed.run.plan))
     rows.save_ranks(claimed.session, claimed.run, claimed.part.part, ranked)
     return {"transactions": transactions}
 

@@ -17,17 +17,18 @@ from kinds.base import summed
 from kinds.menu import rows
 from kinds.menu.models import MenuResult
 from kinds.menu.names import name_items
+from kinds.menu.rules import ranking
 from settings import Settings
 from store import progress, publishing
 from store.database import driver
 from store.models import Run
 
 _PARTS = """
-SELECT daytime_id, transactions, items, orders, quantities, cents, 1 AS sign
+SELECT daytime_id, transactions, items, orders, quantities, cents, margins, 1 AS sign
 FROM menu_totals WHERE generation = %(published)s
-UNION ALL SELECT daytime_id, transactions, items, orders, quantities, cents, -1
+UNION ALL SELECT daytime_id, transactions, items, orders, quantities, cents, margins, -1
 FROM menu_tallies WHERE generation = %(published)s AND day_bucket = ANY(%(day_buckets)s::date[])
-UNION ALL SELECT daytime_id, transactions, items, orders, quantities, cents, 1
+UNION ALL SELECT daytime_id, transactions, items, orders, quantities, cents, margins, 1
 FROM menu_tallies WHERE generation = %(mine)s
 """
 
@@ -38,8 +39,9 @@ ORDER BY 1
 """
 
 _ITEMS = f"""
-SELECT daytime_id, item, sum(sign * o)::bigint, sum(sign * q)::bigint, sum(sign * c)::bigint
-FROM ({_PARTS}) AS parts, unnest(items, orders, quantities, cents) AS t (item, o, q, c)
+SELECT daytime_id, item, sum(sign * o)::bigint, sum(sign * q)::bigint, sum(sign * c)::bigint,
+  coalesce(sum(sign * m), 0)::bigint
+FROM ({_PARTS}) AS parts, unnest(items, orders, quantities, cents, margins) AS t (item, o, q, c, m)
 WHERE daytime_id = ANY(%(touched)s)
 GROUP BY daytime_id, item HAVING sum(sign * o) > 0
 """  # noqa: S608  # put together from what stands above
@@ -53,7 +55,7 @@ def merge(session: Session, settings: Settings, run: Run) -> None:
     """Put the touched day buckets' tallies in place, rank their dayparts anew, and write what differs."""
     assert run.plan is not None
     ranked = {
-        daypart: rank_items(items, transactions, run.plan["top_n"])
+        daypart: rank_items(items, transactions, ranking(run.plan))
         for daypart, items, transactions in _merged(session, run)
     }
     changed = sum(_write_ranks(session, run, daypart, best) for daypart, best in ranked.items())
@@ -75,7 +77,7 @@ def _merged(session: Session, run: Run) -> Iterator[tuple[int, pd.DataFrame, int
     touched = [daypart for (daypart,) in connection.execute(_TOUCHED, names).fetchall()]
     tallied = connection.execute(_ITEMS, names | {"touched": touched}).fetchall()
     transactions: dict[int, int] = dict(connection.execute(_TRANSACTIONS, names).fetchall())
-    columns = ["daytime_id", "menu_item_id", "orders", "quantity", "cents"]
+    columns = ["daytime_id", "menu_item_id", "orders", "quantity", "cents", "margin"]
     items = pd.DataFrame(tallied, columns=columns).astype("int64")
     connection.execute(
         "DELETE FROM menu_tallies WHERE generation = %(published)s AND day_bucket = ANY(%(day_buckets)s::date[])", names

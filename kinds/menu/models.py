@@ -6,7 +6,7 @@ import uuid
 from datetime import date, datetime
 from decimal import Decimal
 
-from sqlalchemy import BigInteger, text
+from sqlalchemy import BigInteger, Numeric, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -16,9 +16,10 @@ from store.models import Base
 class MenuTally(Base):
     """One chunk's counts of one bucket of business days and daypart; the arrays run in step, one entry per item.
 
-    `day_bucket` is the first of the days, see source/window.py.
+    `day_bucket` is the first of its days, which share a weekday: see source/window.py.
 
-    `cents` is the items' revenue; `transactions` counts those with at least one counted line.
+    `cents` is the items' revenue; `margins`, in cents, are kept where the menu is ranked by them; `transactions` counts
+    those with at least one counted line.
     """
 
     __tablename__ = "menu_tallies"
@@ -32,6 +33,7 @@ class MenuTally(Base):
     orders: Mapped[list[int]] = mapped_column(ARRAY(BigInteger))
     quantities: Mapped[list[int]] = mapped_column(ARRAY(BigInteger))
     cents: Mapped[list[int]] = mapped_column(ARRAY(BigInteger))
+    margins: Mapped[list[int] | None] = mapped_column(ARRAY(BigInteger))
 
 
 class MenuTotal(Base):
@@ -46,6 +48,20 @@ class MenuTotal(Base):
     orders: Mapped[list[int]] = mapped_column(ARRAY(BigInteger))
     quantities: Mapped[list[int]] = mapped_column(ARRAY(BigInteger))
     cents: Mapped[list[int]] = mapped_column(ARRAY(BigInteger))
+    margins: Mapped[list[int] | None] = mapped_column(ARRAY(BigInteger))
+
+
+class MenuItem(Base):
+    """What a counted item was called, sold for and cost in the CRM's menu when the last run was published."""
+
+    __tablename__ = "menu_items"
+
+    generation: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    item_id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    menu_item_name: Mapped[str | None]
+    category: Mapped[str | None]
+    price: Mapped[Decimal | None] = mapped_column(Numeric)
+    cost: Mapped[Decimal | None] = mapped_column(Numeric)
 
 
 class MenuResult(Base):

@@ -1,4 +1,4 @@
-"""Ranked items' names and categories, as the CRM has them when a run is published; read at once for all dayparts."""
+"""What the counted items are called, sell for and cost, as the CRM has it when a run is published; for all dayparts."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from sqlalchemy.orm import Session
 from kinds.menu import rows
 from settings import Settings
 from source import reading
+from source.menu import read_menu
 
 
 def name_items(session: Session, settings: Settings, generation: int) -> None:
-    """Give all ranked items of a generation the names and categories that the CRM has now."""
-    items = rows.ranked_items(session, generation)
+    """Keep the CRM's menu of now for all counted items of a generation, and give the ranked ones their names."""
+    items = rows.counted_items(session, generation)
     with reading.connect(settings.source_database_url) as crm:
-        names = reading.item_names(crm, items)
-    rows.save_names(session, generation, {item: names.get(item, (None, None)) for item in items})
+        menu = read_menu(crm, items)
+    rows.save_menu(session, generation, menu)

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
+
+import numpy as np
 
 from analytics import dayparts
 from analytics.dayparts import Daypart
+from analytics.margins import Costs
+from analytics.tallies import LineRules
 from kinds.base import Draft
 from kinds.menu import rows
+from kinds.menu.rules import quantity_unit
 from settings import Settings
 from source import reading, touched
+from source.menu import excluded_items, read_menu
 from source.ranges import has_index, key_ranges
+from source.window import Plan
 from store import ledger
 from store.models import Part
 
@@ -20,17 +28,40 @@ def plan(settings: Settings, crm: reading.Connection) -> dict[str, Any]:
     """What the ranks follow from."""
     tables = ("fact_transactions", "fact_transaction_items", "dim_menu_items")
     columns = {table: reading.column_types(crm, table) for table in tables}
+    # Named only where they are used, so that the plans of versions that knew none of them are equal.
+    own: dict[str, Any] = {"rank_by": settings.menu_rank_by} if settings.menu_rank_by != "orders" else {}
+    own |= {"min_orders": settings.menu_min_orders} if settings.menu_min_orders > 1 else {}
+    if settings.menu_exclude or settings.menu_rank_by == "margin":
+        menu = read_menu(crm)
+        excluded = excluded_items(menu, settings.menu_exclude)
+        own |= {"excluded_items": excluded} if excluded else {}
+        if settings.menu_rank_by == "margin":
+            own["costs"] = {str(item): str(row.cost) for item, row in menu.items() if row.cost is not None}
     # Integers' plans name no unit, and so equal those of the versions that knew none.
     weighed = columns["fact_transaction_items"]["quantity"] not in reading.INTEGERS
-    return ({"quantity_unit": 1000} if weighed else {}) | {
-        "lookback_days": settings.menu_lookback_days,
-        "top_n": settings.top_n,
-        "columns": columns,
-        "dayparts": [
-            {"daytime_id": daypart.daytime_id, "label": daypart.label, "windows": daypart.windows}
-            for daypart in read_dayparts(crm)
-        ],
-    }
+    return (
+        own
+        | ({"quantity_unit": 1000} if weighed else {})
+        | {
+            "lookback_days": settings.menu_lookback_days,
+            "top_n": settings.top_n,
+            "by_weekday": True,
+            "columns": columns,
+            "dayparts": [
+                {"daytime_id": daypart.daytime_id, "label": daypart.label, "windows": daypart.windows}
+                for daypart in read_dayparts(crm)
+            ],
+        }
+    )
+
+
+def line_rules(plan: Plan) -> LineRules:
+    """Which lines a run counts, and what it takes of them."""
+    excluded = np.array(plan.get("excluded_items", []), dtype=np.int64)
+    if plan.get("rank_by") != "margin":
+        return LineRules(excluded)
+    costs = {int(item): Decimal(cost) for item, cost in plan["costs"].items()}
+    return LineRules(excluded, Costs.of(costs, quantity_unit(plan)))
 
 
 def read_dayparts(crm: reading.Connection) -> Sequence[Daypart]:

@@ -1,7 +1,8 @@
-"""Reading the published menu: dayparts with their ranked items. Never computes, never locks."""
+"""Reading the published menu: dayparts with their ranked items. Never locks."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import time
 
@@ -9,7 +10,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from kinds.menu.models import MenuResult
-from store.published import published
+from kinds.menu.weekdays import on_days
+from store.published import PublishedState, published
 
 MINUTE = 60_000_000
 
@@ -38,8 +40,22 @@ def _minute(microseconds: int) -> str:
     return f"{microseconds // MINUTE // 60:02}:{microseconds // MINUTE % 60:02}"
 
 
-def menu(session: Session, at: time | None = None) -> list[RankedDaypart]:
-    """The published dayparts in order of their ids, or the one that covers a time of day (none in a gap)."""
+def daypart_ids(state: PublishedState) -> list[int]:
+    """The published run's dayparts."""
+    return [daypart["daytime_id"] for daypart in (state.run.plan or {}).get("dayparts", [])]
+
+
+def menu(session: Session, at: time | None = None, day: str | None = None) -> list[RankedDaypart]:
+    """The published dayparts in order of their ids, or the one that covers a time of day (none in a gap).
+
+    Ranked over all orders, or over those of some weekdays: one of `DAYS`. Weekdays are ranked when they are asked for,
+    from the tallies.
+
+    Raises
+    ------
+    RequestError
+        When weekdays are asked for and the published run, an older version's, has not told them apart.
+    """
     state = published(session, "menu")
     if state is None or state.run.plan is None:
         return []
@@ -48,13 +64,8 @@ def menu(session: Session, at: time | None = None) -> list[RankedDaypart]:
         for daypart in state.run.plan["dayparts"]
         if at is None or any(start <= _microseconds(at) < until for start, until in daypart["windows"])
     ]
-    ids = [daypart["daytime_id"] for daypart in wanted]
-    ranked: dict[int, list[MenuResult]] = {daytime_id: [] for daytime_id in ids}
-    for row in session.scalars(
-        select(MenuResult)
-        .where(MenuResult.generation == state.generation, MenuResult.daytime_id.in_(ids))
-        .order_by(MenuResult.daytime_id, MenuResult.rank)
-    ):
+    ranked: dict[int, list[MenuResult]] = {daypart["daytime_id"]: [] for daypart in wanted}
+    for row in _ranked(session, state, list(ranked)) if day is None else on_days(session, state, list(ranked), day):
         ranked[row.daytime_id].append(row)
     return [
         RankedDaypart(
@@ -65,6 +76,14 @@ def menu(session: Session, at: time | None = None) -> list[RankedDaypart]:
         )
         for daypart in wanted
     ]
+
+
+def _ranked(session: Session, state: PublishedState, dayparts: Sequence[int]) -> Iterable[MenuResult]:
+    return session.scalars(
+        select(MenuResult)
+        .where(MenuResult.generation == state.generation, MenuResult.daytime_id.in_(dayparts))
+        .order_by(MenuResult.daytime_id, MenuResult.rank)
+    )
 
 
 def _microseconds(at: time) -> int:

@@ -9,27 +9,24 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 from psycopg import sql
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from errors import SourceError
-from kinds.menu.models import MenuResult, MenuTally, MenuTotal
+from kinds.menu.models import MenuItem, MenuResult, MenuTally, MenuTotal
+from kinds.menu.rules import quantity_unit
 from source import limits
-from source.window import Plan, date_of
+from source import menu as source_menu
+from source.window import date_of
 from store.database import driver
 from store.models import Part, Run
-
-
-def quantity_unit(plan: Plan) -> int:
-    """How many of the units in which a run's tallies count quantities make a piece: 1, or 1000 for weighed goods."""
-    return int(plan.get("quantity_unit", 1))
 
 
 def save_tallies(session: Session, run: Run, part: Part, items: pd.DataFrame, transactions: pd.DataFrame) -> None:
     """Store what a part counted.
 
     `items` has `day_bucket` (its first day, in days since 2000-01-01), `daytime_id`, `item_id`, `orders`, `quantity`,
-    `cents`, and `transactions` for each day bucket and daypart the `transactions` with a counted line.
+    `cents`, maybe `margin`, and `transactions` for each day bucket and daypart the `transactions` with a counted line.
     """
     place = ["day_bucket", "daytime_id"]
     found = dict(iter(items.groupby(place)))
@@ -44,6 +41,7 @@ def save_tallies(session: Session, run: Run, part: Part, items: pd.DataFrame, tr
             orders=found[day_bucket, daytime_id]["orders"].tolist(),
             quantities=found[day_bucket, daytime_id]["quantity"].tolist(),
             cents=found[day_bucket, daytime_id]["cents"].tolist(),
+            margins=found[day_bucket, daytime_id]["margin"].tolist() if "margin" in items else None,
         )
         for day_bucket, daytime_id, counted in transactions[[*place, "transactions"]].to_numpy().tolist()
     )
@@ -57,11 +55,11 @@ def day_buckets(session: Session, generation: int) -> list[str]:
 
 
 def daypart_tallies(session: Session, run: Run, daytime_id: int) -> tuple[pd.DataFrame, int]:
-    """A daypart's items over all chunks and days (menu_item_id, orders, quantity, cents), and its transactions."""
+    """A daypart's items over all chunks and days, as `rank_items` takes them, and its transactions."""
     connection = driver(session)
     rows = connection.execute(
-        "SELECT item, sum(o)::bigint, sum(q)::bigint, sum(c)::bigint"
-        " FROM menu_tallies, unnest(items, orders, quantities, cents) AS t (item, o, q, c)"
+        "SELECT item, sum(o)::bigint, sum(q)::bigint, sum(c)::bigint, coalesce(sum(m), 0)::bigint"
+        " FROM menu_tallies, unnest(items, orders, quantities, cents, margins) AS t (item, o, q, c, m)"
         " WHERE generation = %s AND daytime_id = %s GROUP BY item",
         [run.generation, daytime_id],
     ).fetchall()
@@ -70,7 +68,7 @@ def daypart_tallies(session: Session, run: Run, daytime_id: int) -> tuple[pd.Dat
         [run.generation, daytime_id],
     ).fetchone()
     assert counted is not None
-    frame = pd.DataFrame(rows, columns=["menu_item_id", "orders", "quantity", "cents"]).astype("int64")
+    frame = pd.DataFrame(rows, columns=["menu_item_id", "orders", "quantity", "cents", "margin"]).astype("int64")
     return frame, counted[0]
 
 
@@ -87,6 +85,7 @@ def save_totals(session: Session, generation: int, daytime_id: int, items: pd.Da
                 orders=items["orders"].tolist(),
                 quantities=items["quantity"].tolist(),
                 cents=items["cents"].tolist(),
+                margins=items["margin"].tolist(),
             )
         )
     session.flush()
@@ -126,26 +125,40 @@ def results(run: Run, generation: int, daytime_id: int, ranked: pd.DataFrame) ->
     ]
 
 
-def ranked_items(session: Session, generation: int) -> list[int]:
-    """The items that are ranked in any daypart."""
-    found = select(MenuResult.menu_item_id).where(MenuResult.generation == generation).distinct()
+def counted_items(session: Session, generation: int) -> list[int]:
+    """The items that were counted in any daypart."""
+    found = select(func.unnest(MenuTotal.items)).where(MenuTotal.generation == generation).distinct()
     return list(session.scalars(found))
 
 
-def save_names(session: Session, generation: int, names: Mapping[int, tuple[str | None, str | None]]) -> None:
-    """Give a generation's ranked items these names and categories, in all dayparts, where theirs differ."""
+def save_menu(session: Session, generation: int, menu: Mapping[int, source_menu.MenuItem]) -> None:
+    """Keep what a generation's items are called, sell for and cost; write what differs, here and in the ranks."""
+    session.execute(delete(MenuItem).where(MenuItem.generation == generation, MenuItem.item_id.not_in(menu)))
+    columns = [list(column) for column in zip(*menu.values(), strict=True)] or [[], [], [], []]
     driver(session).execute(
-        "UPDATE menu_results AS ranked SET menu_item_name = named.name, category = named.category"
-        " FROM unnest(%s::bigint[], %s::text[], %s::text[]) AS named (item, name, category)"
-        " WHERE generation = %s AND menu_item_id = item"
-        " AND (ranked.menu_item_name, ranked.category) IS DISTINCT FROM (named.name, named.category)",
-        [list(names), [name for name, _ in names.values()], [category for _, category in names.values()], generation],
+        "INSERT INTO menu_items AS known (generation, item_id, menu_item_name, category, price, cost) SELECT %s, read.*"
+        " FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::numeric[], %s::numeric[])"
+        "   AS read (item_id, menu_item_name, category, price, cost)"
+        " ON CONFLICT (generation, item_id) DO UPDATE SET menu_item_name = excluded.menu_item_name,"
+        "   category = excluded.category, price = excluded.price, cost = excluded.cost"
+        " WHERE (known.menu_item_name, known.category, known.price, known.cost)"
+        "   IS DISTINCT FROM (excluded.menu_item_name, excluded.category, excluded.price, excluded.cost)",
+        [generation, list(menu), *columns],
+    )
+    driver(session).execute(
+        "UPDATE menu_results AS ranked SET menu_item_name = named.menu_item_name, category = named.category"
+        " FROM menu_results AS of_rank LEFT JOIN menu_items AS named"
+        "   ON named.generation = of_rank.generation AND named.item_id = of_rank.menu_item_id"
+        " WHERE of_rank.generation = %s AND (ranked.generation, ranked.daytime_id, ranked.rank)"
+        "   = (of_rank.generation, of_rank.daytime_id, of_rank.rank)"
+        " AND (ranked.menu_item_name, ranked.category) IS DISTINCT FROM (named.menu_item_name, named.category)",
+        [generation],
     )
 
 
 def discard(session: Session, generations: Sequence[int]) -> None:
-    """Delete these generations' tallies, totals and ranks; snapshots that still read them keep seeing them."""
-    for table in ("menu_tallies", "menu_totals", "menu_results"):
+    """Delete these generations' tallies, totals, ranks and items; snapshots that still read them keep seeing them."""
+    for table in ("menu_tallies", "menu_totals", "menu_results", "menu_items"):
         driver(session).execute(
             sql.SQL("DELETE FROM {} WHERE generation = ANY(%s)").format(sql.Identifier(table)), [list(generations)]
         )

@@ -17,10 +17,10 @@ from sqlalchemy.orm import Session
 
 from analytics.segments import numbered
 from kinds.base import Counts, Draft, Kind, RowsLostError, Stage, summed
-from kinds.rfm import changes, merge, publish, results, rows
+from kinds.rfm import changes, merge, publish, results, rows, ties
 from kinds.rfm import plan as planning
 from kinds.rfm.quantiles import staged_cut_points
-from kinds.rfm.rules import rules
+from kinds.rfm.rules import measures, own_cut_points, rules
 from settings import Settings
 from source.reading import Connection
 from store import ledger, progress
@@ -37,11 +37,12 @@ def aggregate(settings: Settings, claimed: Claim) -> Counts:
 
 
 def cut_points(session: Session, settings: Settings, run: Run) -> None:
-    """Take the exact cut points over all shards' customers, once.
+    """Take the exact cut points over all shards' customers, once, but for the owner's own.
 
     A crash of PostgreSQL empties staging tables, which are unlogged: those shards are then aggregated again, and all
     that was derived from them with them.
     """
+    assert run.plan is not None
     shards = progress.parts(session, run, "aggregate")
     counted = {part.part: (part.counts or {})["customers"] for part in shards}
     lost = rows.lost_shards(session, run, counted)
@@ -49,7 +50,10 @@ def cut_points(session: Session, settings: Settings, run: Run) -> None:
         progress.reopen(session, run, {"aggregate": lost, "score": None})
     elif not run.counts:
         customers, count = rows.staged(run, list(counted)), sum(counted.values())
-        run.counts = summed(shards) | {"cut_points": staged_cut_points(session, settings, customers, count)}
+        own = own_cut_points(run.plan)
+        quintiles = [measure for measure in measures(run.plan) if measure not in own]
+        points = staged_cut_points(session, settings, customers, count, quintiles)
+        run.counts = summed(shards) | {"cut_points": points | own}
         session.flush()
 
 
@@ -105,10 +109,12 @@ class Rfm(Kind):
         """Name the run's generation, and publish who moved."""
         changes.note(session, run, None)
         publish.publish(session, run)
+        ties.note(session, run)
 
     def merge(self, session: Session, settings: Settings, run: Run) -> None:
         """Write the changed customers, and those whom a cut point passed, into the current generation."""
         merge.merge(session, run)
+        ties.note(session, run)
 
     def discard(self, session: Session, generations: Sequence[int]) -> None:
         """Drop the generations' tables."""

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from analytics.scores import passed_expression
 from kinds.rfm.quantiles import exact_cut_points
 from kinds.rfm.rows import staging
-from kinds.rfm.rules import Rules, rules
+from kinds.rfm.rules import Rules, measures, own_cut_points, rules
 from postgres import scalar, tune
 from store import progress, publishing, runs
 from store.database import driver
@@ -27,7 +27,10 @@ def merge(session: Session, run: Run) -> None:
     last = runs.published_run(session, "rfm")
     assert last.counts is not None
     expected = last.counts["customers"] + remove_changed(session, run)
-    total, points = exact_cut_points(session, customers(run), max(expected, 1))
+    own = own_cut_points(run.plan)
+    quintiles = [measure for measure in measures(run.plan) if measure not in own]
+    total, points = exact_cut_points(session, customers(run), max(expected, 1), quintiles)
+    points |= own
     segments = run.plan["segments"]
     before = last.counts["cut_points"]
     written = insert_scored(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from analytics.segments import load_segments
+from analytics.scores import CENTS
+from analytics.segments import load_map
 from kinds.base import Draft, steady
 from settings import Settings
 from source import reading
@@ -17,11 +18,16 @@ OF_ONE_RUN = frozenset({"baseline"})
 
 def plan(settings: Settings, crm: reading.Connection) -> dict[str, Any]:
     """What the segments follow from."""
-    return {
+    found = load_map(settings.segment_map)
+    # Named only where they are used, so that the plans of versions that knew none of them are equal.
+    own: dict[str, Any] = {"own_cut_points": found.own} if found.own else {}
+    own |= {"monetary": found.measure} if found.measure != CENTS else {}
+    own |= {"excluded": list(found.excluded)} if found.excluded else {}
+    return own | {
         "lookback_days": settings.rfm_lookback_days,
         "shards": settings.rfm_shards,
         "columns": {"fact_transactions": reading.column_types(crm, "fact_transactions")},
-        "segments": load_segments(settings.segment_map),
+        "segments": found.segments,
     }
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 from sqlalchemy import Row, func, select, text
 from sqlalchemy.orm import Session
 
+from analytics.scores import AVERAGE, Point
 from kinds.rfm.models import Change
+from kinds.rfm.rules import measures, own_cut_points
 from store.models import Published
 from store.published import PublishedState
 
@@ -26,6 +30,8 @@ SEGMENT_COLUMNS = (
     "computed_at",
 )
 
+_FIFTHS = {"recency_days": 5, "frequency": 5, "monetary": 500}  # of a unit, in which cut points are kept
+
 
 def segment_names(state: PublishedState) -> list[str]:
     """The names that the published run's segment map knows."""
@@ -38,9 +44,30 @@ def segment_named(names: Sequence[str], wanted: str) -> str | None:
     return wanted if wanted in names else found[0] if len(found) == 1 else None
 
 
-def cut_points(state: PublishedState) -> dict[str, list[int]]:
-    """Five times the cut points of each measure; empty where there are no customers."""
-    return dict((state.run.counts or {})["cut_points"])
+@dataclass(frozen=True)
+class CutPoints:
+    """What a measure was held against: quintiles, which are none where there are no customers, or the map's own."""
+
+    own: bool
+    average: bool  # of the average per purchase, in place of a total
+    values: list[Fraction]
+
+
+def cut_points(state: PublishedState) -> dict[str, CutPoints]:
+    """The cut points of `recency_days` in days, of `frequency`, and of `monetary` in money."""
+    plan = state.run.plan or {}
+    return shown_cut_points(measures(plan), (state.run.counts or {})["cut_points"], own_cut_points(plan))
+
+
+def shown_cut_points(
+    measures: Sequence[str], points: Mapping[str, Sequence[Point]], own: Iterable[str]
+) -> dict[str, CutPoints]:
+    """Cut points as they are kept, by what R, F and M score, in days, purchases and money."""
+    found = {}
+    for (name, fifths), measure in zip(_FIFTHS.items(), measures, strict=True):
+        values = [Fraction(point) / fifths for point in points.get(measure, [])]
+        found[name] = CutPoints(measure in own, measure == AVERAGE, values)
+    return found
 
 
 def segments(

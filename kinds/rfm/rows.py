@@ -27,6 +27,11 @@ from store import ledger
 from store.database import driver
 from store.models import Part, Run
 
+_UNNAME = """
+UPDATE analytics_runs SET plan = jsonb_set(plan, '{excluded}', (plan -> 'excluded') - %(id)s::text)
+WHERE plan -> 'excluded' ? %(id)s::text
+"""
+
 
 def staging(run: Run, shard: int) -> sql.Identifier:
     """The unlogged table of a shard's customers."""
@@ -57,7 +62,7 @@ def aggregate_query(plan: Plan, whose: sql.Composable) -> sql.Composed:
         " sum(cents)::numeric(14, 0)::bigint AS cents,"
         " count(cents) AS used, count(*) FILTER (WHERE cents IS NULL) AS skipped"
         " FROM (SELECT mobile_id, created_at, CASE WHEN {finite} AND isfinite(created_at) THEN {cents} END AS cents"
-        " FROM fact_transactions WHERE {whose} AND mobile_id <> ''"
+        " FROM fact_transactions WHERE {whose} AND mobile_id <> '' AND {included}"
         " AND ({window} IS NOT FALSE OR NOT isfinite(created_at)) ORDER BY mobile_id OFFSET 0) AS orders"
         " GROUP BY mobile_id"
     ).format(
@@ -66,8 +71,15 @@ def aggregate_query(plan: Plan, whose: sql.Composable) -> sql.Composed:
         cents=reading.cents(amount, amount_type),
         finite=reading.finite(amount, amount_type),
         whose=whose,
+        included=_included(plan),
         window=in_window(plan),
     )
+
+
+def _included(plan: Plan) -> sql.Composable:
+    """Whether a customer is not one of those that the segment map leaves out."""
+    excluded = plan.get("excluded")
+    return sql.SQL("mobile_id <> ALL({}::text[])").format(sql.Literal(excluded)) if excluded else sql.SQL("true")
 
 
 def aggregate(session: Session, source_url: str, run: Run, part: Part) -> dict[str, int]:
@@ -89,7 +101,7 @@ def aggregate_touched(session: Session, source_url: str, run: Run, part: Part) -
         with reading.connect(source_url) as crm:
             now = touched.customers(crm, run.plan)
         before = ledger.keys(session, run.plan["since"].get("ledger"))  # none in a plan of an older version
-        customers = sql.Literal(sorted({*now, *before}))
+        customers = sql.Literal(sorted({*now, *before} - set(run.plan.get("excluded", ()))))
         whose = sql.SQL("mobile_id = ANY({}::text[])").format(customers)
         known = sql.SQL("SELECT mobile_id FROM unnest({}::text[]) AS touched (mobile_id)").format(customers)
     _stage(session, source_url, run, part, whose, "")
@@ -201,11 +213,12 @@ def create_generation(session: Session, run: Run, shards: Sequence[int]) -> None
 
 
 def forget(session: Session, mobile_id: str) -> int:
-    """Remove a customer's rows and changes, and the id elsewhere: where it bounds a shard, and in the ledgers.
+    """Remove a customer's rows and changes, and the id elsewhere: in the ledgers, in plans, where it bounds a shard.
 
     Returns how many rows that were.
     """
     removed = ledger.forget(session, "rfm", mobile_id)
+    driver(session).execute(_UNNAME, {"id": mobile_id})
     for table in ("rfm_results", "segment_changes", "segment_changes_pending"):
         query = sql.SQL("DELETE FROM {} WHERE mobile_id = %s").format(sql.Identifier(table))
         removed += driver(session).execute(query, [mobile_id]).rowcount

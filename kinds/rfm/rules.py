@@ -4,28 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from psycopg import sql
 
-from analytics.scores import MEASURES, NOBODYS, CutPoints, score_expression
+from analytics.scores import AVERAGE, CENTS, FREQUENCY, NOBODYS, RECENCY, CutPoints, Point, score_expression
 from analytics.segments import numbered
 
 
 @dataclass(frozen=True)
 class Rules:
-    """How values become segments: the SQL scores of recency, frequency and cents, and the 125 codes' segments.
+    """How values become segments: the SQL scores of a row's R, F and M, and the 125 codes' segments.
 
     Those are `numbers`, from 1, of `names`.
     """
 
-    scores: Mapping[str, str]
+    scores: Sequence[str]
     names: Sequence[str]
     numbers: Sequence[int]
 
     def columns(self) -> sql.Composed:
-        """`r`, `f` and `m` of a row with the three measures."""
-        measures = ("recency_days", "frequency", "cents")
-        return sql.SQL("{} AS r, {} AS f, {} AS m").format(*(sql.SQL(self.scores[measure]) for measure in measures))
+        """`r`, `f` and `m` of a row with recency, frequency and cents."""
+        return sql.SQL("{} AS r, {} AS f, {} AS m").format(*map(sql.SQL, self.scores))
 
     def segment_number(self) -> sql.Composed:
         """The segment of a row with `r`, `f` and `m`, as its number."""
@@ -36,7 +36,18 @@ class Rules:
         return sql.SQL("({}::text[])[{}]").format(sql.Literal(list(self.names)), number)
 
 
+def measures(plan: Mapping[str, Any]) -> tuple[str, str, str]:
+    """What R, F and M score in a run."""
+    return RECENCY, FREQUENCY, plan.get("monetary", CENTS)
+
+
+def own_cut_points(plan: Mapping[str, Any]) -> dict[str, list[Point]]:
+    """The owner's own cut points in a run, by measure; the others are quintiles."""
+    return dict(plan.get("own_cut_points", {}))
+
+
 def rules(points: CutPoints, segments: Sequence[str]) -> Rules:
     """Cut points (in fifths, none where there was no customer) and a segment map as SQL."""
-    scores = {measure: score_expression(measure, points.get(measure, NOBODYS)) for measure in MEASURES}
+    monetary = AVERAGE if AVERAGE in points else CENTS
+    scores = [score_expression(each, points.get(each, NOBODYS)) for each in (RECENCY, FREQUENCY, monetary)]
     return Rules(scores, *numbered(segments))

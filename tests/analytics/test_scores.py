@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,10 +12,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analytics.scores import cut_points, passed_expression, quantile_ranks, score_expression
+from analytics.scores import (
+    AVERAGE,
+    CutPoints,
+    Point,
+    cut_points,
+    passed_expression,
+    quantile_ranks,
+    score_expression,
+    sort_expression,
+    sorted_value,
+    stored,
+)
 
 
-def points_of(values: list[int]) -> list[int]:
+def points_of(values: list[Any]) -> list[Point]:
     ordered = sorted(values)
     return cut_points(len(ordered), [ordered[rank] for rank in quantile_ranks(len(ordered))])
 
@@ -37,7 +49,7 @@ def test_cut_points_lie_between_neighbours_at_fifths(values: list[int], fifths: 
 @given(st.lists(st.integers(-(10**6), 10**6), min_size=1, max_size=200))
 def test_cut_points_are_numpys_linear_quantiles(values: list[int]) -> None:
     expected = np.quantile(np.array(values, dtype=float), [0.2, 0.4, 0.6, 0.8], method="linear")
-    assert [float(Fraction(point, 5)) for point in points_of(values)] == pytest.approx(list(expected), abs=1e-6)
+    assert [float(Fraction(point) / 5) for point in points_of(values)] == pytest.approx(list(expected), abs=1e-6)
 
 
 def scored(connection: psycopg.Connection, measure: str, values: list[int]) -> list[int]:
@@ -89,5 +101,61 @@ def test_with_the_cut_points_no_score_changes_but_those_that_a_cut_point_passed(
             assert all(passed for differs, passed in rows if differs)
             if before == after:
                 assert not any(passed for _, passed in rows)
+
+        check()
+
+
+OWN = st.lists(st.fractions(-50, 50, max_denominator=1000), min_size=4, max_size=4, unique=True).map(sorted)
+
+
+def test_own_cut_points_score_as_numpy_searches(database_url: str) -> None:
+    with psycopg.connect(database_url) as connection:
+
+        @given(OWN, st.lists(st.integers(-60, 60), min_size=1, max_size=20))
+        def check(own: list[Fraction], values: list[int]) -> None:
+            found = np.searchsorted(np.array(own, dtype=object), np.array(values, dtype=object), side="left")
+            fifths = [stored(5 * point) for point in own]
+            for measure, expected in (("frequency", 1 + found), ("recency_days", 5 - found)):
+                query = f"SELECT {score_expression(measure, fifths)} FROM unnest(%s::bigint[]) AS t ({measure})"
+                scores = [score for (score,) in connection.execute(query, [values]).fetchall()]  # type: ignore[arg-type]
+                assert scores == expected.tolist()
+
+        check()
+
+
+AVERAGES = st.lists(
+    st.tuples(
+        st.integers(-20, 20) | st.integers(10**14 - 3, 10**14 - 1),
+        st.integers(1, 6) | st.integers(2**31 - 4, 2**31 - 1),
+    ),
+    min_size=1,
+    max_size=12,
+)
+
+
+def test_averages_are_cut_and_compared_exactly(database_url: str) -> None:
+    rows = "unnest(%s::bigint[], %s::int[]) AS t (cents, frequency)"
+    with psycopg.connect(database_url) as connection:
+
+        @given(AVERAGES, st.lists(st.fractions(-9, 9), min_size=4, max_size=4).map(sorted))
+        def check(values: list[tuple[int, int]], before: list[Fraction]) -> None:
+            columns = [list(column) for column in zip(*values, strict=True)]
+            query = f"SELECT {sort_expression(AVERAGE)} AS key FROM {rows} ORDER BY key"
+            found = connection.execute(query, columns).fetchall()  # type: ignore[arg-type]
+            exact = sorted(Fraction(*value) for value in values)
+            assert [sorted_value(AVERAGE, key) for (key,) in found] == exact
+            points: CutPoints = {AVERAGE: points_of(exact)}
+            others: CutPoints = {AVERAGE: [stored(5 * point) for point in before]}
+            scores = [score_expression(AVERAGE, each[AVERAGE]) for each in (points, others)]
+            query = f"SELECT {scores[0]}, {scores[1]}, {passed_expression(others, points)} FROM {rows}"
+            cuts = [Fraction(point) / 5 for point in points[AVERAGE]]
+            for value, (score, other, passed) in zip(
+                values,
+                connection.execute(query, columns).fetchall(),  # type: ignore[arg-type]
+                strict=True,
+            ):
+                assert score == 1 + sum(cut < Fraction(*value) for cut in cuts)
+                assert other == 1 + sum(cut < Fraction(*value) for cut in before)
+                assert passed or score == other
 
         check()

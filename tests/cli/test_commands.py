@@ -193,12 +193,15 @@ def test_bad_input_is_one_sentence_and_a_failure(
 
 
 def test_a_segment_map_with_a_code_missing_fails_the_run_by_that_code(tmp_path: Path, migrated_url: str) -> None:
-    from analytics.segments import DEFAULT_MAP
+    from analytics.segments import template
 
-    (tmp_path / "map.toml").write_text(DEFAULT_MAP.read_text())
+    built_in = template("quintiles")
+    assert built_in is not None
+
+    (tmp_path / "map.toml").write_text(built_in.read_text())
     fill(migrated_url, plain_orders())
     settings = make_settings(migrated_url, tmp_path, SEGMENT_MAP=str(tmp_path / "map.toml"))
-    (tmp_path / "map.toml").write_text(DEFAULT_MAP.read_text().replace("555 554", "554"))
+    (tmp_path / "map.toml").write_text(built_in.read_text().replace("555 554", "554"))
     done = smartcrm(tmp_path, "up", SEGMENT_MAP=str(tmp_path / "map.toml"))
     assert done.returncode == 1 and "misses 555" in done.stderr
     failed = run_inline(settings, "rfm").run

@@ -177,3 +177,12 @@ def test_all_wrong_columns_are_told_at_once_with_the_view_that_mends_them(
         finally:
             engine(migrated_url).dispose()
             connection.execute(f"DROP OWNED BY {user}; DROP ROLE {user}".encode())
+
+
+def test_what_the_menu_is_ranked_by_and_leaves_out_has_to_be_there(settings: Settings, tmp_path: Path) -> None:
+    fill(settings.database_url, plain_orders())
+    rules = {"MENU_RANK_BY": "margin", "MENU_EXCLUDE": "category:starters,category:Tips"}
+    asked = make_settings(settings.database_url, tmp_path, settings.redis_url, TIMEZONE="Europe/London", **rules)
+    told = {finding.subject: finding.found for finding in found(asked, "warning")}
+    assert told["MENU_EXCLUDE"] == "no item has the category 'Tips'"
+    assert told["MENU_RANK_BY"] == "1 of 1 items have no cost: they rank last"

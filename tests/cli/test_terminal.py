@@ -10,6 +10,7 @@ import re
 import stat
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -18,10 +19,13 @@ import pandas as pd
 import psycopg
 import pytest
 
-from cli import console, terminal
+from cli import console, tables, terminal
+from kinds.menu.matrix import MatrixItem, MenuMatrix
 from kinds.menu.models import MenuResult
 from kinds.menu.results import RankedDaypart
 from kinds.rfm import results
+from kinds.rfm.preview import Move, MovingCustomer, Preview, SegmentBeside
+from kinds.rfm.results import CutPoints
 from source.checks import Finding
 from store.models import Event, Run
 from store.runs import RunState
@@ -55,7 +59,15 @@ class Row:
 def every_table(text: str) -> None:
     """Draw everything that there is to draw, with this text wherever data may stand."""
     numbers = {"customers": 1, "share": 0.5, "revenue_share": 0.5, "median_recency_days": 1.0}
-    console.show_summary([Row(segment=text, median_frequency=1.0, median_monetary=1.0, **numbers)])
+    points = dict.fromkeys(("recency_days", "frequency", "monetary"), CutPoints(True, True, [Fraction(1, 3)]))
+    summary = Row(segment=text, median_frequency=1.0, median_monetary=1.0, **numbers)
+    tables.show_summary([summary], points, [text])
+    one = Decimal("1.00")
+    moving = MovingCustomer(text, 1, 1, one, text, None, "555", None)
+    beside, move = SegmentBeside(text, 1, one, 1, one), Move(text, text, 1, one)
+    tables.show_preview(Preview(1, 1, 0, 1, points, [beside], [move], [moving]))
+    placed = MatrixItem(1, text, text, 1, one, one, one, None, 0.5, one, "star")
+    tables.show_matrix(MenuMatrix("margin", text, 0.5, one, 0, [placed]))
     customer = {"mobile_id": text, "recency_days": 1, "frequency": 1, "monetary": Decimal("1.00"), "rfm_score": "555"}
     console.show_customers([Row(segment=text, **customer)], more=True)
     names = {"menu_item_name": text, "category": text}
@@ -80,7 +92,7 @@ def test_data_is_shown_as_it_is_and_never_obeyed(monkeypatch: pytest.MonkeyPatch
     every_table(text)
     drawn = shown.getvalue()
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", drawn)
-    assert drawn.count(terminal.shown(text)) >= 11 and "secret" not in drawn
+    assert drawn.count(terminal.shown(text)) >= 20 and "secret" not in drawn
     if text.isprintable():
         assert terminal.shown(text) == text
 

@@ -24,9 +24,9 @@ from settings import Settings
 from source import orders, reading
 from store.database import engine
 from tests import oracle
-from tests.builders import Case, cases, items, transactions
+from tests.builders import Case, cases, items, menu_env, menu_items, segment_map, transactions
 from tests.oracle import Rules
-from tests.system import fill, make_settings, menu_recommendation, rfm_segments, run_inline
+from tests.system import fill, make_settings, menu_on, menu_recommendation, rfm_segments, run_inline
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 DATABASE_TEST = hypothesis_settings(
@@ -37,15 +37,16 @@ DATABASE_TEST = hypothesis_settings(
 
 
 def settings_for(url: str, home: Path, rules: Rules, **more: str) -> Settings:
+    (home / "map.toml").write_text(segment_map(rules))
     return make_settings(
         url,
         home,
         TIMEZONE=rules.timezone,
         BUSINESS_DAY_START=rules.business_day_start.isoformat("minutes"),
-        TOP_N=str(rules.top_n),
+        SEGMENT_MAP=str(home / "map.toml"),
         RFM_LOOKBACK_DAYS=str(rules.rfm_lookback_days),
         MENU_LOOKBACK_DAYS=str(rules.menu_lookback_days),
-        **more,
+        **menu_env(rules) | more,
     )
 
 
@@ -59,6 +60,7 @@ def put(url: str, case: Case, amount: str = "numeric", quantity: str = "int") ->
     tables = {
         "fact_transactions": case.transactions,
         "fact_transaction_items": case.items,
+        "dim_menu_items": menu_items(case.rules),
         "dim_menu_daytimes": dayparts_of(case.rules),
     }
     fill(url, tables, amount=amount, quantity=quantity)
@@ -73,6 +75,8 @@ def check_both(url: str, home: Path, case: Case, **env: str) -> None:
     segments["monetary"] = [Decimal(value) for value in segments["monetary"]]
     oracle.compare_rfm(segments, oracle.rfm(case.transactions, case.rules))
     oracle.compare_menu(menu_recommendation(url), oracle.menu(case.transactions, case.items, case.rules))
+    for day, weekdays in (("weekday", (1, 2, 3, 4, 5)), ("weekend", (6, 7)), ("3", (3,))):
+        oracle.compare_menu(menu_on(url, day), oracle.menu(case.transactions, case.items, case.rules, weekdays))
 
 
 def test_any_restaurant_is_computed_as_the_contract_says(migrated_url: str, tmp_path: Path) -> None:

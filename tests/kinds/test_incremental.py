@@ -7,6 +7,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -27,6 +28,7 @@ from source import touched
 from store import inbox
 from store.database import transaction
 from tests.books import EVENING, Restaurant
+from tests.builders import menu_rules, mostly_not, own_rules
 from tests.system import (
     do_part,
     finish_inline,
@@ -83,6 +85,8 @@ def imports(draw: st.DrawFn) -> list[dict[str, Any]]:
                     "late": st.lists(st.tuples(CUSTOMERS, AMOUNTS, ages(), DISHES), max_size=2),
                     "named": st.lists(st.tuples(CUSTOMERS, AMOUNTS, ages(), DISHES), max_size=2),
                     "mended": st.lists(st.tuples(st.integers(0, 50), AMOUNTS), max_size=2),
+                    "own": mostly_not(own_rules(("c1", "c2", "c3"))),
+                    "menu": mostly_not(menu_rules((1, 2, 3, 4, 5))),
                     "top_n": st.sampled_from([None, None, None, None, 2, 3]),
                     "dayparts": st.sampled_from([None, None, None, None, MENU_PARTS, MENU_PARTS[:2]]),
                 }
@@ -119,7 +123,9 @@ def test_after_any_imports_the_results_are_those_of_all_orders(
     @given(start=st.lists(st.tuples(CUSTOMERS, AMOUNTS, ages(), DISHES), min_size=3, max_size=25), steps=imports())
     def check(start: list[tuple[Any, ...]], steps: list[dict[str, Any]]) -> None:
         with psycopg.connect(migrated_url) as connection:
-            connection.execute("TRUNCATE analytics_published, segment_changes, menu_results, menu_tallies, menu_totals")
+            connection.execute(
+                "TRUNCATE analytics_published, segment_changes, menu_results, menu_tallies, menu_totals, menu_items"
+            )
         restaurant = Restaurant(migrated_url, tmp_path)
         restaurant.open()
         for place, row in enumerate(start):
@@ -145,7 +151,10 @@ def test_after_any_imports_the_results_are_those_of_all_orders(
                 number = known[place % len(known)]
                 restaurant.sell(number, restaurant.sold[number][1], amount, restaurant.sold[number][3])
                 named.append(number)
-            restaurant.rules = replace(restaurant.rules, top_n=step["top_n"] or restaurant.rules.top_n)
+            changed = {"top_n": step["top_n"] or restaurant.rules.top_n} | (step["own"] or {})
+            restaurant.rules = replace(restaurant.rules, **changed)
+            if step["menu"]:
+                restaurant.set_menu(**step["menu"])
             if step["dayparts"]:
                 restaurant.set_dayparts(step["dayparts"])
             modes.update(restaurant.refresh(named=(min(named), max(named)) if named else None))
@@ -305,6 +314,63 @@ def test_a_move_is_told_with_its_reason(restaurant: Restaurant, collation: str) 
     run_inline(settings, "rfm", at=restaurant.now, mode="incremental")
     assert {reason for *_, reason in reader.follow()} == {"settings"}
     assert reader.segments == reader.published()
+
+
+def test_own_rules_hold_in_refreshes_and_a_changed_one_computes_everything_again(restaurant: Restaurant) -> None:
+    reader = Reader(restaurant.url)
+    own = {"frequency": [Decimal(cut) for cut in (0, 1, 3, 7)], "monetary": [Decimal(cut) for cut in (1, 2, 3, "4.5")]}
+    changed = [
+        {"own_cut_points": own},
+        {"average": True},
+        {"excluded": frozenset({"c1", "c9", "nobody"})},
+        {"own_cut_points": {}},
+        {"excluded": frozenset({"c9"})},
+    ]
+    for number, rule in enumerate(changed):
+        restaurant.rules = replace(restaurant.rules, **rule)
+        assert "full" in restaurant.refresh()
+        restaurant.check()
+        told = reader.follow()
+        assert told and {reason for *_, reason in told} == {"settings"}, rule
+        for visit in range(3):
+            put(restaurant, 2000 + 10 * number + visit, (f"c{number + 1}", "9.00", visit, [1]))
+            put(restaurant, 2005 + 10 * number + visit, ("c9", "9.00", visit, [1]))
+            assert restaurant.refresh() == {"incremental"}
+            restaurant.check()
+        assert "settings" not in {reason for *_, reason in reader.follow()}
+        assert reader.segments == reader.published()
+
+
+def test_menu_rules_hold_in_refreshes_and_a_changed_one_computes_everything_again(restaurant: Restaurant) -> None:
+    costs = {1: Decimal("0.305"), 2: Decimal("2.5"), 4: Decimal("1.0001")}
+    changed: list[dict[str, Any]] = [
+        {"rank_by": "margin"},
+        {"costs": costs},
+        {"costs": costs | {2: Decimal("0.1")}},  # what the CRM says, and no setting
+        {"min_orders": 4, "excluded_items": frozenset({2})},
+        {"rank_by": "revenue"},
+        {"rank_by": "quantity", "min_orders": 1, "excluded_items": frozenset()},
+    ]
+    for number, rule in enumerate(changed):
+        restaurant.set_menu(**rule)
+        assert "full" in restaurant.refresh()
+        restaurant.check()
+        for visit in range(3):
+            put(restaurant, 2000 + 10 * number + visit, ("c3", "9.00", 1440 * number + visit, [1, 2, 4 + visit % 2]))
+            assert restaurant.refresh() == {"incremental"}
+            restaurant.check()
+    restaurant.set_menu(costs=dict.fromkeys(costs, Decimal(9)))  # costs by which nothing is ranked
+    assert restaurant.refresh() == {"incremental"}
+
+
+def test_a_forgotten_customer_is_in_no_plan(restaurant: Restaurant) -> None:
+    restaurant.rules = replace(restaurant.rules, excluded=frozenset({"c1", "c2"}))
+    restaurant.refresh()
+    plans = "SELECT plan -> 'excluded' AS ids FROM analytics_runs WHERE plan ? 'excluded'"
+    assert read(restaurant.url, plans).ids.tolist() == [["c1", "c2"]]
+    with transaction(restaurant.url) as session:
+        upkeep.forget(session, "c1")
+    assert read(restaurant.url, plans).ids.tolist() == [["c2"]]
 
 
 def test_old_changes_are_dropped_and_a_cursor_before_them_is_known_to_be_too_old(restaurant: Restaurant) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from analytics.scores import reachable_scores
 from cli.doctor import examine
-from kinds.rfm.ties import heavy_tie
+from kinds.rfm.ties import REMEDY, heavy_tie, warnings
 from store.database import transaction
 from store.published import published
 from tests.builders import transactions
@@ -27,7 +27,8 @@ def sold(visits: list[int]) -> dict[str, pd.DataFrame]:
     ("visits", "sentence"),
     [
         ([1] * 15 + [2, 2, 3, 4, 5], "75% of the customers came once, so that F scores only 1, 4 or 5"),
-        ([2] * 10, "100% of the customers came 2 times, so that F scores only 1 or 5"),
+        ([2] * 10, "100% of the customers came at most 2 times, so that F scores only 1 or 5"),
+        ([1] + [3] * 8 + [4, 5], "82% of the customers came at most 3 times, so that F scores only 1 or 5"),
         ([1, 1, 2, 2, 3, 3, 4, 4, 5, 5], None),
     ],
 )
@@ -40,7 +41,16 @@ def test_customers_who_came_equally_often_are_told(
     with transaction(migrated_url) as session:
         state = published(session, "rfm")
         assert state is not None and heavy_tie(session, state) == sentence
+        assert warnings(session, state) == ([f"{sentence}. {REMEDY}"] if sentence else [])
     told = [finding.found for finding in examine(settings, {}) if finding.subject == "segments"]
     assert told == ([sentence] if sentence else [])
-    assert run.counts is not None
+    assert run.counts is not None and run.counts.get("warnings", []) == [f"{each}. {REMEDY}" for each in told]
     assert set(rfm_segments(migrated_url).f_score) <= set(reachable_scores(run.counts["cut_points"]["frequency"]))
+
+
+def test_the_map_that_the_warning_names_mends_it(migrated_url: str, tmp_path: Path) -> None:
+    fill(migrated_url, sold([1] * 15 + [2, 2, 3, 4, 5]))
+    assert run_inline(make_settings(migrated_url, tmp_path), "rfm").run.counts["warnings"]  # type: ignore[index]
+    mended = run_inline(make_settings(migrated_url, tmp_path, SEGMENT_MAP="visits"), "rfm", mode="incremental").run
+    assert mended.mode == "full" and mended.counts is not None and "warnings" not in mended.counts
+    assert set(rfm_segments(migrated_url).f_score) == {2, 3, 4}

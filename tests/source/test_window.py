@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from errors import RequestError
-from source.window import parse_as_of
+from source.window import (
+    EPOCH,
+    buckets_of,
+    daily_after,
+    date_of,
+    day_buckets,
+    day_buckets_of,
+    parse_as_of,
+    touched_days,
+)
 
 
 @pytest.mark.parametrize(
@@ -28,3 +40,30 @@ def test_a_date_alone_is_its_last_instant_and_a_time_is_the_zones(value: str, zo
 def test_what_is_no_time_is_refused(value: str) -> None:
     with pytest.raises(RequestError, match="as_of is"):
         parse_as_of(value, "UTC")
+
+
+PLAN_DATES = st.dates(date(1999, 1, 1), date(2040, 1, 1))
+
+
+@given(today=PLAN_DATES, by_weekday=st.booleans(), days=st.lists(st.integers(-60_000, 15_000), max_size=30))
+def test_a_days_bucket_is_of_its_weekday_and_is_read_whole(today: date, by_weekday: bool, days: list[int]) -> None:
+    plan = {"business_date": today.isoformat(), "daily_after": daily_after(today).isoformat(), "by_weekday": by_weekday}
+    last = (today - EPOCH).days + 1
+    days = [day for day in days if day <= last] + [last, last - 8, last - 9]
+    firsts = day_buckets(plan)
+    found = firsts[buckets_of(plan, np.array(days), firsts)]
+    if by_weekday:
+        assert ((found - np.array(days)) % 7 == 0).all()
+    assert len(firsts) == len(set(firsts.tolist())) and (np.diff(firsts) > 0).all()
+    touched = day_buckets_of(plan, days)
+    assert {(date.fromisoformat(first) - EPOCH).days for first in touched} >= set(found.tolist())
+    ranges = list(touched_days(plan | {"day_buckets": touched}))
+    opened = [until for first, until in ranges if first is None]
+    single = {(first - EPOCH).days for first, _ in ranges if first is not None}
+    assert all(day in single or (opened and day < (opened[0] - EPOCH).days) for day in days)
+    # Nothing of another bucket is read, but for those that are open to the past.
+    every = np.arange(firsts[7], firsts[-1] + 1)
+    names = {date_of(int(first)).isoformat() for first in firsts[buckets_of(plan, np.array(sorted(single)), firsts)]}
+    assert names <= set(touched) and len(opened) <= 1
+    mine = np.isin(firsts[buckets_of(plan, every, firsts)], [(date.fromisoformat(t) - EPOCH).days for t in touched])
+    assert set(every[mine].tolist()) == {day for day in single if day >= firsts[7]}

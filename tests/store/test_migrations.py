@@ -35,6 +35,9 @@ from worker import steering
 
 # The deliveries as version 0004 had them.
 AS_0004 = """
+DROP TABLE menu_items;
+ALTER TABLE menu_tallies DROP margins;
+ALTER TABLE menu_totals DROP margins;
 ALTER TABLE menu_tallies RENAME COLUMN day_bucket TO stretch;
 UPDATE analytics_runs SET plan = plan - 'recompute_all' || jsonb_build_object('everything', plan -> 'recompute_all')
 WHERE jsonb_exists(plan, 'recompute_all');

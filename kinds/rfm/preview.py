@@ -1,0 +1,195 @@
+"""What another segment map would make of the published customers: computed from them, exactly, and kept nowhere.
+
+A run with that map over the same orders publishes the same. Customers whom the published map leaves out are not known
+here; how many ids that concerns is counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from psycopg import sql
+from sqlalchemy.orm import Session
+
+from analytics.scores import FREQUENCY, RECENCY, Point
+from analytics.segments import MapError, SegmentMap, read_map
+from errors import RequestError
+from kinds.rfm.quantiles import exact_cut_points
+from kinds.rfm.results import CutPoints, shown_cut_points
+from kinds.rfm.rules import Rules, measures, own_cut_points, rules
+from postgres import tune
+from store.database import driver
+from store.published import PublishedState
+
+SAMPLE = 20  # customers who would move
+
+
+@dataclass(frozen=True)
+class SegmentBeside:
+    """A segment under the map, and as it is published."""
+
+    segment: str
+    customers: int
+    revenue: Decimal
+    published_customers: int
+    published_revenue: Decimal
+
+
+@dataclass(frozen=True)
+class Move:
+    """Customers who would move from one segment to another; None: they are left out."""
+
+    from_segment: str
+    to_segment: str | None
+    customers: int
+    revenue: Decimal
+
+
+@dataclass(frozen=True)
+class MovingCustomer:
+    """One customer who would move, with the score as published and under the map."""
+
+    mobile_id: str
+    recency_days: int
+    frequency: int
+    monetary: Decimal
+    from_segment: str
+    to_segment: str | None
+    rfm_score: str
+    new_rfm_score: str | None
+
+
+@dataclass(frozen=True)
+class Preview:
+    """Who would be where under a map; segments and moves with the most customers first."""
+
+    customers: int
+    moved: int
+    excluded: int  # published customers whom the map leaves out
+    unknown_ids: int  # that the published map leaves out and this one does not
+    cut_points: dict[str, CutPoints]
+    segments: list[SegmentBeside]
+    moves: list[Move]
+    sample: list[MovingCustomer]
+
+
+def map_of(tables: Mapping[str, Any]) -> SegmentMap:
+    """The map that a file's tables make.
+
+    Raises
+    ------
+    RequestError
+        When something in them is wrong, with the table, the key and the reason.
+    """
+    try:
+        return read_map(tables)
+    except MapError as error:
+        raise RequestError(str(error), code="invalid_map") from None
+
+
+def preview(session: Session, state: PublishedState, wanted: SegmentMap) -> Preview:
+    """What the map would make of the published customers, in the session's snapshot."""
+    plan = state.run.plan or {}
+    points = _cut_points(session, state, wanted)
+    new, old = rules(points, wanted.segments), rules({}, plan["segments"])
+    customers = _customers(state, wanted, new)
+    tune(driver(session))
+    groups = driver(session).execute(
+        sql.SQL("SELECT {}, {}, count(*), sum(cents) * 0.01 FROM {} GROUP BY 1, 2").format(
+            old.named(sql.Identifier("was")), new.named(sql.Identifier("becomes")), customers
+        )
+    )
+    moves = [Move(*row) for row in groups.fetchall()]
+    moving = [move for move in moves if move.from_segment != move.to_segment]
+    return Preview(
+        customers=sum(move.customers for move in moves if move.to_segment is not None),
+        moved=sum(move.customers for move in moving),
+        excluded=sum(move.customers for move in moves if move.to_segment is None),
+        unknown_ids=len(set(plan.get("excluded", ())) - set(wanted.excluded)),
+        cut_points=shown_cut_points((RECENCY, FREQUENCY, wanted.measure), points, wanted.own),
+        segments=_beside(moves),
+        moves=sorted(moving, key=lambda move: (-move.customers, move.from_segment, move.to_segment or "")),
+        sample=_sample(session, customers, old, new),
+    )
+
+
+def _cut_points(session: Session, state: PublishedState, wanted: SegmentMap) -> dict[str, list[Point]]:
+    """The map's own cut points, and quintiles of the other measures over the customers whom it keeps.
+
+    Those of the published run serve where it has them, and the map leaves out nobody who is published.
+    """
+    plan, counts = state.run.plan or {}, state.run.counts or {}
+    mine = sql.SQL("SELECT recency_days, frequency, cents FROM rfm_results WHERE generation = {}").format(
+        sql.Literal(state.generation)
+    )
+    known: dict[str, list[Point]] = {}
+    if _holds_any(session, state, wanted.excluded):
+        mine = sql.SQL("{} AND {}").format(mine, _kept(wanted))
+    else:
+        quintiles = set(measures(plan)) - own_cut_points(plan).keys()
+        known = {measure: points for measure, points in counts["cut_points"].items() if measure in quintiles}
+    missing = [each for each in (RECENCY, FREQUENCY, wanted.measure) if each not in known.keys() | wanted.own.keys()]
+    if missing:
+        known |= exact_cut_points(session, mine, max(counts["customers"], 1), missing)[1]
+    return known | wanted.own
+
+
+def _holds_any(session: Session, state: PublishedState, ids: Sequence[str]) -> bool:
+    query = "SELECT 1 FROM rfm_results WHERE generation = %s AND mobile_id = ANY(%s) LIMIT 1"
+    return bool(ids) and driver(session).execute(query, [state.generation, list(ids)]).fetchone() is not None
+
+
+def _kept(wanted: SegmentMap) -> sql.Composable:
+    return sql.SQL("mobile_id <> ALL({}::text[])").format(sql.Literal(list(wanted.excluded)))
+
+
+def _customers(state: PublishedState, wanted: SegmentMap, new: Rules) -> sql.Composed:
+    """The published customers with their segments' numbers: what it `was`, and what it `becomes`."""
+    becomes = new.segment_number()
+    if wanted.excluded:
+        becomes = sql.SQL("CASE WHEN {} THEN {} END").format(_kept(wanted), becomes)
+    return sql.SQL(
+        "(SELECT *, segment_number AS was, {becomes} AS becomes"
+        " FROM (SELECT *, {scores} FROM rfm_results WHERE generation = {generation} OFFSET 0) AS scored) AS customers"
+    ).format(becomes=becomes, scores=new.columns(), generation=sql.Literal(state.generation))
+
+
+def _beside(moves: Sequence[Move]) -> list[SegmentBeside]:
+    names = {move.from_segment for move in moves} | {move.to_segment for move in moves if move.to_segment is not None}
+    found = []
+    for name in names:
+        come = [move for move in moves if move.to_segment == name]
+        were = [move for move in moves if move.from_segment == name]
+        counts = (sum(move.customers for move in each) for each in (come, were))
+        revenues = (sum((move.revenue for move in each), Decimal("0.00")) for each in (come, were))
+        (customers, before), (revenue, revenue_before) = counts, revenues
+        found.append(SegmentBeside(name, customers, _money(revenue), before, _money(revenue_before)))
+    return sorted(found, key=lambda each: (-each.customers, each.segment))
+
+
+def _money(value: Decimal) -> Decimal:
+    return value.quantize(Decimal("0.01"))
+
+
+def _sample(session: Session, customers: sql.Composed, old: Rules, new: Rules) -> list[MovingCustomer]:
+    """Some of the customers who would move: those whose ids have the lowest hashes, so the same each time."""
+    query = sql.SQL(
+        "SELECT mobile_id, recency_days, frequency, (cents * 0.01)::numeric(14, 2), was, becomes,"
+        " concat(r_score, f_score, m_score), CASE WHEN becomes IS NOT NULL THEN concat(r, f, m) END"
+        " FROM (SELECT *, {old} AS from_segment, {new} AS to_segment FROM {customers}) AS named"
+        " WHERE from_segment IS DISTINCT FROM to_segment ORDER BY hashtext(mobile_id), mobile_id LIMIT {limit}"
+    ).format(
+        old=old.named(sql.Identifier("was")),
+        new=new.named(sql.Identifier("becomes")),
+        customers=customers,
+        limit=sql.Literal(SAMPLE),
+    )
+    moving = []
+    for row in driver(session).execute(query).fetchall():
+        mobile_id, recency, frequency, monetary, was, becomes, score, new_score = row
+        names = old.names[was - 1], None if becomes is None else new.names[becomes - 1]
+        moving.append(MovingCustomer(mobile_id, recency, frequency, monetary, *names, score, new_score))
+    return moving

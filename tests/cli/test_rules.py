@@ -1,0 +1,60 @@
+"""The owner's rules from the command line: another map's preview, weekdays, the menu matrix."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.builders import plain_orders
+from tests.command import smartcrm
+from tests.system import fill, make_settings, rfm_segments, run_inline
+
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)  # a Monday
+
+
+@pytest.fixture
+def published(migrated_url: str, tmp_path: Path) -> str:
+    """Six customers with one order each, of which five at noon on Monday."""
+    tables = plain_orders()
+    tables["fact_transactions"].loc[0, "created_at"] = NOON - timedelta(days=1)
+    fill(migrated_url, tables)
+    for kind in ("rfm", "menu"):
+        assert run_inline(make_settings(migrated_url, tmp_path), kind).run.status == "succeeded"
+    return migrated_url
+
+
+def test_a_map_is_previewed_by_name_or_path(published: str, tmp_path: Path) -> None:
+    before = rfm_segments(published)
+    done = smartcrm(tmp_path, "segments", "--preview", "visits", "--json", DATABASE_URL=published)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["customers"] == 6 and told["cut_points"]["source"]["frequency"] == "own"
+    assert sum(move["customers"] for move in told["moves"]) == told["moved"] == len(told["sample"])
+    assert rfm_segments(published).equals(before)
+    drawn = smartcrm(tmp_path, "segments", "--preview", "visits", DATABASE_URL=published)
+    assert drawn.returncode == 0 and "frequency (own)" in drawn.stdout and "would move" in drawn.stdout
+    (tmp_path / "wrong.toml").write_text("[cut_points]\nfrequency = [3, 2, 1, 0]\n")
+    refused = smartcrm(tmp_path, "segments", "--preview", str(tmp_path / "wrong.toml"), DATABASE_URL=published)
+    assert refused.returncode == 1 and refused.stderr.count("\n") == 1
+    assert "wrong.toml, line 2: cut_points.frequency has to be four rising numbers" in refused.stderr
+
+
+def test_the_summary_warns_of_customers_who_came_equally_often(published: str, tmp_path: Path) -> None:
+    done = smartcrm(tmp_path, "segments", DATABASE_URL=published)
+    assert "100% of the customers came once" in done.stdout and "--preview visits" in done.stdout
+    assert "frequency (quintiles)" in done.stdout
+
+
+def test_the_menu_of_a_day_and_its_matrix(published: str, tmp_path: Path) -> None:
+    orders = {}
+    for day in ("1", "weekend", "3"):
+        done = smartcrm(tmp_path, "menu", "--at", "12:00", "--day", day, "--json", DATABASE_URL=published)
+        assert done.returncode == 0, done.stderr
+        orders[day] = [item["orders"] for item in json.loads(done.stdout)["items"]]
+    assert orders == {"1": [5], "weekend": [1], "3": []}
+    done = smartcrm(tmp_path, "menu", "--matrix", DATABASE_URL=published)
+    assert done.returncode == 0 and "Soup" in done.stdout and "star" in done.stdout
+    assert "No item has a cost" in done.stdout.replace("\n", " ")
