@@ -1,4 +1,4 @@
-"""What `smartcrm doctor` looks for in the orders themselves: repeated ids, amounts too large, orders dated ahead."""
+"""What `smartcrm doctor` looks for in the orders themselves: ids, amounts, times."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from postgres import scalar
 from source import limits, reading
 from source.checks import Finding
 
+# What programs write for nobody; as an id it makes one customer of all of them.
+NOBODY = ("nan", "null", "none", "nil", "n/a", "na", "#n/a", "undefined", "unknown", "guest", "-", "0", "0.0", "")
 PATIENCE = 60  # seconds for each look: a look at all rows of a large table takes a while
 
 # A unique index says so without a look at the rows.
@@ -26,11 +28,21 @@ WHERE transaction_id IS NOT NULL GROUP BY transaction_id HAVING count(*) > 1) AS
 _FUTURE = (
     "SELECT count(*), min(transaction_id) FROM fact_transactions WHERE created_at > now() AND isfinite(created_at)"
 )
+_NOBODY = """
+SELECT count(*), min(transaction_id) FROM fact_transactions
+WHERE mobile_id <> '' AND lower(btrim(mobile_id)) = ANY(%s)
+"""
+# Ids without plus signs, white space and leading zeros: which of them are written in several ways.
+_ALIKE = r"""
+SELECT count(*) OVER (), min(mobile_id), max(mobile_id) FROM (SELECT DISTINCT mobile_id FROM fact_transactions
+WHERE mobile_id <> '' AND NOT lower(btrim(mobile_id)) = ANY(%s)) AS customers
+GROUP BY ltrim(regexp_replace(mobile_id, '[\s+]', '', 'g'), '0') HAVING count(*) > 1 ORDER BY 2 LIMIT 1
+"""
 
 
 def values(url: str) -> Iterator[Finding]:
     """What makes runs fail, or counts twice or not yet; nothing where the tables can't be read at all."""
-    for look in (_repeated, _amounts, _lines, _future):
+    for look in (_repeated, _nobody, _alike, _amounts, _lines, _future):
         try:
             with reading.connect(url) as crm:
                 crm.execute(f"SET LOCAL statement_timeout = '{PATIENCE}s'")
@@ -50,6 +62,35 @@ def _repeated(crm: reading.Connection) -> Iterator[Finding]:
         come = "id comes" if count == 1 else "ids come"
         found = f"{count:,} transaction {come} more than once, such as {first}: each of their rows counts as an order"
         yield Finding("warning", "fact_transactions", found, "Offer a view with one row per order: sum its payments.")
+
+
+def _nobody(crm: reading.Connection) -> Iterator[Finding]:
+    count, first = crm.execute(_NOBODY, [list(NOBODY)]).fetchone() or (0, None)
+    if count:
+        have = "transaction has" if count == 1 else "transactions have"
+        found = (
+            f"{count:,} {have} an id that stands for nobody (nan, null, none, 0 …), such as {first}: one customer to us"
+        )
+        remedy = "Offer a view that makes them NULL; docs/views.md has it."
+        yield Finding("warning", "fact_transactions", found, remedy)
+
+
+def _alike(crm: reading.Connection) -> Iterator[Finding]:
+    row = crm.execute(_ALIKE, [list(NOBODY)]).fetchone()
+    if row is None:
+        return
+    count, *ids = row
+    # Customers are not named: a transaction of each shows them.
+    shown = [
+        scalar(crm, "SELECT min(transaction_id) FROM fact_transactions WHERE mobile_id = %s", each) for each in ids
+    ]
+    come = "customer comes" if count == 1 else "customers come"
+    found = (
+        f"{count:,} {come} with ids that differ in +, zeros or spaces alone, such as those of transactions"
+        f" {shown[0]} and {shown[1]}: each spelling is a customer of its own"
+    )
+    remedy = "Offer a view with one spelling (E.164); docs/views.md has it."
+    yield Finding("warning", "fact_transactions", found, remedy)
 
 
 def _amounts(crm: reading.Connection) -> Iterator[Finding]:
