@@ -1,1 +1,1 @@
-"""PostgreSQL: our tables, the CRM's orders, runs and what they publish."""
+"""Our tables in PostgreSQL: runs, their parts, deliveries, events, and which results are published."""

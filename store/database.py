@@ -1,4 +1,4 @@
-"""One engine per process and one session helper; every transaction on our database goes through here."""
+"""The engine of our database, one per process, and its sessions; every transaction on our tables begins here."""
 
 from __future__ import annotations
 
@@ -19,35 +19,35 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from errors import UnavailableError
 from postgres import Connection, connect
 
-# A server that restarts, a deadlock, a full disk: nothing was done, and the same call may succeed in a while.
+# A restart of the server, a deadlock, a full disk: the transaction was rolled back and may succeed when repeated.
 TRANSIENT = (OperationalError, InterfaceError, psycopg.OperationalError, psycopg.InterfaceError, UnavailableError)
 
-ASK_AGAIN = 1.0  # seconds after which a session whose server only read is replaced
+REPLACE_AFTER = 1.0  # seconds after which a connection to a read-only server is replaced
 UNAVAILABLE = "database_unavailable"
-# Class 25 is InternalError to psycopg, but these are the server's doing.
+# psycopg maps SQLSTATE class 25 to InternalError, but here the server ended the session.
 SESSION_ENDED = (psycopg.errors.IdleInTransactionSessionTimeout, psycopg.errors.TransactionTimeout)
 
 
 class ReadOnlyError(UnavailableError):
-    """The server is a standby, or set to read only: writes have to wait."""
+    """The server is a standby, or read-only; writes are refused for now."""
 
     code = UNAVAILABLE
 
 
 class StalePlanError(UnavailableError):
-    """A prepared statement's result has another form since a migration; a new session knows the new one."""
+    """A migration has changed the columns of a prepared statement's result; a new session prepares it again."""
 
     code = UNAVAILABLE
 
 
 def engine(url: str) -> Engine:
-    """This process's engine for a libpq URL; psycopg parses it, so every form that libpq knows is good."""
+    """This process's engine for a libpq URL, in any form that libpq accepts."""
     return _engine(url, os.getpid())
 
 
 @lru_cache(maxsize=8)
 def _engine(url: str, _process: int) -> Engine:
-    # Keyed by process: a forked child makes its own and leaves the connections it inherited to its parent.
+    # Keyed by process: a forked child must not use the connections of its parent.
     made = create_engine(
         "postgresql+psycopg://",
         creator=lambda: connect(url, ours=True),
@@ -55,17 +55,17 @@ def _engine(url: str, _process: int) -> Engine:
         pool_size=4,
         max_overflow=12,
         pool_timeout=10,
-        hide_parameters=True,  # they may be customers
+        hide_parameters=True,  # they may hold customer ids
     )
 
     @event.listens_for(made, "connect")
-    def note_when(_: Connection, entry: ConnectionPoolEntry) -> None:
+    def note_time(_: Connection, entry: ConnectionPoolEntry) -> None:
         entry.info["made"] = time.monotonic()
 
     @event.listens_for(made, "checkout")
-    def replace_if_it_only_reads(connection: Connection, entry: ConnectionPoolEntry, _: object) -> None:
-        # After a switch to a standby the URL leads elsewhere; where it doesn't yet, reads are answered all the same.
-        if connection.only_reads() and time.monotonic() - entry.info["made"] > ASK_AGAIN:
+    def replace_read_only(connection: Connection, entry: ConnectionPoolEntry, _: object) -> None:
+        # After a failover the URL leads to the new primary. Until then the standby still answers reads.
+        if connection.only_reads() and time.monotonic() - entry.info["made"] > REPLACE_AFTER:
             raise DisconnectionError
 
     @event.listens_for(made, "begin")
@@ -84,7 +84,7 @@ def transaction(url: str) -> Iterator[Session]:
     Raises
     ------
     UnavailableError
-        Where the same call may succeed on a new session: the server only reads now, or a table has changed.
+        When the same call may succeed on a new session: the server is read-only now, or a table has changed.
     """
     with _session(url) as session:
         yield session
@@ -92,40 +92,41 @@ def transaction(url: str) -> Iterator[Session]:
 
 @contextmanager
 def snapshot(url: str) -> Iterator[Session]:
-    """A session that only reads, and sees one state of everything from its first query on."""
+    """A read-only session in one REPEATABLE READ transaction."""
     with _session(url, isolation="REPEATABLE READ", read_only=True) as session:
         yield session
 
 
 @contextmanager
 def reader(url: str) -> Iterator[Session]:
-    """A session for several transactions, each ended by its user with `rollback`."""
-    with _told(url), Session(engine(url)) as session:
+    """A session for several transactions; the caller ends each with `rollback`."""
+    with _transient_errors(url), Session(engine(url)) as session:
         yield session
 
 
 @contextmanager
 def _session(url: str, **begin: Any) -> Iterator[Session]:
     bound = engine(url).execution_options(begin=begin)
-    with _told(url), Session(bound, expire_on_commit=False) as session, session.begin():
+    with _transient_errors(url), Session(bound, expire_on_commit=False) as session, session.begin():
         yield session
 
 
 @contextmanager
-def _told(url: str) -> Iterator[None]:
+def _transient_errors(url: str) -> Iterator[None]:
+    """Raise UnavailableError for errors that a new session does not have, and replace the pool's connections."""
     try:
         yield
     except (DBAPIError, psycopg.Error) as error:
         cause = error.orig if isinstance(error, DBAPIError) else error
-        passing = _passing(cause) if isinstance(cause, psycopg.Error) else None
-        if passing is None:
+        transient = _transient(cause) if isinstance(cause, psycopg.Error) else None
+        if transient is None:
             raise
-        engine(url).dispose()  # all pooled sessions are alike
-        raise passing from error
+        engine(url).dispose()  # the other pooled connections are in the same state
+        raise transient from error
 
 
-def _passing(error: psycopg.Error) -> UnavailableError | None:
-    """What a fault of the session, not of the call, is called; None for others."""
+def _transient(error: psycopg.Error) -> UnavailableError | None:
+    """The UnavailableError for an error that the session caused; None for an error that the statement caused."""
     if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
         return ReadOnlyError(f"PostgreSQL takes no writes at present: {error.diag.message_primary}.")
     if isinstance(error, psycopg.errors.FeatureNotSupported) and error.diag.source_function == "RevalidateCachedQuery":

@@ -1,6 +1,6 @@
-"""The keys that sign outgoing events: one per receiver, so that none of them can sign as another, or as the CRM.
+"""The keys that sign outgoing events: one per receiver, so that none can sign as another receiver or as the CRM.
 
-`EVENT_SECRETS` gives them; where it is not set, one is generated per URL and kept in our database, for all hosts.
+They are taken from `EVENT_SECRETS`. Where it is not set, one is generated per URL and stored for all hosts.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from store.models import EventKey
 
 
 def signing(session: Session, settings: Settings, url: str) -> tuple[str, ...]:
-    """The keys that sign what goes to a receiver: its own, and for a while after an upgrade those of before."""
+    """The keys that sign a receiver's events: its own, and for 30 days after an upgrade WEBHOOK_SECRETS as well."""
     own, until = _own(session, settings, url)
     if until is not None and until > runs.now(session):
         return (own, *settings.webhook_secrets)
@@ -27,7 +27,7 @@ def signing(session: Session, settings: Settings, url: str) -> tuple[str, ...]:
 
 
 def every(session: Session, settings: Settings) -> list[tuple[str, str, datetime | None]]:
-    """Each receiver's URL, key, and until when events are signed with WEBHOOK_SECRETS as well."""
+    """Each receiver's URL and key, and until when its events are signed with WEBHOOK_SECRETS as well."""
     now = runs.now(session)
     found = [(url, *_own(session, settings, url)) for url in dict.fromkeys(settings.event_urls)]
     return [(url, key, until if until and until > now else None) for url, key, until in found]

@@ -1,7 +1,7 @@
-"""Outgoing events: one message per finished run and receiver, kept until it is delivered or given up.
+"""Outgoing events: one message per finished run and receiver, stored until it is delivered or given up.
 
-The wait until the next attempt is committed before each attempt. So an attempt that dies with its process is
-made again after that wait, under the same `webhook-id`, and no lock is held while a receiver thinks.
+The time of the next attempt is committed before each attempt. So an attempt whose process dies is repeated at that
+time, under the same `webhook-id`, and no lock is held while a receiver answers.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from store.models import Event, Run
 
 MINUTE = 60
 HOUR = 60 * MINUTE
-# Seconds before the next attempt, each with up to a fifth more or less; together a day.
+# Seconds before the next attempt, each varied by up to 20 %; 24 hours in total.
 WAITS = (5, 30, 2 * MINUTE, 10 * MINUTE, 30 * MINUTE, HOUR, 2 * HOUR, 4 * HOUR, 8 * HOUR, 8 * HOUR)
 
 
 @dataclass(frozen=True)
 class Message:
-    """What is to be posted where."""
+    """An event to post to a receiver."""
 
     event_id: uuid.UUID
     url: str
@@ -36,9 +36,9 @@ class Message:
 
 
 def record(session: Session, run: Run, urls: Sequence[str], published: Mapping[str, Any]) -> None:
-    """Write down the events of a run that has just finished, in the transaction that finishes it.
+    """Store the events of a finished run, in the transaction that finishes it.
 
-    `published` is what they say of the published results beside the run.
+    `published` is added to their data: the kinds' figures about the published results.
     """
     now = runs.now(session)
     body = {
@@ -59,13 +59,13 @@ def record(session: Session, run: Run, urls: Sequence[str], published: Mapping[s
 
 
 def due(session: Session) -> Sequence[str]:
-    """The receivers that an attempt is due at now."""
+    """The URLs of the receivers with an event that is due."""
     waiting = select(Event.url).where(Event.state == "waiting", Event.next_attempt_at <= func.now())
     return session.scalars(waiting.distinct()).all()
 
 
 def claim(session: Session, url: str) -> Message | None:
-    """Take a receiver's first event that is due; the next attempt at it is set before the one that is made now."""
+    """Take a receiver's first event that is due, and set the time of its next attempt."""
     now = runs.now(session)
     row = session.scalars(
         select(Event)
@@ -82,10 +82,10 @@ def claim(session: Session, url: str) -> Message | None:
 
 
 def answered(session: Session, event_id: uuid.UUID, status: int | None, answer: str) -> None:
-    """Keep how an attempt went.
+    """Store the result of an attempt.
 
-    2xx is delivered. 410 says that the receiver is gone for good, which ends all that waits for its URL.
-    Anything else waits for the next attempt, or after the last one has failed.
+    2xx: delivered. 410: the receiver no longer exists; all waiting events of its URL become `gone`. Anything else: the
+    event waits for its next attempt, or becomes `failed` after the last one.
     """
     event = session.get(Event, event_id, with_for_update=True)
     if event is None or event.state != "waiting":
@@ -108,5 +108,5 @@ def newest(session: Session, limit: int = 50) -> Sequence[Event]:
 
 
 def drop_old(session: Session, kept: timedelta) -> None:
-    """Forget events that are older than this; their attempts were over after a day."""
+    """Delete events that are older than this."""
     session.execute(delete(Event).where(Event.created_at < func.now() - kept))

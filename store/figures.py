@@ -1,4 +1,4 @@
-"""The figures of this moment that operators watch: ages, unfinished runs, events."""
+"""Gauges for monitoring: age of the published results, unfinished runs, stored events."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 @dataclass(frozen=True)
 class Figure:
-    """A number of this moment: what it is, what it is of, and the label that says so."""
+    """The value of a gauge for one label: `of` is the label's value."""
 
     name: str
     description: str
@@ -29,21 +29,21 @@ _STATES = (
     ),
     (
         "runs_unfinished",
-        "Runs that wait or work.",
+        "Runs that are pending or running.",
         "status",
         "SELECT s, (SELECT count(*) FROM analytics_runs WHERE status = s)"
         " FROM unnest(ARRAY['pending', 'running']) AS s",
     ),
     (
         "oldest_unfinished_run_seconds",
-        "Age of the oldest run that waits or works; 0 where there is none.",
+        "Age of the oldest pending or running run; 0 where there is none.",
         "kind",
         "SELECT k, coalesce((SELECT extract(epoch FROM now() - min(requested_at)) FROM analytics_runs"
         " WHERE kind = k AND status IN ('pending', 'running')), 0) FROM unnest(CAST(:kinds AS text[])) AS k",
     ),
     (
         "events_kept",
-        "Outgoing events that are remembered, by how far they are.",
+        "Stored outgoing events, by state.",
         "state",
         "SELECT s, (SELECT count(*) FROM analytics_events WHERE state = s)"
         " FROM unnest(ARRAY['waiting', 'delivered', 'failed', 'gone']) AS s",
@@ -52,7 +52,7 @@ _STATES = (
 
 
 def states(session: Session, kinds: Sequence[str]) -> list[Figure]:
-    """What an operator wants to see of this moment; `kinds` are those that have runs."""
+    """The gauges' current values; `kinds` are the kinds that have runs."""
     return [
         Figure(name, description, label, of, float(value))
         for name, description, label, query in _STATES

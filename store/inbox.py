@@ -1,7 +1,7 @@
-"""Asking for runs: a request makes a run of each kind, or joins the one that waits and has read nothing yet.
+"""Requesting runs: a request creates a pending run of each kind, or joins the one that is pending already.
 
-Requests that come while a run of the kind works share the one that waits (a partial unique index holds it). A request
-that has a name of its own (a delivery) asks once, however often it comes.
+Requests that arrive while a run of the kind is running share one pending run (a partial unique index guarantees it).
+A request with an id (a delivery) creates its runs once, however often it is repeated.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from store.database import transaction
 from store.models import Delivery, Published, Run
 from store.runs import CHANGING, JOINING
 
-Sender = Literal["webhook", "api", "nightly"]  # each names its requests as it likes
-MODES = ("incremental", "full", "train")  # each does what those before it do
-AS_OF_WAITING = 8  # runs of a kind with an as_of of their own
+Sender = Literal["webhook", "api", "nightly"]  # delivery ids are unique per sender
+MODES = ("incremental", "full", "train")  # each includes those before it
+AS_OF_WAITING = 8  # pending runs of a kind with an explicit as_of
 
 
 def request(
@@ -37,22 +37,20 @@ def request(
     needs: Mapping[str, Sequence[str]] = {},
     modes: Mapping[str, str] = {},
 ) -> list[Run]:
-    """Ask for one run of each kind, or join the one that already waits and has read nothing yet.
+    """Create one pending run of each kind, or join the one that is pending already.
 
-    `named_ids` is a closed range of transaction ids that an incremental run has to look at, whatever else. `needs`
-    names the kinds whose runs of this request a kind's run waits for, `modes` the kinds whose mode is another one.
+    `named_ids` is a closed range of transaction ids that an incremental run has to read. `needs` maps a kind to the
+    kinds whose runs of this request its run waits for; `modes` maps kinds to a mode other than `mode`.
 
     Raises
     ------
-    RequestError
-        For a kind that there is not.
     BusyError
-        Where as many runs with an `as_of` wait already as may.
+        When the largest allowed number of runs with an `as_of` is pending already.
     """
     wanted = {kind: modes.get(kind, mode) for kind in sorted(set(kinds))}
     found = _joined(session, wanted, needs) if as_of is None and named_ids is None else {}
     if not found:
-        for kind in wanted:  # always in the same order, so that two requests never wait for each other
+        for kind in wanted:  # always in the same order, against deadlocks
             session.execute(CHANGING, {"kind": kind})
         for kind in TopologicalSorter({kind: needs.get(kind, ()) for kind in wanted}).static_order():
             if kind in wanted:
@@ -74,9 +72,9 @@ def deliver(
     needs: Mapping[str, Sequence[str]] = {},
     modes: Mapping[str, str] = {},
 ) -> list[Run]:
-    """Ask for runs under a sender's name for them, committed; every later call with both answers the same runs.
+    """Request runs under a delivery id and commit; later calls with the same sender and id return the same runs.
 
-    Of two calls at once the one whose delivery is there first has asked; the other one's request is undone.
+    Of two concurrent calls the second to store the delivery is rolled back, and returns the runs of the first.
     """
     while True:
         with transaction(url) as session:
@@ -84,20 +82,23 @@ def deliver(
             if found is not None:
                 totals.add(session, "deliveries", outcome="repeated")
                 return found
-            asked = request(session, kinds, mode=mode, as_of=as_of, named_ids=named_ids, needs=needs, modes=modes)
+            requested = request(session, kinds, mode=mode, as_of=as_of, named_ids=named_ids, needs=needs, modes=modes)
             stored = session.execute(
                 insert(Delivery)
-                .values(sender=sender, delivery_id=delivery_id, body=body, run_ids=[run.run_id for run in asked])
+                .values(sender=sender, delivery_id=delivery_id, body=body, run_ids=[run.run_id for run in requested])
                 .on_conflict_do_nothing()
                 .returning(Delivery.delivery_id)
             ).first()
             if stored is not None:
-                return asked
+                return requested
             session.rollback()
 
 
 def _joined(session: Session, wanted: Mapping[str, str], needs: Mapping[str, Sequence[str]]) -> dict[str, Run]:
-    """The waiting runs of these kinds, where all of them wait and serve as they are: the way of a busy time."""
+    """The pending runs of these kinds, if every kind has one that serves the request unchanged; else empty.
+
+    The common case under load; it takes shared locks only.
+    """
     savepoint = session.begin_nested()
     session.execute(JOINING, {"kinds": list(wanted)})
     found = {run.kind: run for run in session.scalars(_waiting(wanted))}  # the last of each kind
@@ -107,7 +108,7 @@ def _joined(session: Session, wanted: Mapping[str, str], needs: Mapping[str, Seq
         for kind, run in found.items()
     )
     if not serves:
-        savepoint.rollback()  # and with it the locks, which can't be made exclusive while others share them
+        savepoint.rollback()  # releases the locks: a shared lock can't become exclusive while others hold it
         return {}
     savepoint.commit()
     for run in found.values():
@@ -149,10 +150,10 @@ def _request(
 
 
 def _to_join(session: Session, kind: str, waits_for: set[uuid.UUID]) -> Run | None:
-    """The kind's last waiting run, unless the request would put off a run that is next to start.
+    """The kind's last pending run, unless joining would delay a run that is next to start.
 
-    Were that one to wait for one more run with each request, a steady stream of requests would keep it from starting.
-    So at most two of a kind wait: the next one, and one behind it that takes in all others.
+    If each request could add a run that it waits for, a steady stream of requests would keep it from starting. So at
+    most two of a kind are pending: the next one, and one behind it that all other requests join.
     """
     query = _waiting([kind]).with_for_update().execution_options(populate_existing=True)
     waiting = session.scalars(query).all()
@@ -196,7 +197,7 @@ def merged(ranges: Iterable[Sequence[int]]) -> list[list[int]]:
 
 
 def named_since(session: Session, run: Run, published: Published) -> list[list[int]]:
-    """The ids that were named to this run, and to those of its kind that ended without a result since the last one."""
+    """The transaction ids of this run's requests, and of runs that ended without a result since the published one."""
     last = select(Run.generation).where(Run.run_id == published.run_id).scalar_subquery()
     ended = select(Run.named_ids).where(
         Run.kind == run.kind, Run.generation > last, Run.generation < run.generation, Run.status != "succeeded"
@@ -205,6 +206,6 @@ def named_since(session: Session, run: Run, published: Published) -> list[list[i
 
 
 def _waiting(kinds: Iterable[str]) -> Select[Run]:
-    """The waiting runs of these kinds, in order of asking."""
+    """The pending runs of these kinds without an explicit as_of, in the order of their requests."""
     query = select(Run).where(Run.kind.in_(kinds), Run.status == "pending", ~Run.as_of_given)
     return query.order_by(Run.generation)

@@ -1,11 +1,11 @@
-"""The ledger: what each run read of the newest rows, by the keys of the results that the rows went into.
+"""The ledger: the keys (customers or business days) of the newest source rows that each run has read.
 
-A row among the newest may change without being named. Whose it was before, or of which day, only its readers know: so
-each part writes down the keys (customers, or business days) of the newest rows in its range, of the same snapshot that
-its results come from. The next run of the kind computes these keys anew, whatever has become of their rows.
+One of the newest rows may change or vanish without being named in a request. Its former customer or day can't be read
+from the source then. So each part stores the keys of the newest rows in its range, from the same snapshot as its
+results, and the next run of the kind recomputes these keys.
 
-The rows of a run's ledger are there from its plan on, without keys. So a part that did not write its own, since an
-older version did it, leaves a gap that can be seen, and the next run computes everything.
+A run's ledger rows are created with its plan, without keys. If a part was done by an older version that stored no
+keys, the row stays empty and the next run recomputes everything.
 """
 
 from __future__ import annotations
@@ -21,45 +21,45 @@ from store.models import Ledger, Part, Run
 
 
 def begin(session: Session, run: Run, parts: Sequence[Part]) -> None:
-    """Make the ledger of a run whose orders are read by these parts; what they will have read is not known yet."""
+    """Create the ledger rows of a run, one for each part that reads orders, without keys."""
     if run.as_of_given:
-        return  # the run after one with an `as_of` of its own is a full one
+        return  # the run that follows one with an explicit as_of is always full
     session.add_all(Ledger(generation=run.generation, part=part.part, kind=run.kind) for part in parts)
     session.flush()
 
 
 def entry(run: Run, part: Part, keys: sql.Composable) -> sql.Composed:
-    """The statement that writes down what a part read: an expression of type text[], NULL where it is not known."""
+    """The statement that stores a part's keys; `keys` is an expression of type text[], NULL where not known."""
     return sql.SQL("UPDATE analytics_ledger SET keys = {} WHERE generation = {} AND part = {}").format(
         keys, sql.Literal(run.generation), sql.Literal(part.part)
     )
 
 
 def is_known(session: Session, generation: int) -> bool:
-    """Whether every part of a run has written down what it read."""
+    """Whether every part of a run has stored its keys."""
     known = select(func.bool_and(Ledger.keys.is_not(None))).where(Ledger.generation == generation)
     return bool(session.scalars(known).one())
 
 
 def keys(session: Session, generation: int | None) -> list[str]:
-    """The keys of the newest rows as a run read them."""
+    """The keys of the newest rows that a run has read."""
     found = select(func.unnest(Ledger.keys)).where(Ledger.generation == generation).distinct()
     return list(session.scalars(found))
 
 
 def keep_only(session: Session, run: Run) -> None:
-    """Drop the ledgers of the kind's other runs: this one is published, and works alone."""
+    """Delete the ledgers of the kind's other runs; this run is published, and no other one is running."""
     session.execute(delete(Ledger).where(Ledger.kind == run.kind, Ledger.generation != run.generation))
 
 
 def drop_ended(session: Session) -> None:
-    """Drop the ledgers of runs that came to nothing."""
+    """Delete the ledgers of failed and cancelled runs."""
     ended = select(Run.generation).where(Run.status.in_(("failed", "cancelled")))
     session.execute(delete(Ledger).where(Ledger.generation.in_(ended)))
 
 
 def forget(session: Session, kind: str, key: str) -> int:
-    """Remove a key from all ledgers of a kind; returns from how many entries."""
+    """Remove a key from all ledgers of a kind; returns the number of changed rows."""
     query = (
         "UPDATE analytics_ledger SET keys = array_remove(keys, %(key)s) WHERE kind = %(kind)s AND %(key)s = ANY (keys)"
     )

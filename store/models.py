@@ -1,7 +1,4 @@
-"""Our tables as SQLAlchemy models: runs, their parts, deliveries, events, and which generation is published.
-
-Each kind's own tables are in its models.py.
-"""
+"""Our tables as SQLAlchemy models, except the kinds' tables, which are in kinds/*/models.py."""
 
 from __future__ import annotations
 
@@ -17,7 +14,7 @@ ACTIVE = ("pending", "running")
 
 
 class Base(DeclarativeBase):
-    """The registry, with names for constraints that migrations can rely on."""
+    """The declarative base, with fixed names for constraints, since migrations refer to them."""
 
     metadata = MetaData(
         naming_convention={
@@ -36,7 +33,7 @@ class Base(DeclarativeBase):
 
 
 class Run(Base):
-    """One asked-for computation of one kind; the truth about it."""
+    """One requested computation of one kind, and its state."""
 
     __tablename__ = "analytics_runs"
 
@@ -54,20 +51,17 @@ class Run(Base):
     generation: Mapped[int] = mapped_column(BigInteger, Identity(always=True), unique=True)
     plan: Mapped[dict[str, Any] | None]
     counts: Mapped[dict[str, Any] | None]
-    segment_names: Mapped[list[str] | None] = mapped_column(
-        ARRAY(Text)
-    )  # the names that result rows keep as numbers, from 1
+    segment_names: Mapped[list[str] | None] = mapped_column(ARRAY(Text))  # result rows store their index, from 1
     named_ids: Mapped[list[list[int]]] = mapped_column(JSONB, default=list)
-    # The runs of kinds that this one needs, of the same requests: it starts once they have ended.
+    # Runs of the same requests whose results this one needs: it starts once they have ended.
     waits_for: Mapped[list[uuid.UUID]] = mapped_column(ARRAY(UUID), default=list, server_default=text("'{}'"))
     tries: Mapped[int] = mapped_column(default=0, server_default=text("0"))
     tried_at: Mapped[datetime | None]
 
-    joined = False  # whether the request that got this object joined a run that was asked for before
+    joined = False  # whether the request that returned this object joined an earlier request's run
 
     __table_args__ = (
-        # A run that waits takes in every later request of its kind, as far as what it waits for allows; one that
-        # works is alone.
+        # One pending run per kind (later requests join it; see inbox.py for those with waits_for), one running.
         Index(
             "uq_analytics_runs_waiting",
             "kind",
@@ -98,7 +92,7 @@ class Part(Base):
 
 
 class Delivery(Base):
-    """A request with a sender's name for it (a webhook-id, a night): the same name always means the same runs."""
+    """A request with its sender's id (a webhook-id, a business date); the same id always returns the same runs."""
 
     __tablename__ = "analytics_deliveries"
 
@@ -110,10 +104,10 @@ class Delivery(Base):
 
 
 class Published(Base):
-    """The one row per kind that names the generation which readers see, and the run that last wrote to it.
+    """One row per kind: the generation that readers see, and the run that last wrote to it.
 
-    `baseline` is the generation that the kind's recorded changes lead up to, for a kind that records them. It is
-    another one than `generation` only while a run with an `as_of` of its own is published, which records none.
+    `baseline` is the generation that the last recorded change led to, for a kind that records changes. It differs from
+    `generation` only while a run with an explicit `as_of` is published, since such a run records none.
     """
 
     __tablename__ = "analytics_published"
@@ -129,7 +123,7 @@ class Published(Base):
 
 
 class Event(Base):
-    """One message for one receiver about one finished run, and how far its delivery is."""
+    """One message to one receiver about one finished run, and the state of its delivery."""
 
     __tablename__ = "analytics_events"
 
@@ -150,7 +144,7 @@ class Event(Base):
 
 
 class EventKey(Base):
-    """A receiver's generated key; until `both_until` its events are signed with WEBHOOK_SECRETS as well."""
+    """A receiver's generated key. Until `both_until` its events are signed with WEBHOOK_SECRETS as well."""
 
     __tablename__ = "analytics_event_keys"
 
@@ -160,7 +154,7 @@ class EventKey(Base):
 
 
 class Night(Base):
-    """The business day whose nightly runs were asked for last; one row."""
+    """The business date whose nightly runs were requested last; one row."""
 
     __tablename__ = "analytics_nights"
 
@@ -203,7 +197,7 @@ class ModelVersion(Base):
 
 
 class DefaultKind(Base):
-    """A kind that is computed where the setting `KINDS` is empty; no row: all are."""
+    """A kind that is computed when the setting `KINDS` is empty. Without any row all kinds are."""
 
     __tablename__ = "analytics_default_kinds"
 
@@ -211,7 +205,7 @@ class DefaultKind(Base):
 
 
 class Total(Base):
-    """A total that only rises, by name and labels (JSON, in order)."""
+    """A counter, by name and labels (JSON with sorted keys)."""
 
     __tablename__ = "analytics_totals"
 
@@ -221,7 +215,7 @@ class Total(Base):
 
 
 class Ledger(Base):
-    """The keys of the newest rows that one part of a run read; NULL where it has not said, or they were too many."""
+    """The keys of the newest rows that one part of a run has read; NULL if not stored, or if they were too many."""
 
     __tablename__ = "analytics_ledger"
 
@@ -234,7 +228,7 @@ class Ledger(Base):
 class Retired(Base):
     """A generation that is no longer published, kept until no snapshot can still read it.
 
-    `retired_by` is the transaction that took it out of sight.
+    `retired_by` is the id of the transaction that replaced it.
     """
 
     __tablename__ = "analytics_retired"

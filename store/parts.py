@@ -1,7 +1,7 @@
-"""Claiming one part of a run: its work and its done mark commit together, or not at all.
+"""Claiming one part of a run: its rows and its done mark are committed in one transaction.
 
-A commit does not wait for the disk. What a crash of PostgreSQL takes is the last parts, each whole with its mark, and
-they are done again; the commit of whoever goes on with the run waits, and with it all that was committed before.
+These commits are asynchronous (synchronous_commit = off). A crash of PostgreSQL may lose the last parts, each with
+its mark, and they are done again. The next step of the run commits synchronously, which flushes them to disk as well.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from store.models import Part, Run
 
 @dataclass(frozen=True)
 class Claim:
-    """A part that is ours until the transaction ends; what is put into `part.counts` is kept."""
+    """A part that is locked until the transaction ends; the caller may set `part.counts`."""
 
     session: Session
     run: Run
@@ -29,15 +29,14 @@ class Claim:
 
 
 class RunIsOver(Exception):
-    """The run ended while the part was being worked on; the work is rolled back and nobody minds."""
+    """The run ended while the part was being worked on; the work is rolled back."""
 
 
 @contextmanager
 def claim(url: str, run_id: uuid.UUID, stage: str, number: int) -> Iterator[Claim | None]:
-    """Lock a part for the time of its work.
+    """Lock a part while it is worked on.
 
-    Yields None where there is nothing to do: the part is done, its run is not running, or another task has
-    it right now (its lock says so, and a lock can't outlive its owner).
+    Yields None when there is nothing to do: the part is done, its run is not running, or another task holds its lock.
     """
     try:
         with transaction(url) as session:
@@ -54,7 +53,7 @@ def claim(url: str, run_id: uuid.UUID, stage: str, number: int) -> Iterator[Clai
             yield Claim(session, run, part)
             part.done_at, part.error = runs.now(session), None
             session.flush()
-            # A run that was failed or cancelled meanwhile has dropped its tables: ours must not appear now.
+            # A run that failed or was cancelled meanwhile has dropped its tables; this part must not leave new ones.
             if (
                 session.scalars(select(Run.status).where(Run.run_id == run_id).with_for_update(read=True)).one()
                 != "running"

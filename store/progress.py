@@ -1,4 +1,4 @@
-"""What the parts of a run have done: which are missing, which failed, what they counted."""
+"""The state of a run's parts: missing, done, failed, and what they counted."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from store.runs import now
 
 
 def missing(session: Session, run: Run, stage: str, *, idle: bool = False) -> list[Part]:
-    """The stage's parts that are not done; with `idle` only those that nobody works on now, locked."""
+    """The stage's parts that are not done; with `idle` only those that no task has locked, locked for the caller."""
     query = select(Part).where(Part.run_id == run.run_id, Part.stage == stage, Part.done_at.is_(None))
     if idle:
         query = query.with_for_update(skip_locked=True)
@@ -22,7 +22,7 @@ def missing(session: Session, run: Run, stage: str, *, idle: bool = False) -> li
 
 
 def reopen(session: Session, run: Run, stages: Mapping[str, Sequence[int] | None]) -> None:
-    """Have these parts of each stage done again (None: all of it), since the rows that they stored are gone."""
+    """Mark parts of each stage (None: all parts) as not done, since the rows that they stored are lost."""
     for stage, numbers in stages.items():
         lost = (Part.run_id == run.run_id) & (Part.stage == stage)
         if numbers is not None:
@@ -38,7 +38,7 @@ def parts(session: Session, run: Run, stage: str) -> list[Part]:
 
 
 def mark_failed(session: Session, run_id: uuid.UUID, stage: str, part: int, code: str, message: str) -> None:
-    """Note that a part can't be done, and why; `advance` fails the run with it."""
+    """Store that a part has failed, and why; `advance` then fails the run with this error."""
     session.execute(
         update(Part)
         .where(Part.run_id == run_id, Part.stage == stage, Part.part == part, Part.done_at.is_(None))
@@ -47,7 +47,7 @@ def mark_failed(session: Session, run_id: uuid.UUID, stage: str, part: int, code
 
 
 def first_done(session: Session, run: Run) -> datetime:
-    """When the run's first part was done: a time at which its start was surely committed."""
+    """When the run's first part was done; the run's start was committed before this time."""
     return session.scalars(select(func.min(Part.done_at)).where(Part.run_id == run.run_id)).one() or now(session)
 
 
@@ -57,11 +57,11 @@ def last_progress(session: Session, run: Run) -> datetime | None:
 
 
 def part_counts(session: Session, run: Run, stage: str, number: int) -> dict[str, int]:
-    """What a done part counted."""
+    """The counts of a part."""
     return session.get_one(Part, (run.run_id, stage, number)).counts or {}
 
 
 def first_failure(session: Session, run: Run) -> Part | None:
-    """The run's first part that failed for good."""
+    """The run's first failed part."""
     query = select(Part).where(Part.run_id == run.run_id, Part.error_code.is_not(None))
     return session.scalars(query.order_by(Part.stage, Part.part).limit(1)).first()

@@ -1,4 +1,4 @@
-"""What is published of a kind: the run that readers see, and the tag that says whether it has changed."""
+"""The published state of a kind: its run, its generation, and its ETag."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from store.models import Published, Run, Total
 
 @dataclass(frozen=True)
 class PublishedState:
-    """What readers see now of a kind, and the run that last wrote to it."""
+    """The state of a kind that readers see, and the run that last wrote to it."""
 
     run: Run
     as_of: datetime
     generation: int
     changes_dropped_to: int
-    forgotten: int  # customers, ever
+    forgotten: int  # number of erased customers, ever
 
     @property
     def tag(self) -> str:
@@ -28,7 +28,7 @@ class PublishedState:
 
 
 def published(session: Session, kind: str) -> PublishedState | None:
-    """What is published of this kind, or None before the first time."""
+    """The published state of this kind, or None before its first successful run."""
     forgotten = select(Total.value).where(Total.name == "forgotten").scalar_subquery()
     query = select(Published, Run, forgotten.label("forgotten")).join(Run, Run.run_id == Published.run_id)
     found = session.execute(query.where(Published.kind == kind)).first()

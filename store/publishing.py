@@ -1,8 +1,8 @@
-"""What readers see: one row per kind names the current generation, and publishing is one UPDATE of it.
+"""Publishing: one row per kind names the current generation, and publishing a run is one UPDATE of this row.
 
-The result relations are views that filter by that row, so grants, dependent views and prepared statements
-live on, and every snapshot sees one whole generation. A generation is there well before it is named, and is
-dropped only when no snapshot anywhere can still name it.
+The result relations are views that filter by this row. So grants, dependent views and prepared statements stay valid,
+and every snapshot sees one whole generation. A generation is complete before it is named, and is dropped only when no
+snapshot can still read it.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from store.models import Published, Run
 
 
 def name_current(session: Session, run: Run, generation: int, *, baseline: bool = False) -> None:
-    """Name the generation that the run has made, or written into, and retire what is named no more.
+    """Publish the generation that the run has created or updated, and retire those that are no longer named.
 
-    `baseline` says that the kind records changes between its published states, and that this one is the next of them.
+    `baseline`: the kind records changes between published states, and its next changes start from this generation.
     """
     before = session.get(Published, run.kind)
     named = {
@@ -45,8 +45,8 @@ def name_current(session: Session, run: Run, generation: int, *, baseline: bool 
     session.flush()
 
 
-# A snapshot whose xmin is not newer than the retiring transaction may not see it, and so may still name the
-# old generation. age() counts transactions back from now, so it compares across the wrap of 32-bit ids.
+# A snapshot whose xmin is not newer than the retiring transaction may not see it, and so may still read the
+# old generation. age() counts transactions back from now, so it compares correctly across xid wraparound.
 _CAN_GO = """
 SELECT generation, kind FROM analytics_retired
 WHERE age((retired_by % 4294967296)::text::xid) > coalesce((
@@ -61,10 +61,10 @@ ORDER BY generation
 
 
 def retired(session: Session) -> list[tuple[int, str]]:
-    """The retired generations that no snapshot can read any more, with their kinds."""
+    """The retired generations that no snapshot can still read, with their kinds."""
     return [(generation, kind) for generation, kind in driver(session).execute(_CAN_GO).fetchall()]
 
 
 def forget_retired(session: Session, generation: int) -> bool:
-    """Take a generation off the list of retired ones; False where another process was first."""
+    """Remove a generation from the retired ones; False if another process has removed it before."""
     return driver(session).execute("DELETE FROM analytics_retired WHERE generation = %s", [generation]).rowcount > 0

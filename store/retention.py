@@ -1,4 +1,4 @@
-"""How long runs, their parts, deliveries and events are kept."""
+"""Retention of runs, their parts and plans, deliveries and events."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from store import events, totals
 
-KEPT = timedelta(days=35)  # a webhook-id means the same runs for at least 30 days
+KEPT = timedelta(days=35)  # the same webhook-id returns the same runs for at least 30 days
 PLANS_KEPT = timedelta(days=1)
 
 
@@ -36,11 +36,11 @@ WHERE plan IS NOT NULL AND finished_at < now() - CAST(:kept AS interval) AND run
 
 
 def drop_old(session: Session, writers: Sequence[str]) -> None:
-    """Drop old deliveries, events and runs, and what finished runs no longer need.
+    """Delete old deliveries, events and runs, and the parts and plans of finished runs.
 
-    Runs that published rows still name stay: each of `writers` is a query for the generations of such runs. So do
-    those that ended without a result since the last published one: an incremental run still has to look at the ids
-    that were named to them.
+    Kept are runs that published rows still name: each of `writers` is a query for the generations of such runs. Kept
+    are also runs that ended without a result after the published one: the next incremental run reads the transaction
+    ids of their requests.
     """
     events.drop_old(session, KEPT)
     totals.drop_deliveries(session, KEPT)

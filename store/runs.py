@@ -1,11 +1,11 @@
-"""Runs: seeing them, and the few steps that a run can take.
+"""Runs: reading them, and their state transitions.
 
     pending ──► running ──► succeeded
        │           ├──────► failed
        └───────────┴──────► cancelled
 
-Every step happens under the run's row lock. One run of a kind works at a time (a partial unique index holds it).
-store/inbox.py asks for runs, store/progress.py says what their parts have done.
+Every transition happens under the run's row lock. One run per kind is running at a time (a partial unique index
+guarantees it). store/inbox.py creates runs, store/progress.py reads their parts.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from store.models import ACTIVE, Delivery, Part, Published, Run
 FINISHED = ("succeeded", "failed", "cancelled")
 LONGEST_WAIT = timedelta(minutes=5)  # between two tries at a step
 
-# Held until the transaction ends: shared by those who join a waiting run as it is, alone by those who ask for a
-# new one, change it or start it. PostgreSQL serves these locks in turn, so a stream of joiners can't keep a run
-# from its start, as it could with a lock on its row.
+# Advisory locks per kind, held until the transaction ends: shared to join a pending run unchanged, exclusive to create,
+# change or start one. PostgreSQL grants them in the order of requests, so a stream of joining requests can't keep a
+# run from starting, as it could with a row lock.
 JOINING = text(
     "SELECT pg_advisory_xact_lock_shared(hashtext('smartcrm.' || kind)) FROM unnest(CAST(:kinds AS text[])) AS kind"
 )
@@ -45,19 +45,19 @@ class StageState:
     name: str
     parts: int
     done: int
-    reason: str | None = None  # why a part that is not done had to be tried again
+    reason: str | None = None  # why a part that is not done had to be retried
 
 
 @dataclass(frozen=True)
 class RunState:
-    """A run as it can be shown: its row, its stages in order, and progress 0-1 derived from their parts."""
+    """A run for display: its row, its stages in order, and its progress from 0 to 1."""
 
     run: Run
     stages: Sequence[StageState] = ()
 
     @property
     def progress(self) -> float:
-        """Parts done ÷ parts planned; short of 1 until the run has succeeded."""
+        """Parts done ÷ parts planned; below 1 until the run has succeeded."""
         if self.run.status == "succeeded":
             return 1.0
         planned, done = sum(stage.parts for stage in self.stages), sum(stage.done for stage in self.stages)
@@ -65,7 +65,7 @@ class RunState:
 
     @property
     def error(self) -> str | None:
-        """Why it failed, or, while it works, why it last had to wait."""
+        """Why it failed, or, while it is running, why it was last retried."""
         waits = next((stage.reason for stage in self.stages if stage.reason), None)
         return self.run.error or (waits if self.run.status in ACTIVE else None)
 
@@ -83,7 +83,7 @@ def newest(
     delivery_id: str | None = None,
     limit: int = 50,
 ) -> list[RunState]:
-    """The newest runs that match, newest first; `delivery_id` is one that came over HTTP."""
+    """The newest runs that match, newest first; `delivery_id` is a webhook-id of an HTTP request."""
     wanted: list[ColumnElement[bool]] = []
     if kind is not None:
         wanted.append(Run.kind == kind)
@@ -111,12 +111,12 @@ def _states(session: Session, wanted: Sequence[ColumnElement[bool]], limit: int)
 
 
 def _in_order(run: Run, stages: Iterable[str]) -> list[str]:
-    order = (run.plan or {}).get("stages", [])  # a run that an older version planned does not say
+    order = (run.plan or {}).get("stages", [])  # absent in runs that an older version planned
     return sorted(stages, key=lambda name: (order.index(name) if name in order else len(order), name))
 
 
 def unfinished(session: Session) -> list[uuid.UUID]:
-    """Every run that waits or works, oldest first."""
+    """The ids of all pending and running runs, oldest first."""
     return list(session.scalars(select(Run.run_id).where(Run.status.in_(ACTIVE)).order_by(Run.generation)))
 
 
@@ -126,12 +126,10 @@ def lock(session: Session, run_id: uuid.UUID) -> Run | None:
 
 
 def begin(session: Session, run_id: uuid.UUID) -> bool:
-    """Set a waiting run running, if none of its kind works, none goes before it and what it waits for has ended.
+    """Set a pending run running if it is next and no run of its kind is running; returns whether it is past pending.
 
-    No request joins it then.
-
-    A step of its own, committed before the run is planned, so that requests never wait for planning. Returns
-    whether the run no longer waits.
+    It is not next while a run that it waits for is unfinished. Requests don't join it from here on. Committed before
+    the run is planned, so that requests don't wait for planning.
     """
     kind = session.scalars(select(Run.kind).where(Run.run_id == run_id, Run.status == "pending")).first()
     if kind is None:
@@ -154,17 +152,17 @@ def begin(session: Session, run_id: uuid.UUID) -> bool:
 
 
 def _goes_before(run: Run) -> ColumnElement[bool]:
-    """Whether a waiting run of the kind goes first: the present before the past, and then in order of asking."""
+    """Whether a pending run of the kind goes first: those without an explicit as_of, then in the order of requests."""
     older = Run.generation < run.generation
     return ~Run.as_of_given | older if run.as_of_given else ~Run.as_of_given & older
 
 
 def try_step(session: Session, run_id: uuid.UUID, *, from_sweep: bool) -> int:
-    """Count one more try at a running run's next step; returns how many that makes since its last whole step.
+    """Count a try at a running run's next step; returns the number of tries since its last completed step.
 
-    A step of its own, committed before the step itself, so that a step that kills its process is counted. 0 says
-    to leave the run alone: it isn't running, or, for those who are not `patient`, another has it right now or
-    the wait since the last try, which doubles, isn't over.
+    Committed before the step itself, so that a step that kills its process is counted. 0 means that the caller should
+    leave the run alone: it isn't running, or `from_sweep` is set and another process has locked it or its backoff since
+    the last try isn't over.
     """
     query = select(Run).where(Run.run_id == run_id, Run.status == "running").with_for_update(skip_locked=from_sweep)
     run = session.scalars(query).first()
@@ -180,12 +178,12 @@ def try_step(session: Session, run_id: uuid.UUID, *, from_sweep: bool) -> int:
 
 
 def is_before(moment: datetime, since: datetime | None, wait: timedelta) -> bool:
-    """Whether `wait` is not over since then; it is over for a time ahead of us, which a clock set back has left."""
+    """Whether less than `wait` has passed since then. False for a time in the future, left by a clock set back."""
     return since is not None and since <= moment < since + wait
 
 
 def start(session: Session, run: Run, plan: dict[str, Any], parts: Sequence[Part], as_of: datetime) -> None:
-    """Write the plan and its parts down: from here on the run depends on nothing else."""
+    """Store the plan and its parts; from here on the run depends on no setting."""
     run.plan, run.as_of, run.counts = plan, as_of, {}
     session.flush()
     session.add_all(parts)
@@ -193,7 +191,7 @@ def start(session: Session, run: Run, plan: dict[str, Any], parts: Sequence[Part
 
 
 def finish(session: Session, run: Run, status: str, *, error_code: str | None = None, error: str | None = None) -> None:
-    """The run's last step, with the reason where it failed."""
+    """End the run with this status, and the reason if it failed."""
     run.status, run.error_code, run.error = status, error_code, error
     run.finished_at = now(session)
     session.flush()
@@ -217,7 +215,7 @@ def cancel(session: Session, run_id: uuid.UUID) -> None:
 
 
 def following(session: Session, run: Run) -> list[uuid.UUID]:
-    """The runs that may start once this one has ended: the next of its kind, and those that wait for its results."""
+    """The runs that may start when this one has ended: the next of its kind, and those that wait for its results."""
     pending = select(Run.run_id).where(Run.status == "pending")
     next_one = pending.where(Run.kind == run.kind).order_by(Run.as_of_given, Run.generation).limit(1)
     readers = pending.where(literal(run.run_id) == any_(Run.waits_for)).order_by(Run.as_of_given, Run.generation)
@@ -225,12 +223,12 @@ def following(session: Session, run: Run) -> list[uuid.UUID]:
 
 
 def now(session: Session) -> datetime:
-    """The database's clock: the one clock that all hosts share."""
+    """The database's clock, which all hosts share."""
     return session.scalars(select(func.clock_timestamp(type_=TIMESTAMP(timezone=True)))).one()
 
 
 def note_reason(url: str, run_id: uuid.UUID, reason: str, *, part: tuple[str, int] | None = None) -> None:
-    """Note why a run, or one of its parts, has to be tried again; left out where that can't be noted at once."""
+    """Store why a run, or one of its parts, has to be retried; skipped when the row is locked or PostgreSQL is away."""
     with suppress(*TRANSIENT), transaction(url) as session:
         which: Select[Run] | Select[Part] = select(Run).where(Run.run_id == run_id, Run.status == "running")
         if part is not None:
@@ -247,7 +245,7 @@ def note_reason(url: str, run_id: uuid.UUID, reason: str, *, part: tuple[str, in
 
 
 def published_run(session: Session, kind: str) -> Run:
-    """The run that the published state of this kind is of; there has to be one."""
+    """The run that wrote the published state of this kind; there has to be one."""
     return session.scalars(
         select(Run).join(Published, Published.run_id == Run.run_id).where(Published.kind == kind)
     ).one()

@@ -1,4 +1,4 @@
-"""Bringing our tables to the current version, with Alembic, one caller at a time."""
+"""Migrating our tables to the current version with Alembic."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ CREATED = re.compile(r"CREATE (?:TABLE|VIEW) (\w+)")
 
 
 class SchemaError(UnavailableError):
-    """Our tables are at another version, in another schema, or can't be made where they should be."""
+    """Our tables are at another version, in another schema, or can't be created in the schema."""
 
 
 def migrate(url: str) -> str:
-    """Run what is missing and return the version that the tables now have.
+    """Run the missing migrations and return the version that the tables now have.
 
-    Makes the schema of our tables where it is missing.
+    Creates the schema if it is missing. An advisory lock makes concurrent callers wait for each other.
 
     Raises
     ------
     UnavailableError
-        When PostgreSQL can't be reached, its user may not create tables, or others have tables of the same names.
+        When PostgreSQL can't be reached, its user may not create tables, or another program has tables of these names.
     """
     check(url, "DATABASE_URL")
     config, schema = _config(), schema_of(url)
@@ -63,7 +63,7 @@ def require_current(url: str) -> None:
     Raises
     ------
     SchemaError
-        When they don't, saying that `smartcrm migrate` mends it, or what stands in its way.
+        When they don't; the message says to run `smartcrm migrate`, or what prevents it.
     """
     check(url, "DATABASE_URL")
     schema = schema_of(url)
@@ -93,9 +93,9 @@ LIMIT 1
 
 
 def _refuse_others(connection: Connection, schema: str) -> None:
-    """Refuse a schema without our tables that has others' of their names; name the schema of ours where that is.
+    """Refuse a schema in which another program has tables of our names, or name the schema that has ours.
 
-    Versions before RESULTS_SCHEMA made them in the first schema of the search path.
+    Versions before RESULTS_SCHEMA created our tables in the first schema of the search path.
     """
     elsewhere = connection.scalar(_ELSEWHERE, {"schema": schema}) if schema == PUBLIC else None
     if elsewhere is not None:
@@ -108,8 +108,8 @@ def _refuse_others(connection: Connection, schema: str) -> None:
 
 def _occupied(schema: str, why: str) -> SchemaError:
     return SchemaError(
-        f"Our tables can't be made in the schema {schema}: {why}. Give them a schema of their own, such as"
-        " RESULTS_SCHEMA=smartcrm, which smartcrm migrate then makes.",
+        f"Our tables can't be created in the schema {schema}: {why}. Set RESULTS_SCHEMA to another schema, such as"
+        " RESULTS_SCHEMA=smartcrm; smartcrm migrate creates it.",
         code="schema_occupied",
     )
 
@@ -119,13 +119,13 @@ def _version(connection: Connection, schema: str) -> str | None:
 
 
 def _names() -> list[str]:
-    """What our migrations make, and Alembic's own table."""
+    """The names of the tables and views that our migrations create, and of Alembic's table."""
     scripts = (MIGRATIONS / "versions").glob("*.py")
     return sorted({"alembic_version", *(name for each in scripts for name in CREATED.findall(each.read_text()))})
 
 
 def grants(url: str) -> str:
-    """The statements that let a role read the results."""
+    """The statements that let a role named reader read the results."""
     schema = schema_of(url)
     return f"GRANT USAGE ON SCHEMA {schema} TO reader; GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO reader;"
 

@@ -1,7 +1,7 @@
-"""Totals that only rise, kept where the things they count are kept, so that no restart and no retention lowers them.
+"""Counters for monitoring, stored in PostgreSQL, so that no restart and no retention lowers them.
 
-Each is added to in the transaction that it counts. Every label set is one row; rows of the two kinds of run are
-apart, so runs never wait for each other here.
+Each is incremented in the transaction that it counts. Every label set is one row, and runs of different kinds have
+different labels, so they don't wait for each other's row locks.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from store.models import Delivery, Part, Run, Total
 
 
 def add(session: Session, name: str, amount: float = 1, **labels: str) -> None:
-    """Add to a total."""
+    """Add to a counter."""
     row = insert(Total).values(name=name, labels=json.dumps(labels, sort_keys=True), value=amount)
     row = row.on_conflict_do_update(
         index_elements=[Total.name, Total.labels], set_={"value": Total.value + row.excluded.value}
@@ -27,7 +27,7 @@ def add(session: Session, name: str, amount: float = 1, **labels: str) -> None:
 
 
 def count_run(session: Session, run: Run) -> None:
-    """Count a run that has just finished: its outcome, its time and its parts', and what it skipped."""
+    """Count a finished run: its outcome, its duration and its parts', and the rows that it skipped."""
     add(session, "runs", kind=run.kind, mode=run.mode, outcome=run.status)
     if run.started_at is not None and run.finished_at is not None:
         seconds = (run.finished_at - run.started_at).total_seconds()
@@ -43,9 +43,9 @@ def count_run(session: Session, run: Run) -> None:
 
 
 def drop_deliveries(session: Session, kept: timedelta) -> None:
-    """Forget deliveries older than this, which their total counts from now on.
+    """Delete deliveries older than this and add them to their counter.
 
-    What is kept is counted when asked for, so that deliveries that arrive at once don't wait for each other's row.
+    `every` counts the stored ones, so that concurrent deliveries don't wait for the counter's row.
     """
     dropped = driver(session).execute("DELETE FROM analytics_deliveries WHERE received_at < now() - %s", [kept])
     if dropped.rowcount:
@@ -53,7 +53,7 @@ def drop_deliveries(session: Session, kept: timedelta) -> None:
 
 
 def every(session: Session) -> list[tuple[str, dict[str, str], float]]:
-    """All totals: name, labels, value; those of one name may come in several pieces, to be added up."""
+    """All counters as name, labels, value; entries with the same name and labels have to be summed."""
     kept = session.scalar(select(func.count()).select_from(Delivery)) or 0
     found = session.scalars(select(Total).order_by(Total.name, Total.labels))
     return [

@@ -1,7 +1,7 @@
-"""Versions of the kinds' models: one champion per kind is in service; the others were before it, or did not beat it.
+"""Versions of the kinds' models: one champion per kind is in service; the others were replaced, or did not beat it.
 
-A training run adds its version with the decision, in one transaction of its own. Nothing is removed: a person may put
-an earlier version back.
+A training run adds its version and the decision in one transaction. Nothing is deleted, so that an operator can roll
+back to an earlier version.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from errors import RequestError
 from store import runs
 from store.models import ModelVersion, Run
 
-# Held until the transaction ends by whoever changes the versions of a kind.
+# Held until the transaction ends, to change the versions of a kind.
 DECIDING = text("SELECT pg_advisory_xact_lock(hashtext('smartcrm.models.' || :kind))")
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What a training has found: the model, what it was trained on, and how it compares.
+    """The result of a training: the model, what it was trained on, and how it compares.
 
-    `metrics` holds those of champion, challenger and baseline on the same holdouts; `decision` is one sentence.
+    `metrics` are those of champion, challenger and baseline on the same holdouts; `decision` is one sentence.
     """
 
     family: str
@@ -75,14 +75,14 @@ def get(session: Session, model_id: uuid.UUID) -> ModelVersion | None:
 
 
 def of_run(session: Session, run: Run) -> ModelVersion | None:
-    """The version that this run has trained, if it has; a step that is repeated finds it."""
+    """The version that this run has trained, or None; a repeated step finds it."""
     return session.scalars(select(ModelVersion).where(ModelVersion.run_id == run.run_id)).first()
 
 
 def add(session: Session, run: Run, trained: Trained, *, promote: bool) -> ModelVersion:
-    """Add what a training run has found, in service at once or rejected.
+    """Add the result of a training run, as champion or rejected.
 
-    A version that the same run added before is left as it is and returned.
+    If the same run has added a version before, that one is returned unchanged.
     """
     session.execute(DECIDING, {"kind": run.kind})
     known = of_run(session, run)
@@ -106,7 +106,7 @@ def add(session: Session, run: Run, trained: Trained, *, promote: bool) -> Model
 
 
 def put_in_service(session: Session, found: ModelVersion) -> bool:
-    """Make a version the champion of its kind; returns whether it was another one before."""
+    """Make a version the champion of its kind; returns False if it is already."""
     session.execute(DECIDING, {"kind": found.kind})
     session.refresh(found)
     if found.status == "champion":

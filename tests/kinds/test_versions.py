@@ -143,6 +143,6 @@ def test_a_training_is_due_once_after_its_time(settings: Settings) -> None:
         assert schedule.last_due(settings, at.replace(day=29), at.replace(hour=3)) is None
         assert schedule.last_due(settings, at.replace(day=1), at.replace(hour=9)) == at
         assert schedule.last_due(settings, at, at.replace(hour=9)) is None
-        nights.trained(session, datetime(2100, 1, 4, 4, tzinfo=UTC))
-        nights.trained(session, at)  # a clock that was set back
+        nights.mark_trained(session, datetime(2100, 1, 4, 4, tzinfo=UTC))
+        nights.mark_trained(session, at)  # a clock that was set back
         assert nights.trained_for(session) == datetime(2100, 1, 4, 4, tzinfo=UTC)

@@ -207,9 +207,9 @@ def test_a_night_whose_message_is_lost_is_asked_for_with_the_next_sweep(workers:
         with transaction(url) as session:
             assert nights.due(session, today + timedelta(days=1))
     with transaction(url) as session:
-        nights.asked(session, today + timedelta(days=1))
+        nights.mark_requested(session, today + timedelta(days=1))
     with transaction(url) as session:
         assert not nights.due(session, today + timedelta(days=1))
         assert not nights.due(session, today)  # the clock was set back
-        nights.asked(session, today)
+        nights.mark_requested(session, today)
         assert not nights.due(session, today + timedelta(days=1))

@@ -111,9 +111,9 @@ def nightly() -> None:
         computed, trains = [kind for kind in computed if kind not in trains], {}
     _ask(today.isoformat(), {"type": "nightly", "business_date": today.isoformat()}, computed, "full", trains)
     with transaction(settings.database_url) as session:
-        nights.asked(session, today)
+        nights.mark_requested(session, today)
         if trains and training is not None:
-            nights.trained(session, training)
+            nights.mark_trained(session, training)
         upkeep.drop_old(session)
 
 
@@ -125,7 +125,7 @@ def retrain(moment: str) -> None:
     if computed:
         _ask(f"training {moment}", {"type": "training", "time": moment}, computed, "train")
     with transaction(settings.database_url) as session:
-        nights.trained(session, datetime.fromisoformat(moment))
+        nights.mark_trained(session, datetime.fromisoformat(moment))
 
 
 def _ask(
