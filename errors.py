@@ -1,27 +1,27 @@
-"""The one error tree: every fault that a person should read as one sentence.
+"""The error tree: every error that is shown to a person as one sentence.
 
     SmartCRMError                 code, message
     ├── SettingsError             an environment variable or settings file is wrong
     ├── EmbeddedError             an embedded server could not be started or stopped
     ├── SourceError               the CRM's tables can't be read as the contract says
-    ├── DaypartsError             dayparts that overlap or make no sense
+    ├── DaypartsError             dayparts that overlap or are not valid
     ├── LoadError                 a file that can't be loaded: file, line, column, reason
-    ├── RequestError              a request for runs that makes no sense
-    │   └── BusyError             one that may be asked again later
+    ├── RequestError              a request for runs that is not valid
+    │   └── BusyError             one that may be repeated later
     └── UnavailableError          PostgreSQL or Redis can't be reached, or no worker listens
 
-`code` is the stable `error_code` that runs, problem documents and logs carry; `str(error)` is the
-sentence for people. Anything else that is raised is a fault of ours and shows its traceback.
+`code` is the stable `error_code` in runs, problem documents and logs; `str(error)` is the sentence. Any other exception
+is a bug and shows its traceback.
 """
 
 
 def sentence(text: str) -> str:
-    """The text with one full stop at its end, also where it ends in words of others that brought their own."""
+    """The text with one full stop at its end, also if it ends in a quoted message that has its own."""
     return text.rstrip(".") + "."
 
 
 class SmartCRMError(Exception):
-    """A fault with a stable code and one clear sentence."""
+    """An error with a stable code and a message of one sentence."""
 
     code = "internal_error"
 

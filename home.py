@@ -1,4 +1,4 @@
-"""`SMARTCRM_HOME`: whose it has to be, and the generated secrets in it, readable by its owner alone."""
+"""`SMARTCRM_HOME`: checks of its owner and mode, and the generated secrets in it."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ def home_from(env: Mapping[str, str]) -> Path:
 
 
 def require_own(home: Path) -> None:
-    """Refuse a home that belongs to somebody else, or that others may write into: what is planted there would be run.
+    """Refuse a home that another user owns or may write into: programs are run from it.
 
     Raises
     ------
     SettingsError
-        With what to do about it.
+        Saying how to fix it.
     """
     _refuse_strangers(home, 0o022, "chmod go-w")
 
 
 def kept_secrets(home: Path, env: Mapping[str, str]) -> dict[str, str]:
-    """The generated secrets of this home, made on first use, where the environment does not hold them all.
+    """The generated secrets of this home, created on first use; empty if the environment sets all of them.
 
     Raises
     ------
     SettingsError
-        When they can't be made or read, are not ours alone, or are none.
+        When they can't be created or read, other users may read them, or one is missing.
     """
     if all(env.get(name, "").strip() for name in GENERATED):
         return dict.fromkeys(GENERATED, "")
@@ -49,12 +49,12 @@ def kept_secrets(home: Path, env: Mapping[str, str]) -> dict[str, str]:
         _refuse_strangers(path, 0o077, "chmod 600")
         kept = json.loads(path.read_text())
     except (OSError, ValueError) as error:
-        raise SettingsError(f"SMARTCRM_HOME: the secrets in {path} can't be read or made: {error}.") from None
+        raise SettingsError(f"SMARTCRM_HOME: the secrets in {path} can't be read or created: {error}.") from None
     wrong = [name for name in GENERATED if not isinstance(kept, dict) or not _is_secret(kept.get(name))]
     if wrong:
         raise SettingsError(
-            f"SMARTCRM_HOME: {path} holds no {' and no '.join(wrong)}; bring back what it held,"
-            " or remove it, and all of it is made anew."
+            f"SMARTCRM_HOME: {path} holds no {' and no '.join(wrong)}; restore the file,"
+            " or remove it, and new secrets are generated."
         )
     return {name: kept[name] for name in GENERATED}
 
@@ -69,11 +69,11 @@ def _refuse_strangers(path: Path, forbidden: int, remedy: str) -> None:
     except FileNotFoundError:
         return
     except OSError as error:
-        raise SettingsError(f"SMARTCRM_HOME: {path} can't be looked at: {error.strerror}.") from None
+        raise SettingsError(f"SMARTCRM_HOME: {path} can't be accessed: {error.strerror}.") from None
     if found.st_uid != os.geteuid():
         raise SettingsError(
             f"SMARTCRM_HOME: {path} belongs to user {found.st_uid}, and this program runs as user {os.geteuid()};"
-            " set it to a folder of your own."
+            " set it to a folder that this user owns."
         )
     if found.st_mode & forbidden:
         raise SettingsError(f"SMARTCRM_HOME: {path} is open to other users; close it with {remedy} {path}.")
@@ -90,7 +90,7 @@ def _write(path: Path) -> None:
     draft.touch(mode=0o600)
     draft.write_text(json.dumps(fresh, indent=1))
     try:
-        path.hardlink_to(draft)  # whole or not at all, and the first of several starters wins
+        path.hardlink_to(draft)  # atomic: of several processes that start together the first one wins
     except FileExistsError:
         pass
     finally:

@@ -1,4 +1,4 @@
-"""JSON logs on standard error, one line an event, with its process and the run that it belongs to."""
+"""JSON logs on standard error, one line per event, with the process and the run."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ import structlog
 
 
 def _without_details(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    """Without what PostgreSQL adds to its faults: it quotes rows, and with them customers."""
-    if isinstance(told := event.get("exception"), str):
-        event["exception"] = re.sub(r"(?m)^.*\b(DETAIL|CONTEXT): .*$", "(details left out)", told)
+    """Remove DETAIL and CONTEXT from PostgreSQL's errors: they quote rows, which may hold customers."""
+    if isinstance(traceback := event.get("exception"), str):
+        event["exception"] = re.sub(r"(?m)^.*\b(DETAIL|CONTEXT): .*$", "(details left out)", traceback)
     return event
 
 
-class _Eventful(logging.Filter):
-    """Leaves out what comes every few seconds for as long as nothing happens: sweeps and health checks.
+class _WithoutRoutine(logging.Filter):
+    """Drops the INFO records of sweeps and health checks, which come every few seconds.
 
-    Celery and Tornado name them in their messages' arguments. Failures of theirs are no INFO and stay.
+    Celery and Tornado name them in the record's arguments. Their failures have a higher level and stay.
     """
 
     ROUTINE = re.compile(r"smartcrm\.sweep|GET /healthcheck ")
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the record is worth a line."""
+        """Whether the record is logged."""
         if record.levelno > logging.INFO:
             return True
         values = record.args.values() if isinstance(record.args, dict) else record.args or ()
@@ -53,7 +53,7 @@ def configure(level: int = logging.INFO) -> None:
             ],
         )
     )
-    handler.addFilter(_Eventful())
+    handler.addFilter(_WithoutRoutine())
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)

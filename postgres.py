@@ -1,8 +1,8 @@
-"""PostgreSQL connections, for our own tables and the CRM's alike: how they are opened, and what they rely on.
+"""PostgreSQL connections, to our own database and the CRM's, and the session settings that we rely on.
 
-A role, a database, the environment or another client of a pooler may have set anything. Behind a pooler that shares
-sessions between clients, such as PgBouncer in transaction mode, nothing may stay set and no prepared statement may
-stay behind: there the settings are made in the round trip that begins each transaction, and end with it.
+Every setting is set explicitly, since a role, a database, the environment or another client of a pooler may have
+changed it. Behind a pooler that shares sessions, such as PgBouncer in transaction mode, SET LOCAL makes the settings in
+the round trip that begins each transaction, and there are no prepared statements.
 """
 
 from __future__ import annotations
@@ -21,34 +21,34 @@ from errors import UnavailableError
 
 PUBLIC = "public"
 
-# What a value is as text, and what a text is as a value.
+# How values are written as text and read from text.
 _MEANINGS = {
     "DateStyle": "ISO, MDY",
     "IntervalStyle": "postgres",
     "TimeZone": "UTC",
     "standard_conforming_strings": "on",
-    "extra_float_digits": "1",  # a float's decimal text, and so what it is in money
+    "extra_float_digits": "1",  # a float's decimal text, from which its cents are rounded
 }
-# Steps and their parts have limits of their own; a role's would end a long one before.
+# Celery limits the time of steps and parts; a role's limits could be shorter.
 _LIMITS = {"statement_timeout": "0", "lock_timeout": "0", "idle_in_transaction_session_timeout": "0"}
-# A worker that is killed, or whose host is gone, must not keep its locks: the server looks after its client even in
-# the middle of a long statement, and gives up a silent host within a minute instead of after two hours.
+# A worker that is killed, or whose host is gone, must not keep its locks: the server checks its client also during a
+# long statement, and gives up a silent host within a minute instead of after two hours.
 _LIVENESS = {
     "client_connection_check_interval": "2s",
     "tcp_keepalives_idle": "30",
     "tcp_keepalives_interval": "10",
     "tcp_keepalives_count": "3",
 }
-# An accepted import survives a crash; parts say for themselves that their commits need not wait.
+# Accepted requests have to survive a crash; parts switch it off for their own transactions.
 _DURABLE = "SELECT set_config('synchronous_commit', 'on', {local}) WHERE current_setting('synchronous_commit') = 'off'"
-# Our tables come first, whatever tables of these names are in the search_path of the URL's user.
+# Our schema comes first in the search_path, before other tables of the same names.
 _PATH = "SELECT set_config('search_path', '\"{schema}\", ' || current_setting('search_path'), {local})"
 
 _SCHEMA = re.compile(r"\s*-c\s*smartcrm\.schema=(\w+)")
 
 
 class Connection(psycopg.Connection[tuple[Any, ...]]):
-    """A connection whose transactions begin with `begin` and rely on no setting but those above."""
+    """A connection with the settings above; its transactions begin with `begin`."""
 
     schema = ""  # where our tables are; empty for the CRM's database
     pooled = False  # whether a pooler is in between
@@ -62,13 +62,13 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
         )
 
     def only_reads(self) -> bool:
-        """Whether the server says that it takes no writes now; of one behind a pooler nothing is known."""
-        told = (self.pgconn.parameter_status(name) for name in (b"in_hot_standby", b"default_transaction_read_only"))
-        return not self.pooled and b"on" in told
+        """Whether the server reports that it is read-only now; False behind a pooler, where it is not known."""
+        names = (b"in_hot_standby", b"default_transaction_read_only")
+        return not self.pooled and b"on" in map(self.pgconn.parameter_status, names)
 
     def _pin(self) -> None:
         pid = self.execute("SELECT pg_backend_pid()", prepare=False).fetchone()
-        self.pooled = pid != (self.info.backend_pid,)  # a pooler hands out process ids of its own
+        self.pooled = pid != (self.info.backend_pid,)  # a pooler reports its own process id
         wanted = _MEANINGS | _LIMITS | _LIVENESS
         if self.info.server_version >= 170_000:
             wanted["transaction_timeout"] = "0"
@@ -83,9 +83,9 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
 
 
 def connect(url: str, *, ours: bool = False) -> Connection:
-    """A connection in autocommit mode; `ours` says that it is to our own tables, in the URL's schema.
+    """A connection in autocommit mode; `ours`: to our own tables, in the URL's schema.
 
-    Of a database whose host has gone it hears within a minute.
+    TCP keepalives end it within a minute after the database's host has gone.
 
     Raises
     ------
@@ -108,7 +108,7 @@ def named_connection(url: str, name: str) -> Connection:
     Raises
     ------
     UnavailableError
-        With the setting's name and the server's reason, and never the URL, which may hold a password.
+        With the setting's name and the server's reason, but without the URL, which may hold a password.
     """
     try:
         return connect(url)
@@ -118,7 +118,7 @@ def named_connection(url: str, name: str) -> Connection:
 
 
 def conninfo(url: str) -> str:
-    """A libpq URL as our programs use it."""
+    """A libpq URL as a connection string with our timeouts, keepalives and application name."""
     options = _SCHEMA.sub("", _options(url)).strip()
     given: dict[str, Any] = {name: value for name, value in conninfo_to_dict(url).items() if name != "options"}
     given |= {"options": options} if options else {}
@@ -128,9 +128,9 @@ def conninfo(url: str) -> str:
 
 
 def with_schema(url: str, schema: str) -> str:
-    """The URL with our tables' schema in it, as an option that PostgreSQL itself would pass over.
+    """The URL with our tables' schema added, as a custom option that PostgreSQL ignores.
 
-    So every function that is given a database knows the schema, too.
+    So every function that has the URL has the schema as well.
     """
     options = f"{_options(url)} -csmartcrm.schema={schema}".strip()
     wanted = conninfo_to_dict(url) | {"options": options}
@@ -154,7 +154,7 @@ def _options(url: str) -> str:
 
 @contextmanager
 def source_names(connection: Connection) -> Iterator[None]:
-    """Have table names mean what they mean to the URL's user, as in the CRM's database, and ours come last."""
+    """Resolve table names as for the CRM's database: by the search_path of the URL's user, with our schema last."""
     ours, path = f'"{connection.schema}"', str(scalar(connection, "SELECT current_setting('search_path')"))
     use = "SELECT set_config('search_path', %s, true)"
     connection.execute(use, [f"{path.removeprefix(f'{ours}, ')}, {ours}"])
@@ -174,15 +174,16 @@ def check(url: str, name: str) -> None:
     Raises
     ------
     UnavailableError
-        With the setting's name and the server's reason, and never the URL, which may hold a password.
+        With the setting's name and the server's reason, but without the URL, which may hold a password.
     """
     named_connection(url, name).close()
 
 
 def tune(connection: psycopg.Connection[Any]) -> None:
-    """Session settings for one bulk statement; they end with the transaction.
+    """Settings for one bulk statement, until the transaction ends.
 
-    Parallelism is ours (one task per part), compiling costs more than it gives, and a part's groups fit.
+    No parallel workers, since each part is a task; no JIT, which takes longer than it saves; memory for a part's
+    groups.
     """
     connection.execute(
         "SET LOCAL work_mem = '256MB'; SET LOCAL jit = off; SET LOCAL max_parallel_workers_per_gather = 0"

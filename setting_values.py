@@ -1,4 +1,4 @@
-"""What the value of each environment variable may be: one parser each, which raises ValueError with what is wrong."""
+"""Parsers for the values of environment variables; each raises ValueError with what is wrong."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 
 def whole(low: int, high: int) -> Callable[[str], int]:
-    """A parser of whole numbers between two."""
+    """A parser of whole numbers from `low` to `high`."""
 
     def parse(value: str) -> int:
         if not re.fullmatch(r"[+-]?\d{1,9}", value, re.ASCII):
@@ -39,13 +39,13 @@ def whole(low: int, high: int) -> Callable[[str], int]:
 
 
 def optional(parse: Callable[[str], T]) -> Callable[[str], T | None]:
-    """A parser that takes an empty value for None."""
+    """A parser that returns None for an empty value."""
     return lambda value: parse(value) if value else None
 
 
 def timezone(value: str) -> str:
-    """A time zone that PostgreSQL and Python know alike."""
-    # What hosts add to the names that PostgreSQL knows, too: their own zone, and copies with and without leap seconds.
+    """A time zone that both PostgreSQL and Python know."""
+    # Names that some hosts add: the host's own zone, and copies with and without leap seconds. PostgreSQL has none.
     local = value in ("localtime", "posixrules", "Factory") or value.startswith(("posix/", "right/"))
     try:
         ZoneInfo(value)
@@ -65,7 +65,7 @@ def time_of_day(value: str) -> time:
 
 def database_url(value: str) -> str:
     """A libpq URL of PostgreSQL."""
-    # The value itself is never repeated: it may hold a password.
+    # The message never quotes the value, which may hold a password.
     if not value.startswith(("postgresql://", "postgres://")):
         raise ValueError("does not begin with postgresql://")
     try:
@@ -78,7 +78,7 @@ def database_url(value: str) -> str:
 def schema(value: str) -> str:
     """A schema's name that needs no quotes."""
     if not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", value) or value.startswith("pg_") or value == "information_schema":
-        raise ValueError(f"is {value!r}, which is not a schema's name of small letters, digits and underscores")
+        raise ValueError(f"is {value!r}, which is not a schema name of lowercase letters, digits and underscores")
     return value
 
 
@@ -101,9 +101,9 @@ def readable_file(value: str) -> Path:
 
 
 def segment_map(value: str) -> Path:
-    """A segment map without mistakes: the name of one that ships, or a path."""
+    """A valid segment map: the name of a built-in one, or a path."""
     path = template(value) or readable_file(value)
-    load_map(path)  # a map that is wrong is told now, by every program, and not by each run
+    load_map(path)  # so that every program refuses a wrong map at its start, not each run
     return path
 
 
@@ -139,7 +139,7 @@ def tokens(value: str) -> tuple[str, ...]:
     if any(len(token.removesuffix(READ)) < 8 for token in tokens):
         raise ValueError("holds a value shorter than 8 characters")
     if not value.isascii() or not all(token.isprintable() for token in tokens):
-        raise ValueError("holds characters beyond ASCII, which no Authorization header carries")
+        raise ValueError("holds characters beyond ASCII, which an Authorization header can't carry")
     names = [token.removesuffix(READ) for token in tokens]
     if len(set(names)) < len(names):
         raise ValueError("holds a token twice")
@@ -149,9 +149,9 @@ def tokens(value: str) -> tuple[str, ...]:
 def cron(value: str) -> str:
     """Five fields of cron: minute, hour, day of the month, month, day of the week."""
     try:
-        CronSim(value, datetime(2000, 1, 1))  # only whether it can be read
+        CronSim(value, datetime(2000, 1, 1))  # parses it
     except CronSimError as error:
-        raise ValueError(f"is {value!r}, which is no cron schedule of five fields: {str(error).lower()}") from None
+        raise ValueError(f"is {value!r}, which is not a cron schedule of five fields: {str(error).lower()}") from None
     return value
 
 
@@ -159,7 +159,7 @@ def kinds(value: str) -> tuple[str, ...]:
     """Kinds of result, separated by spaces."""
     unknown = [name for name in value.split() if name not in KINDS]
     if unknown:
-        raise ValueError(f"names {' and '.join(unknown)}, which is no kind of result")
+        raise ValueError(f"names {' and '.join(unknown)}, which is not a kind of result")
     return tuple(value.split())
 
 
@@ -182,7 +182,7 @@ def key_of(secret: str) -> bytes:
 
 
 def event_secrets(urls: Sequence[str], others: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
-    """A parser of one secret for each receiver, none of them among the others."""
+    """A parser of one secret per receiver, none of which may be among `others`."""
 
     def parse(value: str) -> tuple[str, ...]:
         found = webhook_secrets(value)

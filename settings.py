@@ -1,7 +1,7 @@
-"""One frozen, typed Settings, read from the environment and nothing else.
+"""Settings: one frozen dataclass, read from environment variables only.
 
-A wrong value is refused with the variable's name, what is wrong with it, and an example. Secrets that
-are not set are generated once: see home.py.
+A wrong value is refused with the variable's name, what is wrong, and an example. Secrets that are not set are
+generated once: see home.py.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from home import home_from, kept_secrets
 from kinds import KINDS
 from postgres import PUBLIC, with_schema
 
-MOST_SHARDS = 256  # each is a table of its own: one statement over two generations has to fit PostgreSQL's lock table
+MOST_SHARDS = 256  # a table each; a statement on two generations locks all of them, and the lock table is limited
 MENU_RANKS = ("orders", "quantity", "revenue", "margin")
 MOST_DAYS = 36_500  # a hundred years
-# What may be given as a file instead, as NAME_FILE.
+# Settings that may be given as a file instead, as NAME_FILE.
 SECRETS = (
     *("DATABASE_URL", "SOURCE_DATABASE_URL", "REDIS_URL", "WEBHOOK_SECRETS", "API_TOKENS", "FLOWER_PASSWORD"),
     "EVENT_SECRETS",
@@ -38,11 +38,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Settings:
-    """What the environment says; see the README's table for each variable's meaning."""
+    """The parsed environment variables; the README's table explains each."""
 
-    database_url: str = field(repr=False)  # with our tables' schema in it
+    database_url: str = field(repr=False)  # includes our tables' schema: see postgres.with_schema
     source_database_url: str = field(repr=False)
-    source_is_ours: bool  # whether both are one
+    source_is_ours: bool  # whether both URLs are the same
     results_schema: str
     redis_url: str = field(repr=False)
     redis_ca_file: Path | None
@@ -61,11 +61,11 @@ class Settings:
     segment_map: Path | None
     webhook_secrets: tuple[str, ...] = field(repr=False)
     api_tokens: tuple[str, ...] = field(repr=False)
-    read_tokens: tuple[str, ...] = field(repr=False)  # given with :read, and here without it; they ask for nothing
+    read_tokens: tuple[str, ...] = field(repr=False)  # those with :read, without that suffix; they only read
     flower_password: str = field(repr=False)
     event_urls: tuple[str, ...]
     event_secrets: tuple[str, ...] = field(repr=False)
-    kinds: tuple[str, ...]  # what is computed; empty: all, or what the database says (kinds/requests.py)
+    kinds: tuple[str, ...]  # what is computed; empty: all, or those stored in the database (kinds/requests.py)
     retrain_schedule: str  # cron, in `timezone`
     home: Path
 
@@ -76,7 +76,7 @@ class Settings:
 
     @property
     def redis(self) -> Address:
-        """Where Redis is, as Celery and redis-py need to hear it."""
+        """The parsed address of Redis."""
         return address.parse(self.redis_url, str(self.redis_ca_file) if self.redis_ca_file else None)
 
     @classmethod
@@ -86,7 +86,7 @@ class Settings:
         Raises
         ------
         SettingsError
-            Naming the first variable that is wrong, its fault and an example.
+            Naming the first variable that is wrong, what is wrong, and an example.
         """
         env = from_files(os.environ if env is None else env)
         home = home_from(env)
@@ -138,7 +138,7 @@ class Settings:
 
 
 def from_env_or_exit() -> Settings:
-    """The environment's settings, for programs that others start: a wrong one is one sentence and exit status 1."""
+    """The settings, for the processes' entry points: a wrong value prints one sentence and exits with status 1."""
     try:
         return Settings.from_env()
     except SettingsError as error:
@@ -146,12 +146,12 @@ def from_env_or_exit() -> Settings:
 
 
 def from_files(env: Mapping[str, str]) -> Mapping[str, str]:
-    """The environment with every secret that it names a file for, as `NAME_FILE`.
+    """The environment with each `NAME_FILE` of a secret replaced by `NAME` and the file's content.
 
     Raises
     ------
     SettingsError
-        When a file can't be read, or the value is given as well.
+        When a file can't be read or is empty, or both variables are set.
     """
     files = {name: path for name in SECRETS if (path := (f"{name}_FILE" in env and env[f"{name}_FILE"].strip()) or "")}
     if not files:
@@ -174,9 +174,9 @@ def from_files(env: Mapping[str, str]) -> Mapping[str, str]:
 
 
 def _processors() -> int:
-    """The processors that this process may use: those it is bound to, and a container's limit of time on them."""
+    """The number of processors that this process may use, by its CPU affinity and its container's CPU quota."""
     count = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-    with suppress(OSError, ValueError):  # another system, an older one, or no limit
+    with suppress(OSError, ValueError):  # no cgroup v2, or no limit
         quota, period = map(int, Path("/sys/fs/cgroup/cpu.max").read_text().split())
         count = min(count, max(1, round(quota / period)))
     return count

@@ -1,4 +1,4 @@
-"""Standard Webhooks signatures: whether one of our secrets signed these bytes a moment ago, and signing with them."""
+"""Standard Webhooks signatures: signing outgoing messages and verifying incoming ones."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MAX_ID = 256
 
 
 def signed_headers(secrets: Sequence[str], webhook_id: str, now: datetime, body: str) -> dict[str, str]:
-    """The headers that sign a message with each of the secrets, so that its receiver may know any one of them."""
+    """The headers of a message, with one signature per secret, so that a receiver may verify with any of them."""
     return {
         "webhook-id": webhook_id,
         "webhook-timestamp": str(int(now.timestamp())),
@@ -20,9 +20,9 @@ def signed_headers(secrets: Sequence[str], webhook_id: str, now: datetime, body:
 
 
 def verified_id(secrets: Sequence[str], body: bytes, headers: Mapping[str, str]) -> str | None:
-    """The `webhook-id` of a message that one of the secrets signed, or None.
+    """The `webhook-id` of a message that one of the secrets has signed recently, or None.
 
-    Hostile headers make the library raise what its decoders raise; all of it means that nobody signed this.
+    Malformed headers make the library raise ValueError from its decoders; they are not signed either.
     """
     headers = {name.lower(): value for name, value in headers.items()}
     webhook_id = headers.get("webhook-id", "")

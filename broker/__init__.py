@@ -1,1 +1,1 @@
-"""Redis as Celery's broker: its address, the keys in it, and the messages that come from it."""
+"""Redis as Celery's broker: its address, checks, counters, and a transport that validates messages."""

@@ -1,4 +1,4 @@
-"""`REDIS_URL`, parsed once: for Celery, for redis-py and for Sentinel the same server, login and certificates."""
+"""`REDIS_URL`, parsed once, so that Celery, redis-py and Sentinel use the same server, login and certificates."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 if TYPE_CHECKING:
     import redis
 
-# Every key and channel of ours begins with this, so that one database serves broker, results and other programs. The
-# braces make a clustered server keep all of them together.
+# The prefix of all our keys and channels, so that other programs may use the same database. The braces are a hash tag:
+# a server in cluster mode keeps all these keys in one slot.
 PREFIX = "{smartcrm}:"
 
 ENCODE = "special characters in its password must be percent-encoded, such as %5B for ["
@@ -24,23 +24,23 @@ FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 
 @dataclass(frozen=True)
 class Address:
-    """A Redis server, or the sentinels that know it."""
+    """A Redis server, or the sentinels that watch it."""
 
     hosts: tuple[tuple[str, int], ...]
     database: int
     username: str | None
     password: str | None
     tls_options: tuple[tuple[str, str | bool], ...]  # of redis-py's SSLConnection; none without TLS
-    master: str | None  # the name that sentinels know the server by; None without Sentinel
+    master: str | None  # the master's name in Sentinel; None without Sentinel
 
     @property
     def tls(self) -> dict[str, str | bool] | None:
-        """The options of a TLS connection as Celery and redis-py take them; None without TLS."""
+        """The TLS options for Celery and redis-py; None without TLS."""
         return dict(self.tls_options) or None
 
     @property
     def celery_url(self) -> str:
-        """The URL for Celery's broker and results; its certificates are in `tls`, its master in `celery_options`."""
+        """The URL for Celery's broker and results; certificates are in `tls`, the master's name in `celery_options`."""
         scheme = "sentinel" if self.master else "rediss" if self.tls else "redis"
         login = f"{quote(self.username or '', safe='')}:{quote(self.password, safe='')}@" if self.password else ""
         urls = [f"{scheme}://{login}{_bracketed(host)}:{port}/{self.database}" for host, port in self.hosts]
@@ -54,7 +54,7 @@ class Address:
 
     @property
     def celery_settings(self) -> dict[str, Any]:
-        """All that a Celery client needs that is not configured by celeryconfig.py."""
+        """All settings of a Celery client that does not read celeryconfig.py."""
         return {
             "broker_url": self.celery_url,
             "result_backend": self.celery_url,
@@ -65,14 +65,14 @@ class Address:
         }
 
     def client(self, *, timeout: float, **options: Any) -> redis.Redis:
-        """A redis-py client whose connects, sends and receives take at most `timeout` seconds each."""
+        """A redis-py client; each connect, send and receive takes at most `timeout` seconds."""
         import redis
         from redis.backoff import NoBackoff
         from redis.retry import Retry
         from redis.sentinel import Sentinel
 
         limits: dict[str, Any] = {"socket_connect_timeout": timeout, "socket_timeout": timeout}
-        limits["retry"] = Retry(NoBackoff(), 1)  # once: a pooled connection may have been closed meanwhile
+        limits["retry"] = Retry(NoBackoff(), 1)  # the server may have closed a pooled connection
         login: dict[str, Any] = {"username": self.username, "password": self.password, "db": self.database}
         if self.master is None:
             host, port = self.hosts[0]
@@ -85,12 +85,12 @@ class Address:
 
 
 def parse(url: str, ca_file: str | None = None) -> Address:
-    """The address that a URL names; certificates are verified unless it says `ssl_cert_reqs=none`.
+    """Parse a Redis URL; certificates are verified unless it says `ssl_cert_reqs=none`.
 
     Raises
     ------
     ValueError
-        With what is wrong, as the end of a sentence that begins with the variable's name; never with the value, which
+        With what is wrong, as the end of a sentence that begins with the variable's name, and without the value, which
         may hold a password.
     """
     try:

@@ -1,4 +1,4 @@
-"""Whether a Redis server can serve us: it takes writes, and it is no cluster of several nodes."""
+"""Checks of a Redis server: it accepts writes, and it is not a cluster of several nodes."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     import redis
 
 CLUSTER = (
-    "REDIS_URL names a Redis Cluster, whose keys lie on several nodes; Celery can't use one."
-    " Name a server that is no cluster, or sentinels: sentinel://host:26379/mymaster."
+    "REDIS_URL names a Redis Cluster with several nodes; Celery can't use one."
+    " Name a server that is not a cluster, or sentinels: sentinel://host:26379/mymaster."
 )
 
 
 def refusal(client: redis.Redis) -> str | None:
-    """Why the server refuses to write, in its own words; None where it writes.
+    """The server's message if it refuses writes; None if it accepts them.
 
     Raises
     ------
@@ -28,20 +28,20 @@ def refusal(client: redis.Redis) -> str | None:
 
     try:
         client.set(f"{PREFIX}writable", 1, ex=60)
-    except ResponseError as error:  # also its kinds: read-only, out of memory, no permission
+    except ResponseError as error:  # its subclasses too: read-only, out of memory, no permission
         return str(error)
     return None
 
 
 def refuse_cluster(client: redis.Redis) -> None:
-    """Refuse a Redis Cluster by name; one that can't be reached, or won't tell, is let pass.
+    """Refuse a Redis Cluster. A server that can't be reached, or does not say, is accepted.
 
-    A server in cluster mode that holds every key by itself, as serverless ones show themselves, serves.
+    So is a server in cluster mode that holds all slots, as serverless offers have it.
 
     Raises
     ------
     SettingsError
-        When keys lie on several nodes, or on none yet.
+        When the slots are on several nodes, or on none.
     """
     from redis.exceptions import AskError, ClusterDownError, MovedError, RedisError
 

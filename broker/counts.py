@@ -1,6 +1,7 @@
-"""Counts kept in Redis, for all processes together: of what strangers can cause, so that they cause no row of ours.
+"""Counters in Redis, shared by all processes, for requests and messages that we refuse.
 
-A Redis that is away or starts empty loses counts and nothing else.
+They are not in PostgreSQL, since anybody can cause them. While Redis is down, or after it starts empty, only these
+counts are lost.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ NAMES = ("refused_deliveries", "dropped_messages")
 
 
 def add(client: redis.Redis, name: str, label: str) -> None:
-    """Count one."""
+    """Add one to a counter."""
     from redis.exceptions import RedisError
 
     with suppress(RedisError):
@@ -25,7 +26,7 @@ def add(client: redis.Redis, name: str, label: str) -> None:
 
 
 def every(client: redis.Redis, name: str) -> dict[str, int]:
-    """The counts by label; none while Redis is away."""
+    """The counts by label; empty while Redis is down."""
     from redis.exceptions import RedisError
 
     with suppress(RedisError):
@@ -35,12 +36,12 @@ def every(client: redis.Redis, name: str) -> dict[str, int]:
 
 
 def within(client: redis.Redis, name: str, most: int, seconds: int) -> bool:
-    """Count one, and tell whether there were at most so many in a window of this length.
+    """Add one, and return whether there were at most `most` in a fixed window of `seconds`.
 
     Raises
     ------
     RedisError
-        When Redis is away.
+        When Redis can't be reached.
     """
     key = f"{PREFIX}{name}"
     with client.pipeline() as pipe:

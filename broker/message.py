@@ -1,4 +1,4 @@
-"""What a task message of ours may look like. Celery itself checks little, and ends on much of the rest."""
+"""Validation of task messages. Celery checks little, and malformed messages can end its worker."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from celery import Task
 from kombu.message import Message
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-LARGEST = 256 * 1024  # bytes of a body; ours have less than a hundredth of that
+LARGEST = 256 * 1024  # bytes of a body; our messages are less than a hundredth of that
 SCALAR = str | int | float | bool | None
 
 Limit = Annotated[float, Field(ge=0, le=24 * 60 * 60)] | None  # seconds; more overflows the event loop's clock
@@ -18,7 +18,7 @@ Text = str | None
 
 
 class Headers(BaseModel):
-    """The headers that Celery's worker reads, with the types that it relies on; any other one is a scalar."""
+    """The headers that Celery's worker reads, with the types that it expects; any other header is a scalar."""
 
     model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False)
     __pydantic_extra__: dict[str, SCALAR] = Field(init=False)
@@ -45,7 +45,7 @@ class Headers(BaseModel):
 
 
 class Embedded(BaseModel):
-    """Signatures that follow a task, by their shape alone; the task's own process reads them."""
+    """The embedded signatures of a message (callbacks, chain, chord); only their outer types are checked."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
@@ -55,17 +55,17 @@ class Embedded(BaseModel):
     chord: dict[str, Any] | None = None
 
 
-# Run ids, part numbers and counts are all that a message of ours carries.
+# Our messages carry run ids, part numbers and counts only.
 _BODY = TypeAdapter(tuple[list[str | int], dict[str, str | int], Embedded])
 
 
 def check(message: Message, tasks: Mapping[str, Task]) -> None:
-    """Look at all that Celery will read of a message for one of these tasks.
+    """Check everything that Celery reads of a message for one of these tasks.
 
     Raises
     ------
     Exception
-        Of many kinds: what is not a task message in JSON can be wrong in any way.
+        Of any type, for a message that is not valid.
     """
     if len(message.body or b"") > LARGEST:
         raise ValueError(f"longer than {LARGEST} bytes")

@@ -1,7 +1,7 @@
-"""Kombu's Redis transport, which drops what can't be read: such a message must not end a worker, or come back.
+"""Kombu's Redis transport, extended to drop messages that can't be read, since they would end the worker.
 
-Everything that comes from Redis passes one of two places: where a raw item is read, and the callback that gets the
-message made of it. Whatever fails there is logged, counted and acknowledged; faults of the connection pass.
+Messages are checked in two places: where a raw item is read from Redis, and in the consumer's callback. A message that
+fails there is logged, counted and acknowledged. Connection errors are raised as usual.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ log = structlog.get_logger("broker")
 
 
 class _Dropping:
-    """What both channels share; a mixin, since Sentinel's is a class of its own."""
+    """The mixin of both channels; kombu has one class for Redis and one for Sentinel."""
 
     client: Any
     connection: Any
@@ -36,7 +36,7 @@ class _Dropping:
         except (Empty, RedisError, OSError):
             raise
         except Exception as error:
-            self._dropped("queue", error)  # it has left its queue already
+            self._dropped("queue", error)  # BRPOP has removed it already
             return True
 
     def _receive_one(self, client: Any) -> Any:
@@ -58,19 +58,19 @@ class _Dropping:
                 raise
             except Exception as error:
                 self._dropped(queue if queue in TASK_QUEUES else "broadcast", error)
-                _let_go(received)
+                _release(received)
 
         return super().basic_consume(queue, callback=guarded, **options)  # type: ignore[misc]
 
     def _dropped(self, source: str, error: Exception) -> None:
-        # The fault's text quotes the message, and so whatever somebody wrote into it: its type has to do.
+        # Only the error's type is logged: its text quotes the message, which anybody may have written.
         log.warning("message dropped", source=source, reason=type(error).__name__)
         with self.conn_or_acquire() as client:  # type: ignore[attr-defined]
             counts.add(client, "dropped_messages", source)
 
 
-def _let_go(received: Message) -> None:
-    """Acknowledge it, and free the place that Celery may have given it already."""
+def _release(received: Message) -> None:
+    """Acknowledge a message, and remove the request that Celery may have created for it."""
     if not received.acknowledged:
         received.ack()
     task_id = received.headers.get("id") if isinstance(received.headers, dict) else None

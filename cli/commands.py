@@ -27,4 +27,4 @@ def database_errors() -> Iterator[None]:
     except (DBAPIError, psycopg.Error) as error:
         cause = error.orig if isinstance(error, DBAPIError) else error
         message = cause.diag.message_primary if isinstance(cause, psycopg.Error) else None
-        raise SmartCRMError(f"PostgreSQL could not do it: {message or str(cause).strip().splitlines()[0]}.") from error
+        raise SmartCRMError(f"PostgreSQL failed: {message or str(cause).strip().splitlines()[0]}.") from error

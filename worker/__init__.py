@@ -1,1 +1,1 @@
-"""The Celery application and its tasks."""
+"""The Celery application: planning and advancing runs, beat, and posting events."""

@@ -1,4 +1,4 @@
-"""The Celery application, its logging, and what every worker process does once."""
+"""The Celery application, its logging, and the checks at the start of a worker or beat."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Beat's scheduler, which keeps no file and does not stand still when the clock is set back.
+"""Beat's scheduler: without a schedule file, and without a stop when the clock is set back.
 
-It sends a sweep every few seconds and nothing else. What is due then, the night too, PostgreSQL knows: so nothing is
-lost with a beat, and a second one does no harm.
+Its only entry sends a sweep every few seconds. PostgreSQL knows what is due then, nightly runs too. So nothing is lost
+when beat dies, and a second beat does no harm.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from celery import beat, signals
 
 
 class Scheduler(beat.Scheduler):  # type: ignore[misc]
-    """Celery's own, but for entries that seem to have been sent in the future.
+    """Celery's scheduler, except that an entry whose last run is in the future counts as run now.
 
-    Celery would wait until the clock has caught up with them; they count as sent now.
+    Celery would wait until the clock has caught up with it.
     """
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
-        """One look at what is due; returns the seconds until the next."""
+        """Send what is due; returns the seconds until the next tick."""
         now = self.app.now()
         ahead = [entry for entry in self.schedule.values() if entry.last_run_at > now]
         for entry in ahead:
@@ -31,17 +31,17 @@ class Scheduler(beat.Scheduler):  # type: ignore[misc]
 
 
 @signals.beat_init.connect
-def end_when_told(sender: beat.Service, **_: Any) -> None:
-    """Let SIGTERM end beat also while it sends.
+def stop_on_signals(sender: beat.Service, **_: Any) -> None:
+    """Make SIGTERM and SIGINT end beat also while it sends a message.
 
-    Celery's handler only raises SystemExit, which the Redis client loses when it is raised in the middle of an answer.
+    Celery's handler raises SystemExit, which the Redis client swallows while it reads a reply.
     """
     given = signal.getsignal(signal.SIGTERM)
-    if not callable(given):  # beat in a worker's process: the worker ends it
+    if not callable(given):  # beat embedded in a worker, which ends it
         return
 
     def stop(number: int, frame: Any) -> None:
-        sender.stop()  # the loop looks at this after each tick
+        sender.stop()  # the loop checks this after each tick
         given(number, frame)
 
     signal.signal(signal.SIGTERM, stop)

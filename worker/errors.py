@@ -1,4 +1,4 @@
-"""What a error is called in a run: its stable code and one sentence, without what a row or a URL may hold."""
+"""A run's `error_code` and `error` for an exception: a stable code and one sentence, without data and URLs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from store.models import Run
 
 @contextmanager
 def located(settings: Settings, run: Run) -> Iterator[None]:
-    """Replaces an error over a value that is too large by one that names its column, the limit and a transaction."""
+    """Replace an error about a value that is too large by one that names the column, the limit and a transaction."""
     try:
         yield
     except Exception as error:
@@ -28,30 +28,30 @@ def located(settings: Settings, run: Run) -> Iterator[None]:
 
 
 def describe(error: Exception) -> tuple[str, str]:
-    """The fault's `error_code` and `error`."""
+    """The `error_code` and `error` of an exception."""
     if isinstance(error, SmartCRMError):
         return error.code, str(error)
     if took_too_long(error):
-        return "part_too_long", "It took longer than a part of a run may take."
+        return "part_too_long", "It took longer than the time limit for a part of a run."
     if isinstance(error, TRANSIENT):
-        return "database_unavailable", f"PostgreSQL could not do it: {_brief(error)}."
+        return "database_unavailable", f"PostgreSQL failed: {_brief(error)}."
     if isinstance(error, DataError | psycopg.DataError):
         return "data_out_of_range", f"The source holds a value that can't be used: {_brief(error)}."
-    return "internal_error", f"It failed for a reason of ours, which the log has: {_brief(error)}."
+    return "internal_error", f"Internal error, with its traceback in the worker's log: {_brief(error)}."
 
 
 def took_too_long(error: BaseException | None) -> bool:
-    """Whether Celery's soft time limit is behind it; cut off in a statement, it looks like a fault of the database."""
+    """Whether Celery's soft time limit caused the error; raised in a statement, it looks like a database error."""
     while error is not None and not isinstance(error, SoftTimeLimitExceeded):
         error = error.__context__
     return error is not None
 
 
 def _brief(error: Exception) -> str:
-    """The primary message of what PostgreSQL said; its detail may quote a row, and is left out."""
+    """PostgreSQL's primary message, without its detail, which may quote a row."""
     cause = error.orig if isinstance(error, DBAPIError) else error
     if isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError) and not cause.diag.message_primary:
-        return str(cause).strip().splitlines()[0].rstrip(".") or type(cause).__name__  # libpq's own: it quotes no row
+        return str(cause).strip().splitlines()[0].rstrip(".") or type(cause).__name__  # libpq's message quotes no row
     if isinstance(cause, psycopg.Error):
         return cause.diag.message_primary or type(cause).__name__
     return type(error).__name__

@@ -1,7 +1,7 @@
-"""Planning a run: everything that its parts will need, read once and written down.
+"""Planning a run: everything that its parts need is read once and stored.
 
-After this a run depends on no setting, no clock and no sample: two hosts with different settings still
-compute one run alike.
+From then on a run depends on no setting, no clock and no sample, so that hosts with different settings compute the
+same results for it.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from store.models import Published, Run
 
 
 def draft(settings: Settings, run: Run) -> Draft:
-    """Plan a run that nobody has planned yet: read what its parts need, and store nothing.
+    """Plan a run: read what its parts need, and store nothing.
 
-    The CRM's database may take long: no transaction on ours is open while it is read.
+    No transaction on our database is open while the CRM's is read, since that may take long.
 
     Raises
     ------
     SmartCRMError
-        When the source or a setting can't serve; the run should fail with it.
+        When the source or a setting can't be used; the run should fail with this error.
     """
     kind = kinds.get(run.kind)
     with reading.connect(settings.source_database_url) as crm, reader(settings.database_url) as session:
@@ -60,7 +60,7 @@ def draft(settings: Settings, run: Run) -> Draft:
 
 
 def start(session: Session, run: Run, drafted: Draft) -> None:
-    """Store a run's plan and its parts: from here on it depends on no setting, no clock and no sample."""
+    """Store a run's plan and its parts."""
     run.mode = drafted.mode
     runs.start(session, run, drafted.plan, drafted.parts, touched.as_of(drafted.plan))
     kinds.get(run.kind).prepare(session, run, drafted.parts)
@@ -81,7 +81,7 @@ def _common(settings: Settings, crm: reading.Connection, as_of: datetime) -> dic
 
 
 def _since(session: Session, kind: Kind, run: Run, plan: dict[str, Any]) -> dict[str, Any] | None:
-    """The published state that an incremental run can build on; None where the run has to be full."""
+    """The published state that an incremental run starts from; None if the run has to be full."""
     published = session.get(Published, run.kind)
     last = session.get(Run, published.run_id) if published else None
     if run.mode != "incremental" or run.as_of_given or published is None or last is None or last.as_of_given:

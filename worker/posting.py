@@ -1,4 +1,4 @@
-"""Posting events: one coroutine per receiver on a thread beside the tasks, so that no receiver is in another's way."""
+"""Posting events: one coroutine per receiver on a background thread, so that a slow receiver delays no other."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from store import event_keys, events
 from store.database import TRANSIENT, transaction
 from store.events import Message
 
-ATTEMPT = 15  # seconds for all of it: name lookup, connection, TLS, request, answer's head
-THREADS = 64  # for name lookups and the database; a lookup that hangs keeps its thread for a while
+ATTEMPT = 15  # seconds in total: name lookup, connection, TLS, request, response headers
+THREADS = 64  # for name lookups and the database; a hanging lookup blocks its thread
 
 log = structlog.get_logger("events")
 
 
 class Poster:
-    """Posts what is due to each receiver, one event after another; to be made after a fork."""
+    """Posts due events to each receiver, one after another; has to be created after the fork."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -38,12 +38,12 @@ class Poster:
         threading.Thread(target=self._loop.run_forever, name="events", daemon=True).start()
 
     def serve(self, urls: Iterable[str]) -> None:
-        """Have what is due for these receivers posted; returns at once."""
+        """Start posting the due events of these receivers, without waiting for it."""
         for url in urls:
             self._loop.call_soon_threadsafe(self._serve_soon, url)
 
     def _serve_soon(self, url: str) -> None:
-        self._wanted.add(url)  # also where it is being served: that coroutine may have seen its last event already
+        self._wanted.add(url)  # also while it is served: its coroutine may have claimed its last event already
         if url not in self._serving:
             self._serving[url] = self._loop.create_task(self._serve(url))
 
@@ -71,9 +71,9 @@ class Poster:
 
 
 async def post(message: Message, secrets: Sequence[str], seconds: float = ATTEMPT) -> tuple[int | None, str]:
-    """The answer's status and what it was, in a few words; no status where there was no answer in time.
+    """Post an event; returns the response's status and reason, or None and the exception's name.
 
-    Redirects are not followed. The answer's body is not read, so that a receiver can't feed us for ever.
+    Redirects are not followed, and the response's body is not read, since it may be endless.
     """
     webhook_id, now = f"evt_{message.event_id.hex}", datetime.now(UTC)
     headers = {"Content-Type": "application/json", "User-Agent": "SmartCRM-Analytics"}
@@ -81,19 +81,19 @@ async def post(message: Message, secrets: Sequence[str], seconds: float = ATTEMP
     try:
         async with (
             asyncio.timeout(seconds),
-            httpx.AsyncClient(timeout=None, verify=_trusted()) as client,  # noqa: S113  # the line above has it
+            httpx.AsyncClient(timeout=None, verify=_trusted()) as client,  # noqa: S113  # asyncio.timeout above
             client.stream("POST", message.url, content=message.body.encode(), headers=headers) as answer,
         ):
             log.info("event posted", webhook_id=webhook_id, status=answer.status_code)
             return answer.status_code, f"{answer.status_code} {answer.reason_phrase}".strip()
-    except Exception as error:  # whatever a receiver does is its own matter, and the next attempt's
+    except Exception as error:  # any failure is stored, and the event is posted again
         log.warning("event not posted", webhook_id=webhook_id, reason=type(error).__name__)
         return None, type(error).__name__
 
 
 @lru_cache(maxsize=1)
 def _trusted() -> ssl.SSLContext:
-    """The system's authorities or those of SSL_CERT_FILE, and the usual public ones."""
+    """The certificate authorities of the system, or of SSL_CERT_FILE, and those of certifi."""
     context = ssl.create_default_context()
     context.load_verify_locations(certifi.where())
     return context

@@ -1,4 +1,4 @@
-"""When trainings are due: the times of RETRAIN_SCHEDULE, by the restaurant's clock."""
+"""When trainings are due: the times of RETRAIN_SCHEDULE, in the restaurant's time zone."""
 
 from __future__ import annotations
 

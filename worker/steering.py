@@ -1,8 +1,8 @@
-"""`advance(run_id)`: the only thing that moves a run.
+"""`advance(run_id)`: the only function that changes a run's state.
 
-It takes the run's lock, looks at its parts, and does the one next step: start it, send what is missing,
-reduce, publish, or fail. A chord's end, the sweep, acceptance and the command line all only call it: they
-say when, the database says what, and a call too many is harmless.
+It locks the run, reads its parts from the database, and does the next step: start the run, send missing parts, run
+the step between two stages, publish, or fail. The end of a chord, the sweep, the webhook and the command line only
+call it. The database says what the next step is, so an extra call is harmless.
 """
 
 from __future__ import annotations
@@ -27,25 +27,25 @@ from worker.errors import describe, located
 log = structlog.get_logger("steering")
 
 RESEND_AFTER = timedelta(seconds=10)
-SENDS = 10  # of one part, the waits between them doubling up to 64 times the first
-TRIES = 12  # at one step
-DEADLINE = timedelta(hours=24)  # of a run, from its start; a nightly one has long followed it
+SENDS = 10  # per part; the waits between them double up to 64 times RESEND_AFTER
+TRIES = 12  # per step
+DEADLINE = timedelta(hours=24)  # of a run, from its start
 
 
 class RunLostError(SmartCRMError):
-    """A run that has come no further in all its attempts."""
+    """A run that made no progress in all its attempts, or took longer than its deadline."""
 
 
 def advance(settings: Settings, run_id: uuid.UUID, *, from_sweep: bool = False) -> list[tuple[str, int]]:
-    """Move the run by what it needs; returns the parts to send as (stage, number), written down as sent.
+    """Do the run's next step; returns the parts to send as (stage, number), stored as sent.
 
-    A fault that a person has to mend, and one attempt too many, fail the run with the reason; what is published
-    stays. Who is not `patient`, the sweep, leaves a run alone that is moving or was tried just now.
+    An error that is not transient, or too many attempts, fail the run with the reason; the published results stay. The
+    sweep (`from_sweep`) leaves a run alone that another process has locked, or that was tried a moment ago.
 
     Raises
     ------
     TRANSIENT
-        When a database can't be reached; the run is as it was, and the same call may succeed in a while.
+        When a database can't be reached; the run is unchanged, and the same call may succeed later.
     """
     tries = 0
     try:
@@ -75,7 +75,7 @@ def advance(settings: Settings, run_id: uuid.UUID, *, from_sweep: bool = False) 
             if tries:
                 runs.note_reason(settings.database_url, run_id, reason)
             raise
-        fail(settings, run_id, describe(error)[0], f"It was tried {TRIES} times. {reason}")
+        fail(settings, run_id, describe(error)[0], f"The run's next step failed {TRIES} times. {reason}")
     except Exception as error:
         log.exception("run failed", run_id=str(run_id))
         fail(settings, run_id, *describe(error))
@@ -83,17 +83,17 @@ def advance(settings: Settings, run_id: uuid.UUID, *, from_sweep: bool = False) 
 
 
 def _check_attempts(session: Session, run: Run) -> None:
-    seen = f" The last reason: {run.error}" if run.error else ""
+    last = f" The last error: {run.error}" if run.error else ""
     if run.tries > TRIES:
-        died = "" if run.error else ", and each time the process that worked on it died"
-        raise RunLostError(f"Its next step was begun {TRIES} times{died}.{seen}", code="step_lost")
+        died = "" if run.error else ", and each time its process died"
+        raise RunLostError(f"The run's next step was started {TRIES} times{died}.{last}", code="step_lost")
     if run.started_at is not None and run.started_at + DEADLINE < runs.now(session):
         hours = round(DEADLINE.total_seconds() / 3600)
-        raise RunLostError(f"It did not end within {hours} hours of its start.{seen}", code="deadline_passed")
+        raise RunLostError(f"The run did not end within {hours} hours of its start.{last}", code="deadline_passed")
 
 
 def fail(settings: Settings, run_id: uuid.UUID, code: str, message: str) -> None:
-    """End the run with a reason, unless it has ended."""
+    """Fail the run with a reason, unless it has ended."""
     with transaction(settings.database_url) as session:
         run = runs.lock(session, run_id)
         if run is not None and run.status not in runs.FINISHED:
@@ -103,7 +103,7 @@ def fail(settings: Settings, run_id: uuid.UUID, code: str, message: str) -> None
 def _finish(
     session: Session, settings: Settings, run: Run, status: str, code: str | None = None, message: str | None = None
 ) -> None:
-    """End the run, and write down the events that tell of it."""
+    """End the run, and store its events."""
     if status == "succeeded" and run.plan is not None and "future_transactions" in run.plan:
         run.counts = (run.counts or {}) | {"future_transactions": run.plan["future_transactions"]}
     runs.finish(session, run, status, error_code=code, error=message)
@@ -139,7 +139,7 @@ def _step(session: Session, settings: Settings, run: Run, draft: Draft | None) -
 def _next_stage(session: Session, settings: Settings, run: Run) -> list[tuple[str, int]]:
     assert run.plan is not None
     kind = kinds.get(run.kind)
-    few = run.mode == "incremental" and run.plan.get("inline", True)
+    inline = run.mode == "incremental" and run.plan.get("inline", True)
     before = None
     for stage in kind.stages:
         missing = progress.missing(session, run, stage.name)
@@ -148,8 +148,8 @@ def _next_stage(session: Session, settings: Settings, run: Run) -> list[tuple[st
             if progress.missing(session, run, before.name):
                 return _to_send(session, run, before.name)
             missing = progress.missing(session, run, stage.name)
-        if few or (stage.inline and len(missing) == 1 and missing[0].sent_at is None):
-            # Done right here: messages would cost more than the work.
+        if inline or (stage.inline and len(missing) == 1 and missing[0].sent_at is None):
+            # A message would take longer than the work.
             for part in missing:
                 kind.do(settings, Claim(session, run, part))
                 part.done_at = runs.now(session)
@@ -165,14 +165,15 @@ def _next_stage(session: Session, settings: Settings, run: Run) -> list[tuple[st
 
 
 def _to_send(session: Session, run: Run, stage: str) -> list[tuple[str, int]]:
-    """The missing parts that no message is likely to be on its way for; a repeat waits longer each time.
+    """The missing parts that are due to be sent: those never sent, and those whose message seems lost.
 
-    A part that is being worked on is locked; as long as one is, or was done just now, the others wait for their turn.
+    The wait before a part is sent again doubles each time. Nothing is sent while a part of the stage is locked, which
+    means that a task works on it; nor is a part sent again shortly after another one was done.
 
     Raises
     ------
     RunLostError
-        When a part was sent too often and nobody is working on it.
+        When a part was sent too often and no task works on it.
     """
     now, moved = runs.now(session), progress.last_progress(session, run)
     missing = progress.missing(session, run, stage)
@@ -185,18 +186,18 @@ def _to_send(session: Session, run: Run, stage: str) -> list[tuple[str, int]]:
             or runs.is_before(now, moved, RESEND_AFTER)
         )
     ]
-    # Locked only where something is due: a part whose task looks for it just then would be passed over.
+    # Lock the parts only if one is due: a task that finds its part locked here would skip it.
     if not due or len(progress.missing(session, run, stage, idle=True)) < len(missing):
         return []
     for part in due:
         if part.sends >= SENDS:
-            seen = f"The last reason: {part.error}" if part.error else "Their logs tell why."
-            message = f"Part {part.part} of its stage {stage} was sent {SENDS} times and no process finished it."
-            raise RunLostError(f"{message} {seen}", code="part_lost")
-    again = sum(part.sends > 0 for part in due)
-    if again:
-        totals.add(session, "parts_resent", again, kind=run.kind, stage=stage)
-        log.warning("parts sent again", run_id=str(run.run_id), stage=stage, parts=again)
+            last = f"The last error: {part.error}" if part.error else "The workers' logs say why."
+            message = f"Part {part.part} of the stage {stage} was sent {SENDS} times and no worker finished it."
+            raise RunLostError(f"{message} {last}", code="part_lost")
+    resent = sum(part.sends > 0 for part in due)
+    if resent:
+        totals.add(session, "parts_resent", resent, kind=run.kind, stage=stage)
+        log.warning("parts sent again", run_id=str(run.run_id), stage=stage, parts=resent)
     for part in due:
         part.sent_at, part.sends = now, part.sends + 1
     return [(part.stage, part.part) for part in due]

@@ -242,7 +242,7 @@ def test_a_database_that_goes_away_ends_the_wait_with_one_sentence(
         admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
     _, told = waiting.communicate(timeout=30)
     assert waiting.returncode == 1 and len(told.strip().splitlines()) == 1, told
-    assert told.startswith("smartcrm: PostgreSQL could not do it: ") and "not currently accepting connections" in told
+    assert told.startswith("smartcrm: PostgreSQL failed: ") and "not currently accepting connections" in told
 
 
 def test_forgetting_tells_what_it_did_and_whom_it_does_not_know(tmp_path: Path, migrated_url: str) -> None:

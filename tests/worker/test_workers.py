@@ -128,7 +128,7 @@ def test_a_part_that_takes_too_long_fails_the_run_and_says_so(workers: Workers) 
         connection.execute("LOCK TABLE fact_transaction_items")  # a tally waits for it, a plan does not
         run = workers.finished(workers.request("menu"))[0].run
     assert (run.status, run.error_code) == ("failed", "part_too_long")
-    assert run.error == "It took longer than a part of a run may take."
+    assert run.error == "It took longer than the time limit for a part of a run."
     assert workers.finished(workers.request("menu"))[0].run.status == "succeeded"
 
 

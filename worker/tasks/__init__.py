@@ -1,1 +1,1 @@
-"""Tasks that load, call and save: control steers runs, compute does their parts."""
+"""Celery tasks: those on `control` advance runs, those on `compute` do their parts."""

@@ -1,4 +1,4 @@
-"""Steering: advance a run, sweep up what was lost on the way, and ask for the nightly runs."""
+"""Tasks on `control`: advance a run, sweep unfinished runs, request the nightly runs and trainings."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from worker.app import app, settings
 from worker.tasks.events import deliver
 from worker.tasks.parts import RETRY
 
-REPLY_KEPT = 60  # seconds; whoever asks waits for less
+REPLY_KEPT = 60  # seconds; longer than any caller waits for a reply
 
 log = structlog.get_logger("control")
 
 
 @app.task(name="smartcrm.advance", bind=True, ignore_result=True, **RETRY)
 def advance(self: Task, run_id: str) -> None:
-    """Move one run by its next step and send the parts that this needs."""
+    """Do the next step of one run, and send its parts."""
     _advance(uuid.UUID(run_id))
 
 
@@ -47,7 +47,7 @@ def _advance(run_id: uuid.UUID, *, from_sweep: bool = False) -> None:
 
 
 def send_parts(run_id: uuid.UUID, parts: list[tuple[str, int]]) -> None:
-    """Send a chord of these parts; its end, good or bad, calls `advance` again."""
+    """Send a chord of these parts; it calls `advance` when all have ended, or one has failed."""
     with transaction(settings.database_url) as session:
         kind = session.get_one(Run, run_id).kind
     header = [
@@ -60,9 +60,9 @@ def send_parts(run_id: uuid.UUID, parts: list[tuple[str, int]]) -> None:
 
 @app.task(name="smartcrm.sweep", ignore_result=True)
 def sweep() -> None:
-    """Ask for the night if it has come, call `advance` for every run that waits, and clear what nobody needs.
+    """Start the nightly and training requests if due, advance every unfinished run, and drop retired generations.
 
-    What fails is left to the next sweep: it comes in seconds.
+    What fails is done by the next sweep, seconds later.
     """
     with transaction(settings.database_url) as session:
         unfinished, events_due = runs.unfinished(session), events.due(session)
@@ -70,8 +70,8 @@ def sweep() -> None:
         training = schedule.last_due(settings, nights.trained_for(session), runs.now(session))
         totals.add(session, "sweeps")
     if night_due:
-        nightly.delay()  # again with every sweep until it has asked, so none is lost with its message
-    elif training is not None:  # a night that is due requests the trainings of its time with it
+        nightly.delay()  # with every sweep until it is done, since its message may be lost
+    elif training is not None:  # a nightly request includes the trainings that are due
         retrain.delay(training.isoformat())
     for run_id in unfinished:
         try:
@@ -85,9 +85,9 @@ def sweep() -> None:
 
 
 def _let_late_replies_expire() -> None:
-    """Give an end to answers that came after their asker, a health check or Flower, had gone.
+    """Set an expiry on replies to remote control commands whose caller, a health check or Flower, has gone.
 
-    Celery leaves that to whoever reads them, so that each would stay in Redis for ever.
+    Celery sets none until a caller reads them, so that unread ones would stay in Redis for ever.
     """
     with app.pool.acquire(block=True) as connection:
         client = connection.default_channel.client
@@ -98,9 +98,9 @@ def _let_late_replies_expire() -> None:
 
 @app.task(name="smartcrm.nightly", ignore_result=True, **RETRY)
 def nightly() -> None:
-    """Ask for full runs of the kinds that are computed, once per business day; drop what is old.
+    """Request full runs of the computed kinds, once per business day, and delete what is past its retention.
 
-    On a day with a training, kinds that train are left to it: it is asked for here if its time has come.
+    On a day with a training, kinds that train get no full run. Their training is requested here if its time has come.
     """
     with transaction(settings.database_url) as session:
         today, now = _today(session), runs.now(session)
@@ -109,7 +109,7 @@ def nightly() -> None:
     trains = {kind: "train" for kind in computed if training is not None and kinds.KINDS[kind].trains}
     if training is not None and training > now:
         computed, trains = [kind for kind in computed if kind not in trains], {}
-    _ask(today.isoformat(), {"type": "nightly", "business_date": today.isoformat()}, computed, "full", trains)
+    _request(today.isoformat(), {"type": "nightly", "business_date": today.isoformat()}, computed, "full", trains)
     with transaction(settings.database_url) as session:
         nights.mark_requested(session, today)
         if trains and training is not None:
@@ -119,16 +119,16 @@ def nightly() -> None:
 
 @app.task(name="smartcrm.retrain", ignore_result=True, **RETRY)
 def retrain(moment: str) -> None:
-    """Ask for the trainings of a scheduled time, once."""
+    """Request the trainings of a scheduled time, once."""
     with transaction(settings.database_url) as session:
         computed = [kind for kind in requests.computed(session, settings) if kinds.KINDS[kind].trains]
     if computed:
-        _ask(f"training {moment}", {"type": "training", "time": moment}, computed, "train")
+        _request(f"training {moment}", {"type": "training", "time": moment}, computed, "train")
     with transaction(settings.database_url) as session:
         nights.mark_trained(session, datetime.fromisoformat(moment))
 
 
-def _ask(
+def _request(
     name: str, body: dict[str, Any], computed: Sequence[str], mode: str, modes: Mapping[str, str] = MappingProxyType({})
 ) -> None:
     for run in inbox.deliver(
@@ -138,5 +138,5 @@ def _ask(
 
 
 def _today(session: Session) -> date:
-    """The business date by the database's clock, the only one that all hosts share."""
+    """The business date by the database's clock, which all hosts share."""
     return business_date_of(runs.now(session), settings.timezone, settings.business_day_start)

@@ -1,4 +1,4 @@
-"""Outgoing events, posted beside the tasks, so that a slow receiver never holds a task up."""
+"""The task that starts posting outgoing events on a background thread, so that no task waits for a receiver."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from worker.posting import Poster
 
 @lru_cache(maxsize=1)
 def _poster() -> Poster:
-    # Made in the pool's child, after its fork. What dies with it is posted again: see store/events.py.
+    # Created in the pool's child, after its fork. If the child dies, its events are posted again: see store/events.py.
     return Poster(settings)
 
 
 @app.task(name="smartcrm.events", ignore_result=True)
 def deliver() -> None:
-    """Post what is due, without waiting for the answers."""
+    """Post due events, without waiting for the responses."""
     with transaction(settings.database_url) as session:
         urls = events.due(session)
     _poster().serve(urls)

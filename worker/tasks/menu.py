@@ -1,4 +1,4 @@
-"""The menu's parts: tally one chunk of transactions, and rank one daypart."""
+"""Tasks of the menu kind: tally one chunk of transactions, rank one daypart."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from worker.tasks.parts import RETRY, work
 
 @app.task(name="smartcrm.menu.tally", bind=True, ignore_result=True, **RETRY)
 def tally(self: Task, run_id: str, chunk: int) -> None:
-    """One chunk of transactions to counts per business day, daypart and item."""
+    """Count one chunk of transactions per business day, daypart and item."""
     work(self, run_id, "tally", chunk)
 
 
 @app.task(name="smartcrm.menu.rank", bind=True, ignore_result=True, **RETRY)
 def rank(self: Task, run_id: str, daytime_id: int) -> None:
-    """One daypart's items, ranked."""
+    """Rank one daypart's items."""
     work(self, run_id, "rank", daytime_id)

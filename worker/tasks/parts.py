@@ -1,4 +1,4 @@
-"""What every part of a run has in common as a task: its retries, and its fault written down."""
+"""What the tasks of all parts share: their retries, and storing their errors."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ RETRY = {
     "retry_backoff_max": 60,
     "retry_jitter": True,
     "max_retries": 6,
-    "default_retry_delay": 1,  # seconds, after a process was lost; the default is 180
+    "default_retry_delay": 1,  # seconds, after a worker process was lost; Celery's default is 180
 }
 
 log = structlog.get_logger("parts")
 
 
 class PartFailedError(Exception):
-    """Told to Celery and so to Flower; carries the code alone, since a message may quote the data."""
+    """The exception that Celery and Flower show; it has only the code, since a message may quote data."""
 
 
 def work(task: Task, run_id: str, stage: str, number: int) -> None:
-    """Do one part under its claim; a fault that will not pass is written down and fails the run.
+    """Do one part while it is claimed; an error that is not transient is stored and fails the run.
 
-    One that may pass is retried here, and after that by the sweep, which has more patience.
+    A transient error is retried by Celery, and after that by the sweep.
     """
     try:
         with claim(settings.database_url, uuid.UUID(run_id), stage, number) as claimed:

@@ -1,4 +1,4 @@
-"""RFM's parts: aggregate one customer shard, and score one."""
+"""Tasks of the rfm kind: aggregate one customer shard, score one."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from worker.tasks.parts import RETRY, work
 
 @app.task(name="smartcrm.rfm.aggregate", bind=True, ignore_result=True, **RETRY)
 def aggregate(self: Task, run_id: str, shard: int) -> None:
-    """One customer shard's orders to one row per customer."""
+    """Aggregate one customer shard's orders to one row per customer."""
     work(self, run_id, "aggregate", shard)
 
 
 @app.task(name="smartcrm.rfm.score", bind=True, ignore_result=True, **RETRY)
 def score(self: Task, run_id: str, shard: int) -> None:
-    """One customer shard's scores and segments, from the run's cut points."""
+    """Score one customer shard by the run's cut points, and assign segments."""
     work(self, run_id, "score", shard)
