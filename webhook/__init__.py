@@ -1,1 +1,1 @@
-"""The front door: HTTP in, HTTP out, and nothing computed."""
+"""The HTTP API: requests for runs, reads of published results, health, metrics."""

@@ -1,4 +1,4 @@
-"""Who may call: one of the API tokens; and how often an address may fail to show one."""
+"""Authorization by API token, and the limit on failed attempts per address."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from settings import Settings
 from webhook.described import description
 from webhook.problems import Problem
 
-FAILURES = 60  # of one address in a minute
+FAILURES = 60  # per address and minute
 
 log = structlog.get_logger("webhook")
 
 
 def authorize() -> None:
-    """Let in who brings one of the API tokens; compared in constant time, all of them each time.
+    """Check the request's API token; every known token is compared, in constant time.
 
-    One that was given with `:read` may look, and nothing else.
+    A token with `:read` may only read.
     """
     settings: Settings = current_app.config["SETTINGS"]
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
@@ -36,19 +36,19 @@ def authorize() -> None:
         challenge = {"WWW-Authenticate": "Bearer"}
         refuse(Problem(401, "unauthorized", "Send Authorization: Bearer and one of API_TOKENS.", challenge))
     if not any(full) and not _reads():
-        raise Problem(403, "read_only_token", "This token may look, and not ask for runs.")
+        raise Problem(403, "read_only_token", "This token may only read; it can't request runs.")
 
 
 def _reads() -> bool:
     """Whether the request changes nothing."""
-    told = description(current_app.view_functions[request.endpoint]) if request.endpoint else None
-    return request.method in ("GET", "HEAD", "OPTIONS") or (told is not None and told.reads)
+    spec = description(current_app.view_functions[request.endpoint]) if request.endpoint else None
+    return request.method in ("GET", "HEAD", "OPTIONS") or (spec is not None and spec.reads)
 
 
 def refuse(problem: Problem) -> NoReturn:
-    """Answer a caller who could not show who they are; those who fail often are told to wait.
+    """Raise the problem of a caller without valid credentials, or 429 after too many failures of its address.
 
-    Counted by address in Redis, for all processes together. Where Redis is away nobody is told to wait.
+    Failures are counted per address in Redis, for all processes together. Without Redis there is no limit.
     """
     settings: Settings = current_app.config["SETTINGS"]
     try:

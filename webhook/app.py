@@ -1,4 +1,4 @@
-"""The Flask application, which webhook/server.py serves."""
+"""The Flask application; webhook/server.py serves it."""
 
 from __future__ import annotations
 
@@ -39,31 +39,33 @@ log = structlog.get_logger("access")
 
 
 class _Rest(PathConverter):
-    """What follows in a path, as it is: a customer's id may begin with a slash, which Werkzeug's own refuses."""
+    """The rest of a path, unchanged: a customer's id may begin with a slash, which Werkzeug's converter refuses."""
 
     part_isolating = False
     regex = "(?s:.+)"
 
 
 def create_app(settings: Settings | None = None) -> Flask:
-    """The front door for these settings, or for the environment's.
+    """The application for these settings, or for the environment's.
+
+    If PostgreSQL can't be reached now, the first request that reaches it checks the tables' version; until then the
+    answer is 503.
 
     Raises
     ------
     SmartCRMError
-        When the settings are wrong, or the tables are not at this program's version. Where PostgreSQL can't be
-        reached, the version is checked by the first request that finds it; until then answers are 503.
+        When the settings are wrong, or the tables are not at this program's version.
     """
     app = Flask(__name__, static_folder=None)
-    app.url_map.merge_slashes = False  # a customer's id may hold any
+    app.url_map.merge_slashes = False  # a customer's id may contain several in a row
     app.url_map.converters["path"] = _Rest
     app.config["SETTINGS"] = settings or Settings.from_env()
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     app.config["TABLES_CHECKED"] = _tables_checked(app.config["SETTINGS"])
     problems.register(app)
     nouns = (imports, runs, segments, segments_preview, changes, menu, menu_matrix, versions)
-    for part in (*nouns, health, metrics, openapi):
-        app.register_blueprint(part.blueprint)
+    for module in (*nouns, health, metrics, openapi):
+        app.register_blueprint(module.blueprint)
     app.before_request(_begin)
     app.before_request(_check_host)
     app.before_request(_check_tables)
@@ -77,7 +79,7 @@ def _begin() -> None:
 
 def _check_host() -> None:
     if request.environ.get("SERVER_PROTOCOL") == "HTTP/1.1" and "Host" not in request.headers:
-        raise problems.Problem(400, "bad_request", "A request in HTTP/1.1 has to name its Host.")
+        raise problems.Problem(400, "bad_request", "A request in HTTP/1.1 has to have a Host header.")
 
 
 def _tables_checked(settings: Settings) -> bool:
@@ -99,11 +101,11 @@ def _check_tables() -> None:
 
 
 def _end(response: Response) -> Response:
-    """Headers that every answer has, and its line in the log: the route and never the path, which names customers."""
+    """Set the headers of every answer, and log it: by its route, since the path may hold a customer's id."""
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
     took = round(1000 * (time.perf_counter() - g.began), 1) if "began" in g else None
     route = request.url_rule.rule if request.url_rule else None
-    say = log.debug if route == "/healthz" else log.info  # it is asked every few seconds
-    say("answered", method=request.method, route=route, status=response.status_code, ms=took)
+    level = log.debug if route == "/healthz" else log.info  # health checks come every few seconds
+    level("answered", method=request.method, route=route, status=response.status_code, ms=took)
     return response

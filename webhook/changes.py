@@ -1,4 +1,4 @@
-"""`/segment_changes`: who moved, oldest first."""
+"""`/segment_changes`: customers who changed their segment, oldest change first."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ blueprint.before_request(authorize)
 
 
 class ChangesQuery(BaseModel):
-    """From where on to tell changes."""
+    """After which change to start."""
 
     after: Annotated[int, Field(ge=0, lt=BIGINT)] | None = Field(
-        default=None, description="`next_after` of the answer before; without it, the oldest change that is kept."
+        default=None, description="`next_after` of the previous answer; by default from the oldest stored change."
     )
     limit: Limit = 100
 
 
 class SegmentChange(BaseModel):
-    """A customer who moved."""
+    """A customer's change of segment."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -45,42 +45,42 @@ class SegmentChange(BaseModel):
     run_id: UUID
     mobile_id: str
     from_segment: str | None = Field(description="null: a new customer.")
-    to_segment: str | None = Field(description="null: no customer any more.")
+    to_segment: str | None = Field(description="null: the customer has no segment any more.")
     changed_at: datetime
     reason: Literal["behaviour", "cut_points", "settings"] = Field(
-        description="`behaviour`: the customer's own orders, or their absence; `cut_points`: the others moved;"
-        " `settings`: they were changed."
+        description="`behaviour`: the customer's own orders, or their absence; `cut_points`: other customers' values"
+        " moved the cut points; `settings`: settings or the segment map were changed."
     )
 
     @classmethod
     def of(cls, change: Change) -> SegmentChange:
-        """From its row."""
+        """Built from its row."""
         return cls.model_validate(change)
 
 
 class Changes(BaseModel):
-    """Who moved, oldest first."""
+    """Changes of segment, oldest first."""
 
     changes: list[SegmentChange]
-    next_after: int = Field(description="Ask with it as `after` for what follows; nothing is skipped.")
+    next_after: int = Field(description="Send it as `after` to get the following changes; none is skipped.")
     has_more: bool
 
 
 @blueprint.get("/segment_changes")
 @described(answer=Changes, query=ChangesQuery, problems=(404, 410), cached=True)
 def segment_changes() -> Response:
-    """Who moved, oldest first; a cursor older than what is kept gets 410: read all customers, and begin anew."""
-    asked = query(ChangesQuery)
+    """Changes of segment, oldest first; 410 if changes after `after` were deleted: read all customers again."""
+    params = query(ChangesQuery)
 
     def answer(session: Session, state: PublishedState) -> Changes:
-        told = results.changes_after(session, asked.after, asked.limit + 1)
-        if told is None:
-            raise Problem(410, "cursor_too_old", "Changes after this one are no longer kept; read all customers anew.")
-        page = [SegmentChange.of(change) for change in told[: asked.limit]]
+        changes = results.changes_after(session, params.after, params.limit + 1)
+        if changes is None:
+            raise Problem(410, "cursor_too_old", "Changes after this one were deleted; read all customers again.")
+        page = [SegmentChange.of(change) for change in changes[: params.limit]]
         return Changes(
             changes=page,
-            next_after=page[-1].change_id if page else max(asked.after or 0, state.changes_dropped_to),
-            has_more=len(told) > asked.limit,
+            next_after=page[-1].change_id if page else max(params.after or 0, state.changes_dropped_to),
+            has_more=len(changes) > params.limit,
         )
 
     return read("rfm", answer)

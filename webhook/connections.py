@@ -1,7 +1,7 @@
 """gunicorn's worker for the webhook: gevent reads requests and writes answers, threads run the application.
 
-A connection costs a greenlet and no thread: a slow client takes nothing from the others until its time is over. The
-application gets a request once it is there as a whole. The standard library stays as it is (no monkey patching).
+A connection takes a greenlet and no thread, so slow clients don't block others. The application is called when the
+whole request has been read. The standard library is not monkey-patched.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from gunicorn.workers.ggevent import GeventWorker
 from werkzeug.exceptions import RequestEntityTooLarge
 
 REQUEST_SECONDS = 10.0  # from a request's first byte, or a connection's start, to the last byte of its body
-ANSWER_SECONDS = 60.0  # to take one piece of an answer
-LOOK_SECONDS = 1.0  # an idle connection notices within this time that its worker is to stop
-LINGER_SECONDS, LINGER_BYTES = 2.0, 1024 * 1024  # of a request that is refused unread
+ANSWER_SECONDS = 60.0  # for a client to receive one piece of an answer
+LOOK_SECONDS = 1.0  # between an idle connection's checks whether its worker has to stop
+LINGER_SECONDS, LINGER_BYTES = 2.0, 1024 * 1024  # read and discarded of a request that is refused unread
 MAX_BODY = 64 * 1024  # bytes
 STATUS = {
     errors.LimitRequestLine: (414, "uri_too_long"),
@@ -32,7 +32,7 @@ STATUS = {
     errors.UnsupportedTransferCoding: (501, "unsupported_transfer_coding"),
     errors.ExpectationFailed: (417, "expectation_failed"),
 }
-# Not the client's error.
+# Errors that the client did not cause.
 OURS = (errors.ConfigurationProblem, errors.InvalidResponseHeader, errors.InvalidResponseHeaderName)
 
 
@@ -41,9 +41,9 @@ class LateBody(Exception):
 
 
 class Connection:
-    """A client's socket that knows how long it may take.
+    """A client's socket with time limits.
 
-    A late header ends the connection, as a client that hangs up does; a late body raises LateBody.
+    A late header ends the connection as if the client had closed it; a late body raises LateBody.
     """
 
     def __init__(self, worker: Worker, sock: Any) -> None:
@@ -55,15 +55,15 @@ class Connection:
         return getattr(self._sock, name)
 
     def header_read(self) -> None:
-        """What follows is the request's body."""
+        """Note that the header has been read and the body follows."""
         self._in_body = True
 
     def answered(self) -> None:
-        """What follows is the next request, which may begin when it likes, as far as keepalive goes."""
+        """Note that the request was answered; the next one may begin at any time within gunicorn's keepalive."""
         self._began, self._in_body = None, False
 
     def recv(self, size: int) -> bytes:
-        """Read what has come; nothing once it is too late."""
+        """Read available bytes; b"" after the time limit."""
         if self._began is None:
             data = self._idle(size)
             self._began = time.monotonic()
@@ -80,7 +80,7 @@ class Connection:
             return b""
 
     def _idle(self, size: int) -> bytes:
-        """Wait for the next request's first bytes; gunicorn ends the wait after its keepalive."""
+        """Wait for the next request's first bytes; gunicorn closes the connection after its keepalive."""
         while self._worker.alive:
             self._sock.settimeout(LOOK_SECONDS)
             try:
@@ -90,16 +90,16 @@ class Connection:
         return b""
 
     def close(self) -> None:
-        """Close it so that an answer arrives also where the request was not read to its end."""
+        """Close it so that the answer arrives also if the request was not read completely."""
         util.close_graceful(self._sock, LINGER_SECONDS, LINGER_BYTES)
 
     def send(self, data: bytes) -> int:
-        """Send a part of it."""
+        """Send some of the data."""
         self._sock.settimeout(ANSWER_SECONDS)
         return int(self._sock.send(data))
 
     def sendall(self, data: bytes) -> None:
-        """Send all of it; a client that does not read it counts as gone."""
+        """Send all data; a client that does not read it is treated as disconnected."""
         self._sock.settimeout(ANSWER_SECONDS)
         try:
             self._sock.sendall(data)
@@ -108,22 +108,22 @@ class Connection:
 
 
 class _Broken(io.RawIOBase):
-    """A body that could not be read, for the application to say so."""
+    """A body that could not be read; it raises the error when the application reads it."""
 
     def __init__(self, error: Exception) -> None:
-        self._fault = error
+        self._error = error
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, _: Any) -> int:
-        raise self._fault
+        raise self._error
 
 
 class Threaded:
-    """A WSGI application that is called in threads, with its request's body already read.
+    """A WSGI application that is called in threads, after the request's body has been read.
 
-    An answer's parts may come from different threads, always in the request's own context.
+    The parts of an answer may be produced by different threads, in the request's context.
     """
 
     def __init__(self, app: Callable[..., Iterable[bytes]], threads: int) -> None:
@@ -134,22 +134,22 @@ class Threaded:
         environ["wsgi.input"] = _body(environ)
         context = copy_context()
 
-        def beside(function: Callable[..., Any], *arguments: Any) -> Any:
+        def in_thread(function: Callable[..., Any], *arguments: Any) -> Any:
             return self._pool.apply(context.run, (function, *arguments))
 
-        parts, more, close = beside(self._begin, environ, start_response)
+        parts, more, close = in_thread(self._begin, environ, start_response)
         try:
             yield from parts
-            while more is not None and (part := beside(next, more, None)) is not None:
+            while more is not None and (part := in_thread(next, more, None)) is not None:
                 yield part
         finally:
             if close is not None:
-                beside(close)
+                in_thread(close)
 
     def _begin(
         self, environ: dict[str, Any], start_response: Any
     ) -> tuple[list[bytes], Iterator[bytes] | None, Callable[[], None] | None]:
-        """The first parts, and where there are more, how to get and to end them: most answers need one thread once."""
+        """The first parts and, if there may be more, their iterator and its close; most answers have one part."""
         answer = self._app(environ, start_response)
         close: Callable[[], None] = getattr(answer, "close", lambda: None)
         more = iter(answer)
@@ -165,7 +165,7 @@ class Threaded:
 
 
 def _body(environ: dict[str, Any]) -> io.BufferedIOBase | io.RawIOBase:
-    """The request's body, or what raises on reading it."""
+    """The request's body, or an object that raises the error when it is read."""
     try:
         if int(environ.get("CONTENT_LENGTH") or 0) > MAX_BODY:
             raise RequestEntityTooLarge
@@ -178,14 +178,14 @@ def _body(environ: dict[str, Any]) -> io.BufferedIOBase | io.RawIOBase:
 
 
 class Worker(GeventWorker):  # type: ignore[misc]
-    """gunicorn's worker for such connections and such an application."""
+    """gunicorn's gevent worker with `Connection` sockets and a `Threaded` application."""
 
     sockets: list[Any]
     wsgi: Any
     alive: bool
 
     def patch(self) -> None:
-        """Let gevent have the listening sockets, and nothing else of the process."""
+        """Make the listening sockets gevent's, without monkey-patching the process."""
         self.sockets = [
             socket.socket(each.FAMILY, socket.SOCK_STREAM, fileno=each.sock.detach()) for each in self.sockets
         ]
@@ -206,13 +206,13 @@ class Worker(GeventWorker):  # type: ignore[misc]
         sock.answered()
 
     def handle_error(self, req: Any, client: Connection, addr: Any, exc: BaseException) -> None:
-        """Answer what can't be read as a request by a problem document, as the application does."""
+        """Answer a malformed HTTP request with a problem document, as the application does."""
         if not isinstance(exc, errors.ParseException) or isinstance(exc, OURS):
             super().handle_error(req, client, addr, exc)
             return
         from webhook import problems  # which imports this module
 
-        self.log.info("refused what is no HTTP request: %s", type(exc).__name__)
+        self.log.info("malformed HTTP request: %s", type(exc).__name__)
         status, code = STATUS.get(type(exc), (400, "bad_request"))
         refusal = problems.answer(status, code, problems.unreadable(exc))
         body = refusal.get_data()

@@ -1,4 +1,4 @@
-"""What a view takes and answers, said once: the views validate by it and the OpenAPI document is made of it."""
+"""Descriptions of views (query, body, answer, problems), from which the OpenAPI document is built."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ Model = TypeVar("Model", bound=BaseModel)
 
 @dataclass(frozen=True)
 class Description:
-    """One operation: its models, the problems it may answer, and who may call it (`bearer`, `signature`).
+    """One operation: its models, the problems it may answer, and its authentication (`bearer`, `signature`).
 
-    `unready` is what a 503 holds in place of a problem document, `headers` are those that the answer may have. `reads`
-    says that a POST changes nothing, so that a token for reading serves.
+    `unready` is the model of a 503 that is not a problem document; `headers` are those that the answer may have.
+    `reads` marks a POST that changes nothing, which a token with `:read` may call.
     """
 
     status: int
@@ -54,14 +54,14 @@ def described(
     headers: Sequence[str] = (),
     reads: bool = False,
 ) -> Callable[[View], View]:
-    """Describe a view; where a migration has changed what it reads, it is called once more, on a fresh plan."""
+    """Describe a view. It is called once more if a migration has just changed a table that it reads."""
 
     def attach(view: View) -> View:
         @wraps(view)
         def called(*args: Any, **kwargs: Any) -> Response:
             try:
                 return view(*args, **kwargs)
-            except StalePlanError:  # its transaction did nothing
+            except StalePlanError:  # its transaction was rolled back
                 return view(*args, **kwargs)
 
         _DESCRIPTIONS[called] = Description(
@@ -73,12 +73,12 @@ def described(
 
 
 def description(view: Callable[..., Any]) -> Description | None:
-    """What is said of a view, if anything."""
+    """A view's description, or None."""
     return _DESCRIPTIONS.get(view)
 
 
 def query(model: type[Model]) -> Model:
-    """The request's query, validated; a value that is empty is one that is not given."""
+    """The request's query, validated; an empty value counts as not given."""
     given = ((name, next(filter(None, values), None)) for name, values in request.args.lists())
     return model.model_validate({name: value for name, value in given if value})
 
@@ -89,7 +89,7 @@ def body(model: type[Model], *, optional: bool = False) -> Model:
     Raises
     ------
     Problem
-        415 where its declared type is another; a sender that declares none is believed.
+        415 when its Content-Type is another; without a Content-Type it is read as JSON.
     """
     if request.mimetype and request.mimetype != "application/json":
         raise Problem(415, "unsupported_media_type", "Send JSON, with Content-Type: application/json.")
@@ -97,5 +97,5 @@ def body(model: type[Model], *, optional: bool = False) -> Model:
 
 
 def answered(model: BaseModel, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """The answer as JSON."""
+    """A model as a JSON response."""
     return Response(model.model_dump_json(), status, headers, mimetype="application/json")

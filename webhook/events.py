@@ -1,4 +1,4 @@
-"""Outgoing events as the OpenAPI document describes them; `store/events.py` writes them, a task posts them."""
+"""Models of outgoing events, for the OpenAPI document; store/events.py stores them, worker/posting.py posts them."""
 
 from __future__ import annotations
 
@@ -12,21 +12,19 @@ from webhook.models import Kind, Mode
 
 
 class FinishedRun(BaseModel):
-    """A run that has ended, and where its results have brought readers to."""
+    """A finished run, and the last change of segment that is published."""
 
     run_id: UUID
     kind: Kind
     mode: Mode
     counts: dict[str, int]
-    last_change_id: int | None = Field(
-        default=None, description="Segments only: read `/segment_changes` up to this change."
-    )
+    last_change_id: int | None = Field(default=None, description="The newest change in `/segment_changes`.")
     error_code: str | None
     error: str | None
 
 
 class RunEvent(BaseModel):
-    """What each of `EVENT_URLS` gets for each finished run without an `as_of`, signed as Standard Webhooks say."""
+    """Posted to each of `EVENT_URLS` for each finished run without an `as_of`, signed as in Standard Webhooks."""
 
     type: Literal["run.succeeded", "run.failed"]
     timestamp: datetime
@@ -35,6 +33,6 @@ class RunEvent(BaseModel):
 
 ANSWERS = {
     "2XX": "Delivered.",
-    "410": "Delivered to nobody any more: nothing is sent to this URL again.",
+    "410": "The receiver no longer exists: all waiting events of this URL are dropped.",
     "default": "Sent again, with the same `webhook-id`, at growing intervals for a day.",
 }

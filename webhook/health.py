@@ -1,4 +1,4 @@
-"""`/healthz` and `/readyz`: whether this process answers, and whether it can do what it is for."""
+"""`/healthz` and `/readyz`: whether this process is alive, and whether it can serve."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ class Alive(BaseModel):
 
 
 class Readiness(BaseModel):
-    """Whether the parts that we need work.
+    """The state of PostgreSQL and Redis.
 
-    `outdated`: our tables wait for `smartcrm migrate`; `read_only`: PostgreSQL takes no writes at present;
-    `refuses_writes`: Redis is full, a replica, or grants too little; `cluster`: Celery can't use a Redis Cluster.
+    `outdated`: the tables need `smartcrm migrate`; `read_only`: PostgreSQL accepts no writes now; `refuses_writes`:
+    Redis is full, a replica, or lacks permissions; `cluster`: a Redis Cluster, which Celery can't use.
     """
 
     status: Literal["ready", "degraded", "unavailable"]
@@ -53,7 +53,7 @@ def healthz() -> Response:
 @blueprint.get("/readyz")
 @described(answer=Readiness, caller=None, problems=(503,), unready=Readiness)
 def readyz() -> Response:
-    """Able to serve: 503 while the results' database is away; `degraded` while only runs have to wait."""
+    """Able to serve: 503 while the results' database is down; `degraded` while only runs have to wait."""
     settings: Settings = current_app.config["SETTINGS"]
     parts = {
         "database": _database(settings),

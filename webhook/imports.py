@@ -1,4 +1,4 @@
-"""`POST /webhooks/imports`: verify, validate, store, answer; in this order, and nothing else."""
+"""`POST /webhooks/imports`: verify the signature, validate the body, store the request, answer."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from webhook.bodies import received
 from webhook.described import body, described
 from webhook.models import DEFAULTS, PLAIN, BigInt, Body, Kind, Mode, Scalar
 from webhook.problems import Problem
-from webhook.runs import AskedRuns, accepted
+from webhook.runs import RequestedRuns, accepted
 
 blueprint = Blueprint("imports", __name__)
 
 
 class TransactionIds(Body):
-    """A closed range of transaction ids that an import wrote, for orders that are dated back."""
+    """A closed range of transaction ids that the import wrote; needed for orders with earlier dates."""
 
     first: BigInt = Field(alias="from")
     last: BigInt = Field(alias="to")
@@ -42,7 +42,7 @@ class TransactionIds(Body):
 
 
 class ImportData(Body):
-    """What an import was, as far as the sender says."""
+    """Details of an import, all optional."""
 
     import_id: Annotated[str, Field(max_length=256, pattern=PLAIN)] | Scalar | None = None
     kinds: list[Kind] | None = Field(default=None, min_length=1, max_length=10, description=f"By default {DEFAULTS}.")
@@ -55,14 +55,14 @@ class ImportEvent(Body):
 
     type: Literal["import.completed"]
     timestamp: Annotated[str, Field(max_length=64, pattern=PLAIN)] | Scalar | None = Field(
-        default=None, description="When it happened; kept as it is, and not relied upon."
+        default=None, description="When it happened; stored unchanged, not used."
     )
     data: ImportData = Field(default_factory=ImportData)
 
 
 @blueprint.after_request
 def count(response: Response) -> Response:
-    """Count what was not accepted."""
+    """Count requests that were not accepted."""
     if response.status_code >= HTTPStatus.BAD_REQUEST:
         settings: Settings = current_app.config["SETTINGS"]
         refusals.add(settings, response.get_json()["error_code"])
@@ -70,9 +70,9 @@ def count(response: Response) -> Response:
 
 
 @blueprint.post("/webhooks/imports")
-@described(answer=AskedRuns, status=202, body=ImportEvent, caller="signature", headers=("Location",))
+@described(answer=RequestedRuns, status=202, body=ImportEvent, caller="signature", headers=("Location",))
 def imports() -> Response:
-    """Accept an import: its delivery and its runs are committed before the 202."""
+    """Accept an import: the delivery and its runs are committed before the 202."""
     settings: Settings = current_app.config["SETTINGS"]
     webhook_id = verified_id(settings.webhook_secrets, received(), dict(request.headers))
     if webhook_id is None:
@@ -83,7 +83,7 @@ def imports() -> Response:
     kept = event.model_dump(mode="json", by_alias=True)
     with transaction(settings.database_url) as session:
         wanted = requests.requested(session, settings, data.kinds, data.mode)
-    asked = inbox.deliver(
+    requested = inbox.deliver(
         settings.database_url,
         "webhook",
         webhook_id,
@@ -93,4 +93,4 @@ def imports() -> Response:
         named_ids=named,
         needs=kinds.needs(wanted),
     )
-    return accepted(webhook_id, asked)
+    return accepted(webhook_id, requested)

@@ -1,4 +1,4 @@
-"""`/menu_recommendations`: what to offer at a time of day."""
+"""`/menu_recommendations`: the ranked items of each daypart."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ blueprint.before_request(authorize)
 Quantity = Annotated[
     Decimal,
     PlainSerializer(lambda value: int(value) if value == int(value) else float(value), return_type=int | float),
-    Field(description="Pieces, or what was weighed, to thousandths; a whole one is written as an integer."),
+    Field(description="Pieces or weight, to thousandths; a whole number is an integer."),
 ]
 
 
 class MenuQuery(BaseModel):
-    """Which daypart: by its id, by a time of day in the restaurant's time zone, or all."""
+    """A daypart by its id, the one at a time of day in the restaurant's time zone, or all."""
 
     daytime_id: Annotated[int, Field(ge=-(2**31), lt=2**31)] | None = None
     at: Annotated[str, Field(pattern=r"^(now|([01][0-9]|2[0-3]):[0-5][0-9])$")] | None = Field(
@@ -66,7 +66,7 @@ class Daypart(BaseModel):
 
 
 class Recommendation(BaseModel):
-    """A row of `menu_recommendation` with its names."""
+    """A row of `menu_recommendation`, with the item's name and category."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -82,7 +82,7 @@ class Recommendation(BaseModel):
 
 
 class DaypartMenu(BaseModel):
-    """A daypart's items, best first; no daypart and no items in a gap between dayparts."""
+    """A daypart's items, best first; null and no items for a time between dayparts."""
 
     daypart: Daypart | None
     items: list[Recommendation]
@@ -99,24 +99,24 @@ class WholeMenu(BaseModel):
 @blueprint.get("/menu_recommendations")
 @described(answer=(DaypartMenu, WholeMenu), query=MenuQuery, problems=(404,), cached=True)
 def menu_recommendations() -> Response:
-    """Ranked items of the daypart with an id, of the one at a time of day or now, or of all; maybe of some weekdays."""
-    asked = query(MenuQuery)
+    """The ranked items of one daypart (`daytime_id`, or `at` a time of day or now), or of all; `day` for weekdays."""
+    params = query(MenuQuery)
     settings: Settings = current_app.config["SETTINGS"]
-    at = _clock(asked.at, settings.timezone) if asked.at else None
+    at = _clock(params.at, settings.timezone) if params.at else None
 
     def answer(session: Session, state: PublishedState) -> DaypartMenu | WholeMenu:
         if at is not None:
-            found = results.menu(session, at, asked.day)
+            found = results.menu(session, at, params.day)
             return _shown(found[0]) if found else DaypartMenu(daypart=None, items=[])
-        dayparts = results.menu(session, day=asked.day)
-        if asked.daytime_id is None:
+        dayparts = results.menu(session, day=params.day)
+        if params.daytime_id is None:
             return WholeMenu(
                 run_id=state.run.run_id, as_of=state.as_of, dayparts=[_shown(daypart) for daypart in dayparts]
             )
         for daypart in dayparts:
-            if daypart.daytime_id == asked.daytime_id:
+            if daypart.daytime_id == params.daytime_id:
                 return _shown(daypart)
-        raise Problem(404, "daypart_not_found", f"There is no daypart {asked.daytime_id}.")
+        raise Problem(404, "daypart_not_found", f"There is no daypart {params.daytime_id}.")
 
     return read("menu", answer, also=f"{at:%H%M}" if at else "")
 

@@ -1,4 +1,4 @@
-"""`/metrics` for Prometheus: totals and states from PostgreSQL, queue lengths from Redis, read at each scrape."""
+"""`/metrics` for Prometheus: counters and gauges from PostgreSQL and Redis, read at each scrape."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ blueprint = Blueprint("metrics", __name__)
 blueprint.before_request(authorize)
 
 TOTALS = {
-    "runs": "Runs that have finished.",
-    "run_seconds": "Seconds from their start to their end that finished runs took.",
+    "runs": "Finished runs.",
+    "run_seconds": "Seconds from start to end of finished runs.",
     "parts": "Parts of finished runs: customer shards, chunks, dayparts.",
-    "part_seconds": "Seconds from their message to their end that parts took.",
+    "part_seconds": "Seconds from sending to end of parts.",
     "parts_resent": "Parts that were sent again since their message was lost or late.",
     "sweeps": "Sweeps, one every five seconds.",
-    "sweep_moves": "Steps of runs that the sweep had to take, since their message was lost or late.",
-    "skipped_rows": "Source rows that full or incremental runs skipped.",
-    "forgotten": "Customers who were forgotten.",
+    "sweep_moves": "Steps of runs that the sweep did, since their message was lost or late.",
+    "skipped_rows": "Source rows that runs skipped.",
+    "forgotten": "Customers erased by smartcrm forget.",
     "deliveries": "Imports and requests for runs: accepted, repeated, or why an import was refused.",
-    "messages_dropped": "Messages that no worker could read, by where they came from: a queue, or a broadcast.",
+    "messages_dropped": "Messages that no worker could read, by source: a queue, or a broadcast.",
     "event_attempts": "Attempts to deliver outgoing events.",
 }
 QUEUES = ("control", "compute")
@@ -42,7 +42,7 @@ QUEUES = ("control", "compute")
 @blueprint.get("/metrics")
 @described(answer=None)
 def metrics() -> Response:
-    """Figures for Prometheus."""
+    """Metrics for Prometheus."""
     registry = CollectorRegistry()
     registry.register(_Figures(current_app.config["SETTINGS"]))
     return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
@@ -67,14 +67,14 @@ def _kept(settings: Settings) -> Iterator[Metric]:
         refused, dropped = (counts.every(client, name) for name in ("refused_deliveries", "dropped_messages"))
     kept += [("deliveries", {"outcome": code}, count) for code, count in refused.items()]
     kept += [("messages_dropped", {"source": source}, count) for source, count in dropped.items()]
-    for name, told in TOTALS.items():
+    for name, description in TOTALS.items():
         rows = [(labels, value) for of, labels, value in kept if of == name]
         names = sorted({label for labels, _ in rows for label in labels})
         sums: dict[tuple[str, ...], float] = {}
         for labels, value in rows:
             of_labels = tuple(labels.get(label, "") for label in names)
             sums[of_labels] = sums.get(of_labels, 0) + value
-        family = CounterMetricFamily(f"smartcrm_{name}", told, labels=names)
+        family = CounterMetricFamily(f"smartcrm_{name}", description, labels=names)
         for values, value in sums.items():
             family.add_metric(values, value)
         yield family
@@ -88,7 +88,9 @@ def _kept(settings: Settings) -> Iterator[Metric]:
 
 
 def _queues(settings: Settings) -> GaugeMetricFamily:
-    lengths = GaugeMetricFamily("smartcrm_queue_length", "Messages that wait; absent while Redis is.", labels=["queue"])
+    lengths = GaugeMetricFamily(
+        "smartcrm_queue_length", "Messages in the queue; absent without Redis.", labels=["queue"]
+    )
     try:
         with settings.redis.client(timeout=1) as client:
             for queue in QUEUES:

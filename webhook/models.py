@@ -1,4 +1,4 @@
-"""What the bodies and queries of several nouns have in common; each noun's own models stand beside its views."""
+"""Types that the bodies and queries of several modules share; each module's own models are beside its views."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ def _kind(name: str) -> str:
 
 
 Kind = Annotated[str, AfterValidator(_kind), Field(json_schema_extra=lambda schema: schema.update(enum=[*KINDS]))]
-# What a request is for that names no kinds.
+# The kinds of a request that names none.
 DEFAULTS = f"those of {', '.join(name for name, entry in KINDS.items() if entry.by_default)} that are computed here"
 Mode = Literal["full", "incremental", "train"]
 Status = Literal["pending", "running", "succeeded", "failed", "cancelled"]
-PLAIN = r"^[^\x00]*$"  # PostgreSQL's text holds no NUL
+PLAIN = r"^[^\x00]*$"  # PostgreSQL's text can't contain NUL
 BIGINT = 2**63
 BigInt = Annotated[int, Field(strict=True, ge=-BIGINT, lt=BIGINT)]
 Limit = Annotated[int, Field(ge=1, le=1000)]
-# What is not text, of what is only kept: strict, so that a true is kept as true and no number is rounded.
+# Values that are only stored: strict, so that true stays true and no number is rounded.
 Scalar = StrictBool | StrictInt | Annotated[float, Field(strict=True, allow_inf_nan=False)]
 
 
-def _tell_of_null(schema: dict[str, Any]) -> None:
-    """Let the document say that members which need not be given may be null."""
+def _allow_null(schema: dict[str, Any]) -> None:
+    """Make the schema say that optional members may be null."""
     for name, member in schema["properties"].items():
         if name not in schema.get("required", ()) and {"type": "null"} not in member.get("anyOf", ()):
             type_of = {key: member.pop(key) for key in list(member) if key not in ("title", "default", "description")}
@@ -45,9 +45,9 @@ def _tell_of_null(schema: dict[str, Any]) -> None:
 
 
 class Body(BaseModel):
-    """A JSON body; a member that is null is one that is not given."""
+    """A JSON body; a member that is null counts as not given."""
 
-    model_config = ConfigDict(populate_by_name=True, json_schema_extra=_tell_of_null)
+    model_config = ConfigDict(populate_by_name=True, json_schema_extra=_allow_null)
 
     @model_validator(mode="before")
     @classmethod

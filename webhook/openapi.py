@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document, made of the models that validate, and its page with all its files from here."""
+"""The OpenAPI 3.1 document, built from the views' descriptions, and its page, with all its files from this server."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:;"
     " connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-# Its links are relative, so that it works under a path prefix, too.
+# Its links are relative, so that it works under a path prefix.
 PAGE = """<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
@@ -39,9 +39,9 @@ START = 'SwaggerUIBundle({url: "openapi.json", dom_id: "#page", deepLinking: tru
 INTRODUCTION = """\
 Send each import to `POST /webhooks/imports`, follow its runs, and read the results.
 
-Every answer that is not as hoped for is a problem document (RFC 9457) with a stable `error_code`. Reads of
-results carry an `ETag` of the published state: send it back in `If-None-Match` and get 304 while nothing has
-changed. A member that is null, or a query value that is empty, counts as not given.
+Every error is a problem document (RFC 9457) with a stable `error_code`. Reads of results have an `ETag` of the
+published state: send it back in `If-None-Match` to get 304 while nothing has changed. A member that is null, or an
+empty query value, counts as not given.
 """
 SECURITY = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "One of `API_TOKENS`."},
@@ -49,16 +49,16 @@ SECURITY = {
         "type": "apiKey",
         "in": "header",
         "name": "webhook-signature",
-        "description": "As Standard Webhooks say, beside `webhook-id` and `webhook-timestamp`.",
+        "description": "As in Standard Webhooks, with `webhook-id` and `webhook-timestamp`.",
     },
 }
 SIGNED_HEADERS = ("webhook-id", "webhook-timestamp")
 LICENCE = {"name": "Apache License 2.0", "identifier": "Apache-2.0"}
 HEADERS = {
-    "ETag": "The published state that was read, for `If-None-Match`.",
-    "Location": "Where the runs of this request are listed.",
-    "Retry-After": "Seconds to wait before asking again.",
-    "WWW-Authenticate": "How to show who is calling.",
+    "ETag": "Of the published state, for `If-None-Match`.",
+    "Location": "URL of the list of this request's runs.",
+    "Retry-After": "Seconds to wait before the next request.",
+    "WWW-Authenticate": "The authentication scheme.",
 }
 PROBLEM_HEADERS = {401: ("WWW-Authenticate",), 429: ("Retry-After",), 503: ("Retry-After",)}
 
@@ -93,20 +93,20 @@ def _page_file(text: str, mimetype: str) -> Response:
 
 
 def document(app: Flask, prefix: str = "") -> dict[str, Any]:
-    """The application's operations as an OpenAPI document, for callers who reach them under a path prefix."""
+    """The application's operations as an OpenAPI document; `prefix` is the path under which callers reach them."""
     operations = [
-        (rule, method.lower(), told)
+        (rule, method.lower(), spec)
         for rule in app.url_map.iter_rules()
         for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"})
-        if (told := description(app.view_functions[rule.endpoint]))
+        if (spec := description(app.view_functions[rule.endpoint]))
     ]
-    schemas = _Schemas([told for _, _, told in operations])
+    schemas = _Schemas([spec for _, _, spec in operations])
     paths: dict[str, Any] = {}
-    for rule, method, told in operations:
+    for rule, method, spec in operations:
         path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)
         in_path = [_path_parameter(name, rule.rule) for name in sorted(rule.arguments)]
         summary = (app.view_functions[rule.endpoint].__doc__ or "").strip()
-        paths.setdefault(path, {})[method] = _operation(rule.endpoint, summary, told, in_path, schemas)
+        paths.setdefault(path, {})[method] = _operation(rule.endpoint, summary, spec, in_path, schemas)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -124,20 +124,20 @@ def document(app: Flask, prefix: str = "") -> dict[str, Any]:
 
 
 class _Schemas:
-    """The schemas of all models, bodies as they are validated and answers as they are written."""
+    """The schemas of all models: bodies and queries for validation, answers for serialization."""
 
     def __init__(self, operations: list[Description]) -> None:
         wanted: dict[tuple[type[BaseModel], JsonSchemaMode], None] = {
             (model, "serialization"): None for model in (ProblemDocument, RunEvent)
         }
-        for told in operations:
-            wanted |= {(model, "validation"): None for model in (told.body, told.query) if model}
-            wanted |= {(model, "serialization"): None for model in _models(told)}
+        for spec in operations:
+            wanted |= {(model, "validation"): None for model in (spec.body, spec.query) if model}
+            wanted |= {(model, "serialization"): None for model in _models(spec)}
         self.refs, definitions = models_json_schema(list(wanted), ref_template=REF)
         self.definitions = definitions["$defs"]
 
-    def answer(self, told: Description) -> dict[str, Any]:
-        refs = [dict(self.refs[model, "serialization"]) for model in _models(told)]
+    def answer(self, spec: Description) -> dict[str, Any]:
+        refs = [dict(self.refs[model, "serialization"]) for model in _models(spec)]
         return refs[0] if len(refs) == 1 else {"anyOf": refs}
 
     def problem(self) -> dict[str, Any]:
@@ -151,12 +151,12 @@ class _Schemas:
         ]
 
 
-def _models(told: Description) -> tuple[type[BaseModel], ...]:
-    return told.answer if isinstance(told.answer, tuple) else (told.answer,) if told.answer else ()
+def _models(spec: Description) -> tuple[type[BaseModel], ...]:
+    return spec.answer if isinstance(spec.answer, tuple) else (spec.answer,) if spec.answer else ()
 
 
 def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
-    """A query has no null: what may be absent is said by `required`."""
+    """The schema without null: a query parameter can't be null, only absent."""
     some = [each for each in schema.get("anyOf", []) if each != {"type": "null"}]
     kept = {name: each for name, each in schema.items() if name not in ("anyOf", "title") and each is not None}
     return kept | some[0] if len(some) == 1 else kept
@@ -176,56 +176,56 @@ def _first_line(text: str | None) -> str:
 
 
 def _answer(description: str, *headers: str) -> dict[str, Any]:
-    told: dict[str, Any] = {"description": description}
+    response: dict[str, Any] = {"description": description}
     if headers:
-        told["headers"] = {name: {"description": HEADERS[name], "schema": {"type": "string"}} for name in headers}
-    return told
+        response["headers"] = {name: {"description": HEADERS[name], "schema": {"type": "string"}} for name in headers}
+    return response
 
 
 def _outgoing(schemas: _Schemas) -> dict[str, Any]:
-    """The events that we send, as an operation of their receivers."""
+    """The operation of a receiver of our events."""
     schema = dict(schemas.refs[RunEvent, "serialization"])
     return {
         "operationId": "receive_run_event",
         "summary": _first_line(RunEvent.__doc__),
         "parameters": _header_parameters(*SIGNED_HEADERS, "webhook-signature"),
         "requestBody": {"required": True, "content": {"application/json": {"schema": schema}}},
-        "responses": {status: {"description": told} for status, told in events.ANSWERS.items()},
+        "responses": {status: {"description": text} for status, text in events.ANSWERS.items()},
     }
 
 
 def _operation(
-    name: str, summary: str, told: Description, in_path: list[dict[str, Any]], schemas: _Schemas
+    name: str, summary: str, spec: Description, in_path: list[dict[str, Any]], schemas: _Schemas
 ) -> dict[str, Any]:
     summary = summary.splitlines()[0]
-    hoped = [_first_line(model.__doc__) for model in _models(told)]
-    etag = ("ETag",) if told.cached else ()
-    answers: dict[str, Any] = {str(told.status): _answer(" Or: ".join(hoped) or summary, *etag, *told.headers)}
-    if told.answer:
-        answers[str(told.status)]["content"] = {"application/json": {"schema": schemas.answer(told)}}
-    if told.cached:
-        answers["304"] = _answer("Nothing has changed since the `ETag` that was sent.", "ETag")
-    guarded = (401, 429) if told.caller else ()
-    checked = (422,) if told.query or told.body else ()
-    read = (408, 413, 415) if told.body else ()
-    for status in sorted({*told.problems, *guarded, *checked, *read, 400, 500, 503}):
-        headers = () if status == 401 and told.caller == "signature" else PROBLEM_HEADERS.get(status, ())
+    models = [_first_line(model.__doc__) for model in _models(spec)]
+    etag = ("ETag",) if spec.cached else ()
+    answers: dict[str, Any] = {str(spec.status): _answer(" Or: ".join(models) or summary, *etag, *spec.headers)}
+    if spec.answer:
+        answers[str(spec.status)]["content"] = {"application/json": {"schema": schemas.answer(spec)}}
+    if spec.cached:
+        answers["304"] = _answer("Nothing has changed since the `ETag` of the request.", "ETag")
+    guarded = (401, 429) if spec.caller else ()
+    checked = (422,) if spec.query or spec.body else ()
+    read = (408, 413, 415) if spec.body else ()
+    for status in sorted({*spec.problems, *guarded, *checked, *read, 400, 500, 503}):
+        headers = () if status == 401 and spec.caller == "signature" else PROBLEM_HEADERS.get(status, ())
         answers[str(status)] = _answer(MEANINGS[status], *headers) | {"content": schemas.problem()}
-    if told.unready:
-        content = {"application/json": {"schema": dict(schemas.refs[told.unready, "serialization"])}}
-        unready = _answer("Not able to serve; it says which part is down.", "Retry-After")
+    if spec.unready:
+        content = {"application/json": {"schema": dict(schemas.refs[spec.unready, "serialization"])}}
+        unready = _answer("Not able to serve; the body says which part is down.", "Retry-After")
         answers["503"] = unready | {"content": content}
-    signed = _header_parameters(*SIGNED_HEADERS) if told.caller == "signature" else []
+    signed = _header_parameters(*SIGNED_HEADERS) if spec.caller == "signature" else []
     operation: dict[str, Any] = {
         "operationId": name.replace(".", "_"),
         "tags": [name.partition(".")[0]],
         "summary": summary,
-        "parameters": [*in_path, *(schemas.query(told.query) if told.query else []), *signed],
+        "parameters": [*in_path, *(schemas.query(spec.query) if spec.query else []), *signed],
         "responses": answers,
-        "security": [{told.caller: []}] if told.caller else [],
+        "security": [{spec.caller: []}] if spec.caller else [],
     }
-    if told.body:
-        required = told.caller == "signature"
-        reference = dict(schemas.refs[told.body, "validation"])
+    if spec.body:
+        required = spec.caller == "signature"
+        reference = dict(schemas.refs[spec.body, "validation"])
         operation["requestBody"] = {"required": required, "content": {"application/json": {"schema": reference}}}
     return operation

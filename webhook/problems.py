@@ -1,4 +1,4 @@
-"""Errors as `application/problem+json` (RFC 9457): every one has a status, a code and one clear sentence."""
+"""Errors as `application/problem+json` (RFC 9457), each with a status, an `error_code` and one sentence."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ log = structlog.get_logger("webhook")
 
 
 class ProblemDocument(BaseModel):
-    """RFC 9457, with a stable `error_code`."""
+    """A problem document (RFC 9457) with a stable `error_code`."""
 
     type: str
     title: str
@@ -32,33 +32,33 @@ class ProblemDocument(BaseModel):
 
 
 class Problem(Exception):
-    """An answer that is not the one hoped for."""
+    """An error to answer with a problem document."""
 
     def __init__(self, status: int, code: str, detail: str, headers: dict[str, str] | None = None) -> None:
         super().__init__(detail)
         self.status, self.code, self.detail, self.headers = status, code, sentence(detail), headers or {}
 
 
-# What each status may mean, by `error_code`; the OpenAPI document says the same.
+# The error codes of each status, for the OpenAPI document.
 MEANINGS = {
-    400: "`bad_request`: not an HTTP request that can be read.",
+    400: "`bad_request`: not a valid HTTP request.",
     401: "`unauthorized`: no known token. `invalid_signature`: not signed with one of our secrets, or too long ago.",
-    403: "`read_only_token`: a token that was given with `:read` asks for no runs.",
+    403: "`read_only_token`: a token with `:read` can't request runs.",
     404: "`run_not_found`, `customer_not_found`, `daypart_not_found`, `model_not_found`;"
-    " `no_results`: nothing is published yet; `not_found`: no such address.",
+    " `no_results`: nothing is published yet; `not_found`: no such path.",
     405: "`method_not_allowed`: see the `Allow` header.",
     408: f"`request_timeout`: the request did not arrive within {REQUEST_SECONDS:.0f} seconds.",
     409: "`run_finished`: it has ended already. `model_unusable`: what it was trained on no longer exists.",
-    410: "`cursor_too_old`: changes after it are no longer kept; read all customers, and begin anew.",
+    410: "`cursor_too_old`: changes after it were deleted; read all customers again.",
     413: "`body_too_large`: more than 64 kB.",
     415: "`unsupported_media_type`: send JSON, not compressed.",
     422: "`invalid_request`: the body or the query is not as described. `invalid_cursor`. `unknown_segment`."
-    " `invalid_map`: the segment map is wrong; it says where.",
-    429: "`too_many_failures`: too many calls without a right to; wait as long as `Retry-After` says."
-    " `too_many_waiting`: as many runs with an `as_of` wait as may.",
-    500: "`internal_error`: a fault of ours.",
+    " `invalid_map`: the segment map is wrong; `detail` says where.",
+    429: "`too_many_failures`: too many unauthorized requests; wait `Retry-After` seconds."
+    " `too_many_waiting`: the largest allowed number of runs with an `as_of` is pending.",
+    500: "`internal_error`: a bug in this program.",
     503: "`database_unavailable`: nothing was done; send it again after `Retry-After` seconds."
-    " `run_busy`: the run is taking a step.",
+    " `run_busy`: another process has locked the run.",
 }
 
 
@@ -75,7 +75,7 @@ def answer(status: int, code: str, detail: str, headers: dict[str, str] | None =
 
 
 def first_failure(error: ValidationError) -> str:
-    """The first thing that is wrong with a body or a query, as one sentence."""
+    """The first error of a body or a query, as one sentence."""
     first = error.errors()[0]
     where = ".".join(str(step) for step in first["loc"]) or "body"
     return sentence(f"{where}: {first['msg']}")
@@ -107,7 +107,7 @@ def _http(error: HTTPException) -> Response:
 
 
 def unreadable(error: Exception) -> str:
-    """What is wrong with a request that breaks the rules of HTTP, as gunicorn says it."""
+    """The sentence for a malformed HTTP request, with gunicorn's message."""
     return f"This can't be read as an HTTP request: {str(error)[:200]}"
 
 
@@ -116,7 +116,7 @@ def _late(_: Exception) -> Response:
 
 
 def _unavailable(error: UnavailableError) -> Response:
-    # The reason of one that can't be reached names our hosts and users: it is for the log.
+    # The reason may name our hosts and users, so it goes to the log only.
     if error.code != UnavailableError.code:
         return answer(503, error.code, str(error), {"Retry-After": "5"})
     log.warning("database unavailable", reason=str(error))

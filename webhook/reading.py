@@ -1,4 +1,4 @@
-"""Reading what is published: one snapshot per answer, and an ETag of the published state."""
+"""Reads of published results: one snapshot per answer, and an ETag of the published state."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from webhook.problems import Problem
 
 
 def read(kind: str, answer: Callable[[Session, PublishedState], BaseModel], *, also: str = "") -> Response:
-    """The published state's answer, or 304 to a caller who has it already.
+    """Answer from the published state, or with 304 if the caller has this state already.
 
-    `also` names what an answer depends on besides the state and the URL.
+    `also` is added to the ETag: what the answer depends on besides the state and the URL.
 
     Raises
     ------
     Problem
-        404 before anything is published.
+        404 before the first run is published.
     """
     settings: Settings = current_app.config["SETTINGS"]
     with snapshot(settings.database_url) as session:

@@ -1,7 +1,4 @@
-"""How often deliveries were refused, by `error_code`.
-
-Not counted in PostgreSQL, so that whoever can't show who they are makes us write nothing there.
-"""
+"""Counts of refused deliveries by `error_code`, in Redis: unauthorized callers must not cause writes in PostgreSQL."""
 
 from __future__ import annotations
 
@@ -15,7 +12,7 @@ from settings import Settings
 
 
 def add(settings: Settings, error_code: str) -> None:
-    """Count one."""
+    """Count a refused delivery."""
     counts.add(_client(settings.redis), "refused_deliveries", error_code)
 
 

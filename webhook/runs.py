@@ -1,4 +1,4 @@
-"""`/runs`: asking for runs with an API token, and what was asked for and how far it is."""
+"""`/runs`: requesting, listing, reading and cancelling runs."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class RunRequest(Body):
     as_of: str | None = Field(
         default=None,
         max_length=64,
-        description="Count only what is at most this time. Without an offset it is in TIMEZONE; a date alone is its"
+        description="Count only orders up to this time. Without an offset it is in TIMEZONE; a date alone means its"
         " last instant. Such a run is always full.",
         examples=["2026-01-31", "2026-01-31T18:00:00+00:00"],
     )
@@ -59,8 +59,8 @@ class RunsQuery(BaseModel):
     limit: Limit = 50
 
 
-class AskedRun(BaseModel):
-    """A run as the answer to a request for it."""
+class RequestedRun(BaseModel):
+    """A run in the answer to its request."""
 
     run_id: UUID
     kind: Kind
@@ -68,58 +68,58 @@ class AskedRun(BaseModel):
     url: str
 
     @classmethod
-    def of(cls, run: Run) -> AskedRun:
-        """From its row."""
-        return cls.model_validate(_asked(run))
+    def of(cls, run: Run) -> RequestedRun:
+        """Built from its row."""
+        return cls.model_validate(_members(run))
 
 
-class AskedRuns(BaseModel):
-    """The runs that will cover a request; several requests may share one."""
+class RequestedRuns(BaseModel):
+    """The runs of a request; several requests may share a run."""
 
-    runs: list[AskedRun]
+    runs: list[RequestedRun]
 
 
 class ShownStage(BaseModel):
-    """A stage of a run, and how many of its parts are done."""
+    """A stage of a run: the number of its parts, and how many are done."""
 
     stage: str
     parts: int
     done: int
 
 
-class ShownRun(AskedRun):
-    """A run and how far it is."""
+class ShownRun(RequestedRun):
+    """A run and its progress."""
 
     mode: Mode
     progress: float = Field(ge=0, le=1)
-    stages: list[ShownStage] = Field(description="In order; empty before the run is planned, and long after its end.")
+    stages: list[ShownStage] = Field(description="In order; empty before the run is planned, and a day after its end.")
     requested_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
     as_of: datetime | None
     error_code: str | None
-    error: str | None = Field(description="Why it failed; of a run that works, why it last had to wait and try again.")
+    error: str | None = Field(description="Why it failed or, while it is running, why it was last retried.")
     counts: dict[str, int]
-    warnings: list[str] = Field(description="What it found that the owner should know, each with what to do about it.")
+    warnings: list[str] = Field(description="Findings for the restaurant's owner, each with what to do.")
 
     @classmethod
     def state(cls, state: RunState) -> ShownRun:
-        """From its row and its parts."""
+        """Built from its row and its stages."""
         run = state.run
         counts = {name: number for name, number in (run.counts or {}).items() if isinstance(number, int)}
         warnings = (run.counts or {}).get("warnings", [])
         times = {name: getattr(run, name) for name in ("requested_at", "started_at", "finished_at", "as_of")}
         stages = [{"stage": stage.name, "parts": stage.parts, "done": stage.done} for stage in state.stages]
-        faults = {"error_code": run.error_code, "error": state.error}
+        errors = {"error_code": run.error_code, "error": state.error}
         return cls.model_validate(
-            _asked(run)
+            _members(run)
             | times
-            | faults
+            | errors
             | {"mode": run.mode, "progress": state.progress, "stages": stages, "counts": counts, "warnings": warnings}
         )
 
 
-def _asked(run: Run) -> dict[str, Any]:
+def _members(run: Run) -> dict[str, Any]:
     return {
         "run_id": run.run_id,
         "kind": run.kind,
@@ -135,38 +135,38 @@ class ShownRuns(BaseModel):
 
 
 @blueprint.post("/runs")
-@described(answer=AskedRuns, status=202, body=RunRequest, problems=(403,), headers=("Location",))
+@described(answer=RequestedRuns, status=202, body=RunRequest, problems=(403,), headers=("Location",))
 def ask() -> Response:
-    """Ask for runs."""
+    """Request runs."""
     settings: Settings = current_app.config["SETTINGS"]
-    asked = body(RunRequest, optional=True)
-    as_of: datetime | None = parse_as_of(asked.as_of, settings.timezone) if asked.as_of is not None else None
+    given = body(RunRequest, optional=True)
+    as_of: datetime | None = parse_as_of(given.as_of, settings.timezone) if given.as_of is not None else None
     name = f"api_{uuid.uuid4().hex}"
-    kept = asked.model_dump(mode="json")
+    kept = given.model_dump(mode="json")
     with transaction(settings.database_url) as session:
-        wanted = requests.requested(session, settings, asked.kinds, asked.mode)
+        wanted = requests.requested(session, settings, given.kinds, given.mode)
     needs = kinds.needs(wanted)
     return accepted(
-        name, inbox.deliver(settings.database_url, "api", name, kept, wanted, asked.mode, as_of=as_of, needs=needs)
+        name, inbox.deliver(settings.database_url, "api", name, kept, wanted, given.mode, as_of=as_of, needs=needs)
     )
 
 
-def accepted(delivery_id: str, wanted: list[Run]) -> Response:
-    """The 202 for runs whose request is committed, with a hint to the workers where a run is new."""
-    sending.advance(run.run_id for run in wanted if not run.joined)
-    asked = AskedRuns(runs=[AskedRun.of(run) for run in wanted])
-    return answered(asked, 202, {"Location": f"{request.script_root}/runs?webhook_id={quote(delivery_id, safe='')}"})
+def accepted(delivery_id: str, requested: list[Run]) -> Response:
+    """The 202 for requested runs, whose request is committed; sends a task message for each new run."""
+    sending.advance(run.run_id for run in requested if not run.joined)
+    shown = RequestedRuns(runs=[RequestedRun.of(run) for run in requested])
+    return answered(shown, 202, {"Location": f"{request.script_root}/runs?webhook_id={quote(delivery_id, safe='')}"})
 
 
 @blueprint.get("/runs")
 @described(answer=ShownRuns, query=RunsQuery)
 def list_runs() -> Response:
-    """The newest runs, newest first; by delivery, kind and status."""
+    """The newest runs, newest first; filtered by delivery, kind and status."""
     settings: Settings = current_app.config["SETTINGS"]
-    asked = query(RunsQuery)
+    params = query(RunsQuery)
     with transaction(settings.database_url) as session:
         found = runs.newest(
-            session, kind=asked.kind, status=asked.status, delivery_id=asked.webhook_id, limit=asked.limit
+            session, kind=params.kind, status=params.status, delivery_id=params.webhook_id, limit=params.limit
         )
     return answered(ShownRuns(runs=[ShownRun.state(state) for state in found]))
 
@@ -187,7 +187,7 @@ def one_run(run_id: UUID) -> Response:
 @blueprint.post("/runs/<uuid:run_id>/cancel")
 @described(answer=ShownRun, problems=(403, 404, 409))
 def cancel(run_id: UUID) -> Response:
-    """Cancel a run that waits or works; what is published stays."""
+    """Cancel a pending or running run; the published results stay."""
     settings: Settings = current_app.config["SETTINGS"]
     try:
         with transaction(settings.database_url) as session:
@@ -200,8 +200,8 @@ def cancel(run_id: UUID) -> Response:
     except OperationalError as error:
         if not isinstance(error.orig, LockNotAvailable):
             raise
-        told = f"The run {run_id} is taking a step just now; cancel it again."
-        raise Problem(503, "run_busy", told, {"Retry-After": "5"}) from None
+        detail = f"A worker has locked the run {run_id}; cancel it again."
+        raise Problem(503, "run_busy", detail, {"Retry-After": "5"}) from None
     assert state is not None
-    sending.advance([run_id])  # whoever waits for it goes on now
+    sending.advance([run_id])  # starts the runs that wait for it
     return answered(ShownRun.state(state))

@@ -1,4 +1,4 @@
-"""`/rfm_segments` and `/segment_changes`: customers, page by page or one with the reason, and who moved."""
+"""`/rfm_segments`: customers page by page, one customer with cut points and last change, and the summary."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ blueprint.before_request(authorize)
 
 
 class SegmentsQuery(BaseModel):
-    """Which customers to list, and from where on; or one customer, by the id."""
+    """Which customers to list, page by page; or one customer, by id."""
 
     segment: Annotated[str, Field(max_length=256, pattern=PLAIN)] | None = Field(
         default=None, description="A segment's name, in any case."
     )
     mobile_id: Annotated[str, Field(pattern=PLAIN)] | None = Field(
-        default=None, description="One customer, as by the path: for an id that is `summary`, and any other."
+        default=None, description="One customer, as with the id in the path; also for the id `summary`."
     )
     limit: Limit = 100
     cursor: Annotated[str, Field(max_length=4096)] | None = Field(
-        default=None, description="`next_cursor` of the page before."
+        default=None, description="`next_cursor` of the previous page."
     )
 
     @model_validator(mode="after")
@@ -62,7 +62,7 @@ class Customer(BaseModel):
     mobile_id: str
     recency_days: int
     frequency: int
-    monetary: Decimal = Field(description="With two decimals, as text, so that nothing is lost.")
+    monetary: Decimal = Field(description="With two decimals, as text, so that it is exact.")
     r_score: int
     f_score: int
     m_score: int
@@ -82,24 +82,24 @@ class CustomerPage(BaseModel):
 
 
 class ExplainedCustomer(Customer):
-    """A customer with the reason for the segment: what the values were held against, and the last move."""
+    """A customer with the cut points of the scores and the last change of segment."""
 
     published_run_id: UUID
     as_of: datetime
     monetary_scored: Decimal = Field(description="What M scores: `monetary`, or the average per purchase, in cents.")
     cut_points: CutPoints
-    last_change: SegmentChange | None = Field(description="null: never since the first published run, or long ago.")
+    last_change: SegmentChange | None = Field(description="null: none is stored.")
 
 
 class SegmentSummary(BaseModel):
-    """A segment in numbers."""
+    """A segment's size, revenue share and medians."""
 
     model_config = ConfigDict(from_attributes=True)
 
     segment: str
     customers: int
     share: float
-    revenue_share: float | None = Field(description="null where there is no revenue above zero.")
+    revenue_share: float | None = Field(description="null if the total revenue is not above zero.")
     median_recency_days: float
     median_frequency: float
     median_monetary: float
@@ -119,20 +119,20 @@ class Summary(BaseModel):
 @blueprint.get("/rfm_segments")
 @described(answer=(CustomerPage, ExplainedCustomer), query=SegmentsQuery, problems=(404,), cached=True)
 def customers() -> Response:
-    """Customers in order of their ids, of one segment or all; or the one with an id."""
-    asked = query(SegmentsQuery)
-    if asked.mobile_id is not None:
-        return one_customer(asked.mobile_id)
-    after = _opened(asked.cursor) if asked.cursor else None
+    """Customers in order of their ids, of one segment or all; or the customer with a given id."""
+    params = query(SegmentsQuery)
+    if params.mobile_id is not None:
+        return one_customer(params.mobile_id)
+    after = _opened(params.cursor) if params.cursor else None
 
     def answer(session: Session, state: PublishedState) -> CustomerPage:
-        segment = None if asked.segment is None else results.segment_named(results.segment_names(state), asked.segment)
-        if segment is None and asked.segment is not None:
-            known = ", ".join(results.segment_names(state))
-            raise Problem(422, "unknown_segment", f"There is no segment of that name; there are {known}.")
-        rows = results.segments(session, segment, after=after, limit=asked.limit + 1)
-        page = [Customer.model_validate(row) for row in rows[: asked.limit]]
-        more = len(rows) > asked.limit
+        names = results.segment_names(state)
+        segment = None if params.segment is None else results.segment_named(names, params.segment)
+        if segment is None and params.segment is not None:
+            raise Problem(422, "unknown_segment", f"There is no segment of that name; there are {', '.join(names)}.")
+        rows = results.segments(session, segment, after=after, limit=params.limit + 1)
+        page = [Customer.model_validate(row) for row in rows[: params.limit]]
+        more = len(rows) > params.limit
         return CustomerPage(
             run_id=state.run.run_id,
             as_of=state.as_of,
@@ -153,7 +153,7 @@ def _opened(cursor: str) -> str:
     except (binascii.Error, ValueError):
         opened = "\x00"
     if "\x00" in opened:
-        raise Problem(422, "invalid_cursor", "This cursor is none that a page gave.")
+        raise Problem(422, "invalid_cursor", "This is not the next_cursor of a page.")
     return opened
 
 
@@ -179,16 +179,14 @@ def summary() -> Response:
 @blueprint.get("/rfm_segments/<path:mobile_id>")
 @described(answer=ExplainedCustomer, problems=(404,), cached=True)
 def one_customer(mobile_id: str) -> Response:
-    """One customer: the values, what they were held against, and the last move and its reason."""
+    """One customer: values, scores, the cut points behind them, and the last change of segment with its reason."""
 
     def answer(session: Session, state: PublishedState) -> ExplainedCustomer:
         row = None if "\x00" in mobile_id else results.customer(session, mobile_id)
         if row is None:
             raise Problem(404, "customer_not_found", "There is no such customer with a purchase.")
-        moved, cut_points = (
-            results.last_change_of(session, mobile_id),
-            CutPoints.of(results.cut_points(state)),
-        )
+        change = results.last_change_of(session, mobile_id)
+        cut_points = CutPoints.of(results.cut_points(state))
         visits = row.frequency if cut_points.monetary_measure == "average" else 1
         return ExplainedCustomer(
             **Customer.model_validate(row).model_dump(),
@@ -196,7 +194,7 @@ def one_customer(mobile_id: str) -> Response:
             as_of=state.as_of,
             monetary_scored=(row.monetary / visits).quantize(row.monetary, ROUND_HALF_UP),
             cut_points=cut_points,
-            last_change=None if moved is None else SegmentChange.of(moved),
+            last_change=None if change is None else SegmentChange.of(change),
         )
 
     return read("rfm", answer)

@@ -1,4 +1,4 @@
-"""The hint that a run was asked for: a task sent by name. The run itself is in PostgreSQL already."""
+"""Task messages for requested runs. The runs are committed in PostgreSQL before they are sent."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ log = structlog.get_logger("webhook")
 def _celery() -> Celery:
     app = Celery("smartcrm")
     app.config_from_object("celeryconfig")
-    # An answer must not wait for Redis: the sweep finds what could not be sent.
+    # An HTTP answer must not wait for Redis: the sweep starts runs whose message could not be sent.
     app.conf.broker_transport_options = {
         **app.conf.broker_transport_options,
         "socket_connect_timeout": 0.5,
@@ -27,12 +27,12 @@ def _celery() -> Celery:
 
 
 def advance(run_ids: Iterable[UUID]) -> None:
-    """Ask a worker to look at these runs now; where Redis is away, or refuses, the sweep does so later.
+    """Send `advance` for these runs. If Redis is down or refuses, the sweep does it later.
 
-    Whatever is wrong with Redis: the runs are stored, and whoever asked for them is told so.
+    No error is raised: the runs are stored, so the request has succeeded.
     """
     try:
         for run_id in run_ids:
             _celery().send_task("smartcrm.advance", (str(run_id),), queue="control", retry=False, ignore_result=True)
     except Exception as error:
-        log.warning("hint not sent", reason=type(error).__name__)
+        log.warning("task message not sent", reason=type(error).__name__)

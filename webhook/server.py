@@ -1,4 +1,4 @@
-"""How gunicorn serves the webhook: `gunicorn --config python:webhook.server --bind 127.0.0.1:8000`."""
+"""gunicorn's configuration: `gunicorn --config python:webhook.server --bind 127.0.0.1:8000`."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import logs
 wsgi_app = "webhook.app:create_app()"
 worker_class = "webhook.connections.Worker"
 workers = 2
-threads = 8  # requests at work, of each of them
-worker_connections = 1000  # that may be open, of each of them
-keepalive = 75  # seconds; above a proxy's (nginx: 60), which would else send a request to a connection just closed
+threads = 8  # concurrent requests per worker
+worker_connections = 1000  # open connections per worker
+keepalive = 75  # seconds; more than a proxy's (nginx: 60), so that it never uses a connection that we have closed
 control_socket_disable = True
 
 
 def post_fork(_server: Any, _worker: Any) -> None:
-    """Let a worker have as many files open as it may have connections, where the system permits it."""
+    """Raise the limit of open files to what the connections of a worker need, as far as the system permits."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = 2 * worker_connections
     if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -28,10 +28,10 @@ def post_fork(_server: Any, _worker: Any) -> None:
 
 
 class JSONLogger(Logger):  # type: ignore[misc]
-    """gunicorn's own lines among ours."""
+    """gunicorn's log lines as JSON, like ours."""
 
     def setup(self, cfg: Any) -> None:
-        """Let everything in this process be logged as JSON."""
+        """Configure JSON logging for the process."""
         super().setup(cfg)
         logs.configure()
         self.error_log.handlers = []

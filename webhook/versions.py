@@ -1,4 +1,4 @@
-"""`/models`: versions of the kinds' models, why each is in service or not, and putting one back."""
+"""`/models`: versions of the kinds' models with their metrics and decisions, and promoting one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from webhook.access import authorize
 from webhook.described import answered, described, query
 from webhook.models import Kind, Limit
 from webhook.problems import Problem
-from webhook.runs import AskedRun
+from webhook.runs import RequestedRun
 
 blueprint = Blueprint("models", __name__)
 blueprint.before_request(authorize)
@@ -62,9 +62,9 @@ class ShownModels(BaseModel):
 
 
 class PromotedModel(ShownModel):
-    """A version that is in service, and the full run that makes its results current."""
+    """The new champion, and the full run that publishes its results."""
 
-    run: AskedRun
+    run: RequestedRun
 
 
 @blueprint.get("/models")
@@ -72,9 +72,9 @@ class PromotedModel(ShownModel):
 def list_models() -> Response:
     """Versions of the kinds' models, newest first."""
     settings: Settings = current_app.config["SETTINGS"]
-    asked = query(ModelsQuery)
+    params = query(ModelsQuery)
     with transaction(settings.database_url) as session:
-        found = versions.newest(session, asked.kind, asked.limit)
+        found = versions.newest(session, params.kind, params.limit)
         return answered(ShownModels(models=[ShownModel.model_validate(each) for each in found]))
 
 
@@ -93,7 +93,7 @@ def one_model(model_id: UUID) -> Response:
 @blueprint.post("/models/<uuid:model_id>/promote")
 @described(answer=PromotedModel, problems=(403, 404, 409))
 def promote(model_id: UUID) -> Response:
-    """Put a version in service, an earlier one too, and request the full run that makes its results current."""
+    """Make a version the champion, also an earlier one, and request the full run that publishes its results."""
     settings: Settings = current_app.config["SETTINGS"]
     with transaction(settings.database_url) as session:
         found = versions.get(session, model_id)
@@ -103,7 +103,7 @@ def promote(model_id: UUID) -> Response:
             run = requests.put_in_service(session, settings, found)
         except RequestError as error:
             raise Problem(409 if error.code == "model_unusable" else 422, error.code, str(error)) from None
-        shown = PromotedModel(**ShownModel.model_validate(found).model_dump(), run=AskedRun.of(run))
+        shown = PromotedModel(**ShownModel.model_validate(found).model_dump(), run=RequestedRun.of(run))
     sending.advance([run.run_id])
     return answered(shown)
 
