@@ -1,4 +1,4 @@
-"""The command group and its commands' environment: settings, and embedded servers where no URL is set."""
+"""The command group, and the environment of its commands: settings, and embedded servers where no URL is set."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def cli() -> None:
 
 @contextmanager
 def environment(*, embedded_only: bool = False, redis: bool = True, tables: bool = True) -> Iterator[Settings]:
-    """The settings, with embedded servers where no URL is set, and our tables at their version.
+    """The settings, with embedded servers where no URL is set, after a check of our tables' version.
 
-    Our own embedded database is migrated on the way; another one only by `smartcrm migrate` and `up`.
+    The embedded database is migrated automatically; any other only by `smartcrm migrate` and `up`.
     """
     env = dict(from_files(os.environ))
     if embedded_only:
@@ -34,7 +34,7 @@ def environment(*, embedded_only: bool = False, redis: bool = True, tables: bool
             env.pop(name, None)
     database = not env.get("DATABASE_URL", "").strip()
     redis = redis and not env.get("REDIS_URL", "").strip()
-    # A wrong setting is told before anything is started.
+    # Check all settings before a server is started.
     anywhere = {"DATABASE_URL": "postgresql://embedded/", "REDIS_URL": "redis://embedded:6379/0"}
     Settings.from_env({**anywhere, **{name: value for name, value in env.items() if value.strip()}})
     home = home_from(env)
@@ -60,5 +60,5 @@ def _say_embedded(home: Path, variables: Sequence[str], *, chosen: bool) -> None
     names = {"DATABASE_URL": "PostgreSQL", "REDIS_URL": "Redis"}
     servers = " and ".join(names[variable] for variable in variables)
     reason = "" if chosen else f", as {' and '.join(variables)} {'are' if len(variables) > 1 else 'is'} not set"
-    # Standard output with --json is for programs; standard error is for the one sentence of an error.
+    # With --json, standard output has only JSON.
     click.echo(f"Embedded {servers}{reason}; files in {home}.", err="--json" in sys.argv)

@@ -1,6 +1,7 @@
-"""All commands in one group, and their errors.
+"""All commands in one group, and their database errors.
 
-What only some commands need is imported inside them: pandas, Arrow and Celery take longer than most commands run.
+pandas, Arrow and Celery are imported inside the commands that need them, since importing takes longer than most
+commands run.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ cli.add_command(health)
 
 @contextmanager
 def database_errors() -> Iterator[None]:
-    """PostgreSQL's errors as one sentence."""
+    """Raise PostgreSQL's errors as SmartCRMError with one sentence."""
     try:
         yield
     except (DBAPIError, psycopg.Error) as error:

@@ -1,4 +1,4 @@
-"""What the `smartcrm` command draws on a terminal: tables of results and runs, and the progress of runs."""
+"""Output of the `smartcrm` command on a terminal: tables of results and runs, and the progress of runs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def counted(number: float, noun: str) -> str:
 
 
 def show_customers(rows: Sequence[Any], more: bool) -> None:
-    """Customers with their values and scores."""
+    """Print customers with their values and scores."""
     table = Table("Customer", "Recency", "Frequency", "Monetary", "R-F-M", "Segment")
     for row in rows:
         table.add_row(
@@ -46,7 +46,7 @@ def show_customers(rows: Sequence[Any], more: bool) -> None:
 
 
 def show_menu(dayparts: Sequence[RankedDaypart], top: int) -> None:
-    """The best items of each daypart, best first, with the share of orders that had them."""
+    """Print the best items of each daypart, best first, with their share of orders."""
     table = Table(title="Menu by time of day", title_justify="left", show_lines=True)
     table.add_column("Daypart", no_wrap=True)
     for rank in range(1, top + 1):
@@ -63,7 +63,7 @@ def show_menu(dayparts: Sequence[RankedDaypart], top: int) -> None:
 
 
 def show_daypart(daypart: RankedDaypart) -> None:
-    """One daypart's items with their counts."""
+    """Print one daypart's items with their counts."""
     table = Table(title=f"{daypart.label} {_hours(daypart)}", title_justify="left")
     for name, side in (("", "right"), ("Item", "left"), ("Category", "left"), ("Orders", "right"), ("Pieces", "right")):
         table.add_column(name, justify="right" if side == "right" else "left")
@@ -79,7 +79,7 @@ def _hours(daypart: RankedDaypart) -> str:
 
 
 def show_runs(states: Sequence[RunState]) -> None:
-    """Runs, newest first."""
+    """Print runs, newest first."""
     table = Table(
         Column("Run", no_wrap=True, min_width=36),
         "Kind",
@@ -109,13 +109,13 @@ def show_runs(states: Sequence[RunState]) -> None:
 
 
 def show_warnings(state: RunState) -> None:
-    """What the run found that its owner should know."""
+    """Print a run's warnings."""
     for warning in shapes.warnings(state.run):
         out.print(styled((warning, "yellow")))
 
 
 def show_counts(state: RunState) -> None:
-    """What a run counted, by name; what was left out is among it."""
+    """Print a run's counts by name, skipped rows included."""
     table = Table("Counted", Column("Rows", justify="right"))
     for name, number in sorted(shapes.counts(state.run).items()):
         table.add_row(name, f"{number:,}")
@@ -127,7 +127,7 @@ def _left_out(name: str) -> bool:
 
 
 def show_events(rows: Sequence[Event]) -> None:
-    """Outgoing events, newest first; a receiver's URL without what may be secret in it."""
+    """Print outgoing events, newest first; URLs without user, password and query."""
     table = Table(
         Column("Event", no_wrap=True, min_width=36), "About", "To", "State", "Attempts", "Next (UTC)", "Answer"
     )
@@ -146,16 +146,16 @@ def show_events(rows: Sequence[Event]) -> None:
 
 
 def show_event_keys(keys: Sequence[tuple[str, str, datetime | None]]) -> None:
-    """One line per receiver, for copying: its URL, its key, and until when the keys of before sign as well."""
+    """Print one line per receiver, for copying: its URL, its key, and until when WEBHOOK_SECRETS sign as well."""
     for url, key, until in keys:
-        both = f"  (until {until.astimezone(UTC):%Y-%m-%d} WEBHOOK_SECRETS sign, too)" if until else ""
+        both = f"  (until {until.astimezone(UTC):%Y-%m-%d} also signed with WEBHOOK_SECRETS)" if until else ""
         click.echo(f"{url} {key}{both}")
     if not keys:
         click.echo("EVENT_URLS names no receiver.")
 
 
 def show_findings(findings: Sequence[Finding]) -> None:
-    """What was looked at, and what to do about it."""
+    """Print what was checked, and how to fix it."""
     colours = {"ok": "green", "warning": "yellow", "fault": "red"}
     table = Table("", "What", "Found", "To do", show_lines=True)
     for each in findings:
@@ -166,7 +166,7 @@ def show_findings(findings: Sequence[Finding]) -> None:
 def follow(
     read: Callable[[], Sequence[RunState]], tick: Callable[[], None], screen: Screen = out
 ) -> Sequence[RunState]:
-    """Draw the runs' progress until all are finished; `tick` is called between looks and may raise."""
+    """Show the runs' progress until all are finished; `tick` is called between reads and may raise."""
     bars: dict[UUID, Any] = {}
     columns = (TextColumn("{task.description:<6}", markup=False), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
     with Progress(*columns, TimeElapsedColumn(), console=screen) as progress:

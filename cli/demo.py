@@ -21,9 +21,9 @@ SEED = 20260101
 
 
 def prepare(settings: Settings) -> None:
-    """Fill an empty database with a generated restaurant; orders that are there already are used as they are."""
+    """Fill an empty database with generated orders; existing orders are used unchanged."""
     if has_orders(settings.source_database_url):
-        out.print("Using the orders that are in this database already.")
+        out.print("Using the orders in this database.")
         return
     generated = restaurant.generate(seed=SEED, until=datetime.now(settings.zone))
     with tempfile.TemporaryDirectory() as folder:
@@ -31,7 +31,7 @@ def prepare(settings: Settings) -> None:
         loaded = load(settings.source_database_url, files, timezone=settings.timezone).rows
     customers = generated.transactions["mobile_id"].nunique()
     out.print(
-        f"A restaurant was made up: {loaded['fact_transactions']:,} orders with"
+        f"Generated a restaurant: {loaded['fact_transactions']:,} orders with"
         f" {loaded['fact_transaction_items']:,} lines over 18 months, {customers:,} known customers,"
         f" {loaded['dim_menu_items']} items."
     )

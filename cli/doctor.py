@@ -1,4 +1,4 @@
-"""`smartcrm doctor`: everything that a run relies on, looked at once, with what to do about each."""
+"""`smartcrm doctor`: checks of everything that a run needs, with how to fix it."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ REMEDIES = {
 }
 SKEW = 2.0  # seconds
 STRONG = 16  # characters of a token or password
-VARIED = 6  # different ones; fewer are not of chance
+VARIED = 6  # different characters; a random secret has more
 
 
 def examine(settings: Settings, env: Mapping[str, str]) -> Iterator[Finding]:
-    """Every finding, part by part; `env` says what was set and what is embedded or generated."""
+    """All findings; `env` says which variables are set, and so what is embedded or generated."""
     yield from _results(settings.database_url)
     yield from checks.orders(
         settings.source_database_url, separate=not settings.source_is_ours, timezone=settings.timezone
@@ -52,7 +52,7 @@ def examine(settings: Settings, env: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def _results(url: str) -> Iterator[Finding]:
-    """Our own database: reachable, new enough, at our version, with a clock like this host's."""
+    """Our database: reachable, a supported version, its tables current, its clock like this host's."""
     try:
         schema.require_current(url)
     except UnavailableError as error:
@@ -64,19 +64,19 @@ def _results(url: str) -> Iterator[Finding]:
         yield Finding("ok", "results database", "reachable, tables at their version")
     with closing(connect(url)) as connection:
         if scalar(connection, "SELECT current_setting('transaction_read_only')") == "on":
-            remedy = "Lead DATABASE_URL to the primary, or name all hosts in it with target_session_attrs=read-write."
-            yield Finding("fault", "results database", "it takes no writes at present", remedy)
+            remedy = "Point DATABASE_URL to the primary, or list all hosts in it with target_session_attrs=read-write."
+            yield Finding("fault", "results database", "it is read-only now", remedy)
         yield version("results database", connection)
         skew = abs((scalar(connection, "SELECT clock_timestamp()") - datetime.now(UTC)).total_seconds())
         yield (
             Finding("ok", "clocks", "this host and the database agree")
             if skew <= SKEW
-            else Finding("warning", "clocks", f"{skew:.0f} s apart", "Let both follow the same time server.")
+            else Finding("warning", "clocks", f"{skew:.0f} s apart", "Synchronize both with the same time server.")
         )
 
 
 def _segments(settings: Settings) -> Iterator[Finding]:
-    """Whether the published scores tell customers apart; nothing where none can be read."""
+    """Whether the published scores separate customers; no finding if they can't be read."""
     with suppress(SQLAlchemyError), snapshot(settings.database_url) as session:
         state = published(session, "rfm")
         remark = heavy_tie(session, state) if state else None
@@ -89,7 +89,9 @@ def _dayparts(settings: Settings) -> Iterator[Finding]:
         with reading.connect(settings.source_database_url) as crm:
             found = read_dayparts(crm)
     except SmartCRMError as error:
-        yield Finding("fault", "dayparts", str(error), "Mend dim_menu_daytimes; an empty one means the default ones.")
+        yield Finding(
+            "fault", "dayparts", str(error), "Fix dim_menu_daytimes, or empty it to use the default dayparts."
+        )
     else:
         yield Finding("ok", "dayparts", f"{len(found)}, from {found[0].label!r} on")
 
@@ -130,7 +132,7 @@ def _redis(settings: Settings) -> Iterator[Finding]:
         yield Finding("fault", "Redis", "a cluster", str(error))
         return
     except ResponseError:
-        yield Finding("warning", "Redis", "its settings may not be read", "See that AOF is on and nothing is evicted.")
+        yield Finding("warning", "Redis", "its settings can't be read", "Check that AOF is on and nothing is evicted.")
         return
     except (RedisError, OSError) as error:
         remedy = "Check REDIS_URL, REDIS_CA_FILE and the server."
@@ -138,7 +140,7 @@ def _redis(settings: Settings) -> Iterator[Finding]:
         return
     if found.get("appendonly") != "yes":
         yield Finding(
-            "warning", "Redis", "keeps nothing over a restart: runs wait for the sweep then", "Set appendonly yes."
+            "warning", "Redis", "loses its messages on a restart: runs then wait for the sweep", "Set appendonly yes."
         )
     if found.get("maxmemory") not in ("0", None) and found.get("maxmemory-policy") != "noeviction":
         remedy = "Set maxmemory-policy noeviction."

@@ -1,4 +1,4 @@
-"""Exports: rows into a CSV or Parquet file that its owner alone may read, exactly as they are or safe for Excel."""
+"""Exports: rows as a CSV or Parquet file that only its owner may read, unchanged or safe for Excel."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 for_excel_option = click.option(
-    "--for-excel", is_flag=True, help="Have a spreadsheet take ids and names as text: no formula, no digit lost."
+    "--for-excel", is_flag=True, help="Make spreadsheets read ids and names as text: no formula, no lost digit."
 )
 
-# What a spreadsheet shows as it stands: words, small whole numbers without leading zeros, our run ids.
+# What a spreadsheet shows unchanged: words, small whole numbers without leading zeros, our run ids.
 _SAFE = re.compile(
     r"(?=[^\W\d_])(?!(?:true|false)$|[a-z]{3,9}[ ./-]?\d{1,4}$).*"
     r"|0|[1-9]\d{0,10}|[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}|",
@@ -28,7 +28,7 @@ _SAFE = re.compile(
 
 
 def check_target(path: Path, *, for_excel: bool) -> None:
-    """Refuse a file name that an export can't serve.
+    """Check the file name of an export.
 
     Raises
     ------
@@ -38,11 +38,11 @@ def check_target(path: Path, *, for_excel: bool) -> None:
     if path.suffix not in (".csv", ".parquet"):
         raise RequestError(f"{path} ends neither in .csv nor in .parquet.")
     if for_excel and path.suffix != ".csv":
-        raise RequestError(f"--for-excel writes .csv files, and {path} is none.")
+        raise RequestError(f"--for-excel writes .csv files, and {path} is not one.")
 
 
 def write(frame: pd.DataFrame, path: Path, *, for_excel: bool) -> None:
-    """Write all rows; the file may be read by its owner alone.
+    """Write all rows to a file that only its owner may read.
 
     Raises
     ------
@@ -51,12 +51,12 @@ def write(frame: pd.DataFrame, path: Path, *, for_excel: bool) -> None:
     """
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        os.fchmod(descriptor, 0o600)  # the file may have been there
+        os.fchmod(descriptor, 0o600)  # for a file that existed before
         if path.suffix == ".parquet":
             with os.fdopen(descriptor, "wb") as file:
                 frame.to_parquet(file, index=False)
             return
-        # The mark in front tells Excel that the file is UTF-8; quotes keep a line break in its cell.
+        # The byte order mark makes Excel read UTF-8; quotes keep line breaks inside a cell.
         with os.fdopen(descriptor, "w", encoding="utf-8-sig" if for_excel else "utf-8", newline="") as text:
             if for_excel:
                 _as_texts(frame).to_csv(text, index=False, quoting=csv.QUOTE_ALL)
@@ -72,5 +72,5 @@ def _as_texts(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _as_text(value: Any) -> Any:
-    """A text with an apostrophe in front where a spreadsheet would calculate it or take it for a number or date."""
+    """The text, with a leading apostrophe if a spreadsheet would read it as a formula, number or date."""
     return f"'{value}" if isinstance(value, str) and not _SAFE.fullmatch(value) else value

@@ -1,6 +1,6 @@
-"""`smartcrm health`: whether one part of this host works, for the health checks of container engines.
+"""`smartcrm health`: whether a program of this host answers, for the health checks of container engines.
 
-They ask every few seconds, so this module loads no more than it needs: neither the other commands nor SQLAlchemy.
+It runs every few seconds, so this module imports neither the other commands nor SQLAlchemy.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ import click
 
 from errors import UnavailableError
 
-PATIENCE = 3  # seconds
+TIMEOUT = 3  # seconds
 NODES = {"worker": "worker", "beat": "celerybeat"}
 
 
 @click.command()
 @click.argument("part", type=click.Choice(["webhook", "worker", "beat", "flower"]))
 def health(part: str) -> None:
-    """Exit with 0 if this host's PART answers, and with 1 if it does not: for health checks."""
+    """Exit with 0 if this host's PART answers, else with 1: for health checks."""
     if part in NODES:
         _answers_ping(f"{NODES[part]}@{socket.gethostname()}")
     elif part == "webhook":
@@ -31,20 +31,20 @@ def health(part: str) -> None:
 
 
 def flower_prefix() -> str:
-    """The path prefix that Flower reads from the environment by itself; empty where there is none."""
+    """The path prefix that Flower reads from the environment; empty if not set."""
     prefix = os.environ.get("FLOWER_URL_PREFIX", "").strip("/")
     return f"/{prefix}" if prefix else ""
 
 
 def _answers_http(part: str, port: str, path: str) -> None:
-    door = HTTPConnection("127.0.0.1", int(port) if port.isdecimal() else 0, timeout=PATIENCE)
+    connection = HTTPConnection("127.0.0.1", int(port) if port.isdecimal() else 0, timeout=TIMEOUT)
     try:
-        door.request("GET", path)
-        status = door.getresponse().status
+        connection.request("GET", path)
+        status = connection.getresponse().status
     except (OSError, HTTPException) as error:
         raise UnavailableError(f"The {part} does not answer on port {port}: {error or type(error).__name__}.") from None
     finally:
-        door.close()
+        connection.close()
     if status != 200:
         raise UnavailableError(f"The {part} on port {port} answers {path} with {status}.")
 
@@ -55,17 +55,17 @@ def _answers_ping(node: str) -> None:
 
     _find_embedded_servers()
     app = Celery("smartcrm")
-    app.config_from_object("celeryconfig")  # not worker.app, whose logging takes a quarter of the time
+    app.config_from_object("celeryconfig")  # not worker.app, which takes longer to import
     try:
-        replies = app.control.ping(destination=[node], timeout=PATIENCE)
+        replies = app.control.ping(destination=[node], timeout=TIMEOUT)
     except OperationalError:
-        raise UnavailableError(f"{node} can't be asked: Redis can't be reached at REDIS_URL.") from None
+        raise UnavailableError(f"{node} can't be pinged: Redis can't be reached at REDIS_URL.") from None
     if not replies:
-        raise UnavailableError(f"{node} did not answer within {PATIENCE} s.")
+        raise UnavailableError(f"{node} did not answer within {TIMEOUT} s.")
 
 
 def _find_embedded_servers() -> None:
-    """The settings name what `smartcrm up` embeds here; nothing is started for a health check."""
+    """Set the URLs of the servers that `smartcrm up` has embedded; a health check starts none."""
     from embedded.postgres import Postgres
     from embedded.redis import Redis
     from home import home_from

@@ -1,4 +1,4 @@
-"""`smartcrm load`: files into the source tables, and a first map for an export."""
+"""`smartcrm load`: loads files into the source tables, and writes a first map for an export."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def load(
     }
     files = {table: path for table, path in named.items() if path is not None}
     if sales is not None and files:
-        raise click.UsageError("--sales is a form of its own: load other files with another command.")
+        raise click.UsageError("--sales can't be combined with other files: load them with another command.")
     if guessing and (sales is None or map_name is not None):
         raise click.UsageError("--guess is for --sales without --map.")
     if guessing and sales is not None:
@@ -88,13 +88,13 @@ def load(
         else:
             loaded = load_files(url, files, timezone=zone, options=options, columns=columns, progress=progress)
     if as_json:
-        told = asdict(loaded)
-        print_json({"loaded": told.pop("rows"), **told})
+        result = asdict(loaded)
+        print_json({"loaded": result.pop("rows"), **result})
     else:
-        _tell(loaded)
+        _show_loaded(loaded)
 
 
-def _tell(loaded: Loaded) -> None:
+def _show_loaded(loaded: Loaded) -> None:
     for warning in loaded.warnings:
         click.echo(shown(f"warning: {warning}"), err=True)
     parts = [f"{_rows(count)} into {table}" for table, count in loaded.rows.items()]
@@ -126,7 +126,7 @@ def _guess(path: Path, options: Options, as_json: bool) -> None:
     text = found.toml()
     try:
         if MAP.exists() and MAP.read_text("utf-8") != text:
-            raise LoadError(f"{MAP} is there already; move it away, and a new one can be written.")
+            raise LoadError(f"{MAP} exists already; move it away first.")
         MAP.write_text(text, "utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
@@ -135,13 +135,13 @@ def _guess(path: Path, options: Options, as_json: bool) -> None:
         print_json({"map": str(MAP), "columns": found.columns, "not_used": found.unused, "notes": found.notes})
         return
     _show(found)
-    _say(f"Look at {MAP}, then: smartcrm load --sales {path} --map {MAP}")
+    _say(f"Check {MAP}, then: smartcrm load --sales {path} --map {MAP}")
 
 
 def _show(found: Guess) -> None:
     _say(f"{MAP} is written, from {found.source}:")
-    for name, theirs in found.columns.items():
-        _say(f"  {name:<16} {' + '.join(theirs) if name != 'mobile_id' else ' or '.join(theirs)}")
+    for name, columns in found.columns.items():
+        _say(f"  {name:<16} {' + '.join(columns) if name != 'mobile_id' else ' or '.join(columns)}")
     if found.leave_out:
         _say(f"  left out         status {', '.join(found.leave_out)}")
     options = found.options

@@ -1,4 +1,4 @@
-"""The `smartcrm` command: every error that a person can mend is one sentence on standard error."""
+"""The entry point of the `smartcrm` command: an expected error is one sentence on standard error."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from errors import SmartCRMError
 
 
 def main() -> None:
-    """Run the command; exit with 1 and one sentence after an error that a person can mend."""
+    """Run the command; an expected error prints one sentence and exits with status 1."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         _run()
@@ -29,7 +29,7 @@ def main() -> None:
 
 def _run() -> None:
     if sys.argv[1:2] == ["health"]:
-        from cli.health import health  # it runs every few seconds: without what the other commands load
+        from cli.health import health  # runs every few seconds, so without the other commands' imports
 
         health.main(sys.argv[2:], prog_name="smartcrm health", standalone_mode=False)
         return

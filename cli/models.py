@@ -1,4 +1,4 @@
-"""`smartcrm train` and `smartcrm models`: training, and which version of a kind's model is in service."""
+"""`smartcrm train` and `smartcrm models`: training, and the versions of the kinds' models."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from store.models import ModelVersion
 @click.option("--wait", is_flag=True, help="Show progress and fail if a run fails.")
 @json_option
 def train(what: str, wait: bool, as_json: bool) -> None:
-    """Train models, decide between each and the one in service, and compute results with the better one."""
+    """Train models, compare each with the one in service, and compute results with the better one."""
     with environment() as settings:
         with transaction(settings.database_url) as session:
             trained = [name for name in requests.computed(session, settings) if KINDS[name].trains]
             wanted = requests.requested(session, settings, trained if what == "all" else [what], "train")
-            asked = inbox.request(session, wanted, mode="train", needs=needs(wanted))
-        follow(settings, asked, wait=wait, as_json=as_json)
+            requested = inbox.request(session, wanted, mode="train", needs=needs(wanted))
+        follow(settings, requested, wait=wait, as_json=as_json)
 
 
 @cli.command()
 @click.argument("kind", type=click.Choice([*KINDS]), required=False)
 @click.option("--rollback", type=click.Choice([*KINDS]), help="Put this kind's earlier version back in service.")
-@click.option("--to", "version", type=int, help="With --rollback: the number of the version; else the last one.")
+@click.option("--to", "version", type=int, help="With --rollback: the version's number (default: the one before).")
 @json_option
 def models(kind: str | None, rollback: str | None, version: int | None, as_json: bool) -> None:
-    """Versions of the models with their decisions, newest first; or an earlier one put back."""
+    """Show versions of the models with their decisions, newest first, or roll back to an earlier one."""
     if version is not None and rollback is None:
         raise click.UsageError("--to needs --rollback KIND.")
     if rollback is None:

@@ -1,4 +1,4 @@
-"""`smartcrm segments` and `smartcrm menu`: the published results, on the screen or into a file."""
+"""`smartcrm segments` and `smartcrm menu`: the published results, on the screen or in a file."""
 
 from __future__ import annotations
 
@@ -47,9 +47,7 @@ def segments(segment: str | None, export: Path | None, map_file: str | None, for
     with environment(redis=False) as settings, snapshot(settings.database_url) as session:
         state = published(session, "rfm")
         if state is None:
-            raise RequestError(
-                "No segments are published yet; ask for them with smartcrm recompute.", code="no_results"
-            )
+            raise RequestError("No segments are published yet; smartcrm recompute computes them.", code="no_results")
         if map_file is not None:
             _preview(session, state, map_file, as_json)
             return
@@ -111,7 +109,7 @@ def menu(at: str | None, day: str | None, matrix: bool, as_json: bool) -> None:
     with environment(redis=False) as settings, snapshot(settings.database_url) as session:
         state = published(session, "menu")
         if state is None:
-            raise RequestError("No menu is published yet; ask for it with smartcrm recompute.", code="no_results")
+            raise RequestError("No menu is published yet; smartcrm recompute computes it.", code="no_results")
         dayparts = menu_results.menu(session, moment, day)
         if matrix and dayparts:
             _matrix(session, state, dayparts, as_json)

@@ -1,4 +1,4 @@
-"""`smartcrm recompute`, `runs`, `events` and `sign`: asking for runs and seeing what became of them."""
+"""`smartcrm recompute`, `runs`, `events` and `sign`: requesting runs, and showing runs and events."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cli import console, shapes
 from cli.app import cli, environment
 from cli.console import out
 from cli.terminal import json_option, print_json
-from cli.workers import send_hints, wait_for, wait_for_worker
+from cli.workers import send_advance, wait_for, wait_for_worker
 from errors import RequestError
 from kinds import KINDS, needs, requests
 from settings import Settings
@@ -30,30 +30,30 @@ from store.runs import RunState
 
 @cli.command()
 @click.argument("what", type=click.Choice([*KINDS, "all"]), default="all")
-@click.option("--full/--incremental", "full", default=True, help="Everything anew (the default), or what changed.")
-@click.option("--as-of", help="Count only what is at most this time; a date alone is its last instant.")
+@click.option("--full/--incremental", "full", default=True, help="Recompute everything (the default), or what changed.")
+@click.option("--as-of", help="Count only orders up to this time; a date alone means its last instant.")
 @click.option("--wait", is_flag=True, help="Show progress and fail if a run fails.")
 @json_option
 def recompute(what: str, full: bool, as_of: str | None, wait: bool, as_json: bool) -> None:
-    """Ask for runs."""
+    """Request runs."""
     with environment() as settings:
         instant = parse_as_of(as_of, settings.timezone) if as_of else None
         mode = "full" if full else "incremental"
         with transaction(settings.database_url) as session:
             wanted = requests.requested(session, settings, None if what == "all" else [what], mode, every=True)
-            asked = inbox.request(session, wanted, mode=mode, as_of=instant, needs=needs(wanted))
-        follow(settings, asked, wait=wait, as_json=as_json)
+            requested = inbox.request(session, wanted, mode=mode, as_of=instant, needs=needs(wanted))
+        follow(settings, requested, wait=wait, as_json=as_json)
 
 
-def follow(settings: Settings, asked: Sequence[Run], *, wait: bool, as_json: bool) -> None:
-    """Tell the workers of runs that were requested, and show them: at once, or when they have ended."""
-    send_hints(run.run_id for run in asked)
+def follow(settings: Settings, requested: Sequence[Run], *, wait: bool, as_json: bool) -> None:
+    """Send task messages for requested runs, and show the runs: at once, or when they have ended."""
+    send_advance(run.run_id for run in requested)
     if wait:
         wait_for_worker(settings.home)
-        screen = console.err if as_json else out  # JSON stands alone
-        states = wait_for(settings, [run.run_id for run in asked], lambda: None, screen)
+        screen = console.err if as_json else out  # with --json, standard output has only JSON
+        states = wait_for(settings, [run.run_id for run in requested], lambda: None, screen)
     else:
-        states = [RunState(run) for run in asked]
+        states = [RunState(run) for run in requested]
     if as_json:
         print_json({"runs": [shapes.run(state) for state in states]})
         return
@@ -89,10 +89,12 @@ def show_runs(run_id: UUID | None, cancel: bool, as_json: bool) -> None:
 
 
 @cli.command(name="events")
-@click.option("--keys", is_flag=True, help="The key that signs each receiver's events, for its own settings.")
+@click.option(
+    "--keys", is_flag=True, help="Show the key that signs each receiver's events, for the receiver's settings."
+)
 @json_option
 def show_events(keys: bool, as_json: bool) -> None:
-    """Outgoing events and how far their delivery is, newest first."""
+    """Outgoing events and the state of their delivery, newest first."""
     with environment(redis=False) as settings, transaction(settings.database_url) as session:
         if keys:
             found = event_keys.every(session, settings)
@@ -103,9 +105,9 @@ def show_events(keys: bool, as_json: bool) -> None:
 
 
 @cli.command()
-@click.option("--import-id", help="The CRM's own name of the import.")
+@click.option("--import-id", help="The CRM's id of the import.")
 @click.option("--kind", "kinds", multiple=True, type=click.Choice([*KINDS]), help="Only this kind.")
-@click.option("--full", is_flag=True, help="Ask for full runs.")
+@click.option("--full", is_flag=True, help="Request full runs.")
 @click.option("--transaction-ids", nargs=2, type=int, metavar="FROM TO", help="Ids that were imported late.")
 @click.option("--url", help="The webhook; by default on this machine, at PORT.")
 @json_option
@@ -117,8 +119,8 @@ def sign(
     url: str | None,
     as_json: bool,
 ) -> None:
-    """Print a curl command that posts a signed import; it is good for five minutes."""
-    # No database is needed to sign, and none is asked for.
+    """Print a curl command that posts a signed import; it is valid for five minutes."""
+    # Signing needs no database.
     anywhere = {"DATABASE_URL": "postgresql://unused/", "REDIS_URL": "redis://unused:6379/0"}
     settings = Settings.from_env({**anywhere, **{name: value for name, value in os.environ.items() if value.strip()}})
     data: dict[str, Any] = {"import_id": import_id, "kinds": list(kinds), "mode": "full" if full else None}

@@ -43,8 +43,8 @@ def demo(once: bool) -> None:
     with environment(embedded_only=True) as settings:
         story.prepare(settings)
         with serving(settings, log=settings.home / "logs" / "demo.log", any_port=True) as (serving_settings, group):
-            asked = story.post_import(serving_settings)
-            wait_for(serving_settings, [UUID(run["run_id"]) for run in asked], group.watch)
+            requested = story.post_import(serving_settings)
+            wait_for(serving_settings, [UUID(run["run_id"]) for run in requested], group.watch)
             with transaction(serving_settings.database_url) as session:
                 tables.show_summary(rfm_results.summary(session))
                 console.show_menu(menu_results.menu(session), top=TOP_SHOWN)
@@ -60,7 +60,7 @@ def up() -> None:
     """Serve: webhook, worker, beat and Flower, with embedded PostgreSQL and Redis where no URL is set."""
     with environment(tables=False) as settings, starting(settings.home):
         schema.migrate(settings.database_url)
-        worker_listens()  # or Redis is told to be away before anything starts
+        worker_listens()  # raises if Redis can't be reached, before anything is started
         with settings.redis.client(timeout=2) as client:
             checks.refuse_cluster(client)
         with serving(settings) as (serving_settings, group):
@@ -71,7 +71,7 @@ def up() -> None:
 
 @contextmanager
 def starting(home: Path) -> Iterator[None]:
-    """Say to the other commands of this home, by a lock, that a worker will listen; the kernel takes it back."""
+    """Hold a lock that tells other commands of this home that a worker runs or is about to start."""
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = locks.take(home / UP)
     try:
@@ -85,7 +85,7 @@ def starting(home: Path) -> Iterator[None]:
 def serving(
     settings: Settings, *, log: Path | None = None, any_port: bool = False
 ) -> Iterator[tuple[Settings, ProcessGroup]]:
-    """The four programs, ready, with the ports that they got."""
+    """Start the four programs, and yield the settings with their ports when they are ready."""
     settings = replace(
         settings,
         port=_port("PORT", settings.port, any_port),
@@ -97,8 +97,8 @@ def serving(
         token = (*settings.api_tokens, *settings.read_tokens)[0]
         login = b64encode(f"smartcrm:{settings.flower_password}".encode()).decode()
         probes: dict[str, Callable[[], bool]] = {
-            "webhook": lambda: services.welcomes(f"http://127.0.0.1:{settings.port}/runs?limit=1", f"Bearer {token}"),
-            "flower": lambda: services.welcomes(f"{_flower(settings)}/", f"Basic {login}"),
+            "webhook": lambda: services.accepts(f"http://127.0.0.1:{settings.port}/runs?limit=1", f"Bearer {token}"),
+            "flower": lambda: services.accepts(f"{_flower(settings)}/", f"Basic {login}"),
             "worker": worker_listens,
         }
         services.wait_until_ready(group, probes)
@@ -115,7 +115,7 @@ def _port(name: str, wanted: int, any_port: bool) -> int:
 
 
 def _flower(settings: Settings) -> str:
-    """Where Flower is."""
+    """Flower's URL."""
     return f"http://127.0.0.1:{settings.flower_port}{flower_prefix()}"
 
 
@@ -124,7 +124,7 @@ def _print_urls(settings: Settings) -> None:
         f"Webhook  http://127.0.0.1:{settings.port}/webhooks/imports   API  http://127.0.0.1:{settings.port}/runs"
     )
     out.print(f"Flower   {_flower(settings)}   user smartcrm, password in FLOWER_PASSWORD or")
-    out.print(f"         {settings.home}/secrets.json, where the webhook secret and the API token are, too")
+    out.print(f"         {settings.home}/secrets.json, which also has the webhook secret and the API token")
 
 
 def _keep(group: ProcessGroup) -> None:

@@ -1,4 +1,4 @@
-"""What `--json` prints: the members that the HTTP API has for the same thing."""
+"""The JSON that `--json` prints, with the same members as in the HTTP API."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ Shape = dict[str, Any]
 
 
 def run(state: RunState) -> Shape:
-    """A run and how far it is; `counts` says what it counted and left out."""
+    """A run and its progress; `counts` includes skipped rows."""
     names = ("run_id", "kind", "mode", "status", "requested_at", "started_at", "finished_at", "as_of")
     row = state.run
-    faults = {"error_code": row.error_code, "error": state.error}
-    shape = {name: getattr(row, name) for name in names} | faults
+    errors = {"error_code": row.error_code, "error": state.error}
+    shape = {name: getattr(row, name) for name in names} | errors
     stages = [{"stage": stage.name, "parts": stage.parts, "done": stage.done} for stage in state.stages]
     return shape | {"progress": state.progress, "stages": stages, "counts": counts(row)} | {"warnings": warnings(row)}
 
 
 def counts(row: Run) -> dict[str, int]:
-    """What a run counted, by name."""
+    """A run's counts by name."""
     return {name: number for name, number in (row.counts or {}).items() if isinstance(number, int)}
 
 
@@ -45,7 +45,7 @@ def warnings(row: Run) -> list[str]:
 
 
 def event(row: Event) -> Shape:
-    """An outgoing event; its receiver's URL without what may be secret in it."""
+    """An outgoing event; its receiver's URL without user, password and query."""
     names = ("event_id", "run_id", "state", "attempts", "created_at", "last_answer")
     waits = row.state == "waiting"
     return {name: getattr(row, name) for name in names} | {
@@ -123,7 +123,7 @@ def menu(state: PublishedState, dayparts: Sequence[RankedDaypart]) -> Shape:
 
 
 def daypart(ranked: RankedDaypart | None) -> Shape:
-    """A daypart's items, best first; no daypart and no items in a gap between dayparts."""
+    """A daypart's items, best first; null and no items for a time between dayparts."""
     if ranked is None:
         return {"daypart": None, "items": []}
     names = ("rank", "menu_item_id", "menu_item_name", "category", "orders", "share", "run_id", "created_at")
@@ -152,7 +152,7 @@ def _number(quantity: int | Decimal) -> int | float:
 
 
 def finding(found: Finding) -> Shape:
-    """One thing that was looked at, and what to do about it."""
+    """A finding of the doctor."""
     return {"level": found.level, "subject": found.subject, "found": found.found, "remedy": found.remedy}
 
 

@@ -1,4 +1,4 @@
-"""The terminal: what comes from data shows as it is, never as markup and never as control characters."""
+"""Output to the terminal, where data is never interpreted as markup or control characters."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from rich.text import Text
 
 WIDTH_WITHOUT_TERMINAL = 118
 
-# Control characters as their pictures; those of C1, line separators and what turns the writing direction as �.
+# Control characters are shown as their Unicode pictures; C1, line separators and bidirectional controls as U+FFFD.
 _PICTURES = {code: 0x2400 + code for code in range(0x20)} | {0x7F: 0x2421}
 _PICTURES |= dict.fromkeys([*range(0x80, 0xA0), 0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A)], 0xFFFD)
 
 
 def shown(text: object) -> str:
-    """The text on one line, with no character that a terminal obeys."""
+    """The text on one line, without control characters."""
     return str(text).translate(_PICTURES)
 
 
 def styled(*pieces: str | tuple[str, str]) -> Text:
-    """Pieces of text, each alone or with a style, as one; a piece that is a line break is one."""
+    """Pieces of text, each plain or with a style, as one; the piece "\\n" is a line break."""
     text = Text()
     for piece in pieces:
         words, style = (piece, "") if isinstance(piece, str) else piece
@@ -35,7 +35,7 @@ def styled(*pieces: str | tuple[str, str]) -> Text:
 
 
 class Screen(Console):
-    """A console to which every string, also in a table, is nothing but text; styles come by `styled` alone."""
+    """A console that prints strings, also in tables, without markup; only `styled` text has styles."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(highlight=False, markup=False, emoji=False, **options)
@@ -43,7 +43,7 @@ class Screen(Console):
             self.width = WIDTH_WITHOUT_TERMINAL
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """A string as text: `rich` calls this for every one."""
+        """A string as text; `rich` calls this for every string."""
         return super().render_str(shown(text), **options | {"markup": False, "emoji": False})
 
 
@@ -51,7 +51,7 @@ json_option: Callable[..., Any] = click.option("--json", "as_json", is_flag=True
 
 
 def print_json(value: Any) -> None:
-    """JSON in ASCII alone, so that it holds no control character either."""
+    """Print JSON in ASCII, so that it has no control characters."""
     click.echo(json.dumps(value, default=_plain, indent=2))
 
 
@@ -60,4 +60,4 @@ def _plain(value: object) -> str:
         return value.isoformat()
     if isinstance(value, UUID | Decimal):
         return str(value)
-    raise TypeError(f"{type(value).__name__} has no form in JSON")
+    raise TypeError(f"{type(value).__name__} can't be converted to JSON")

@@ -34,8 +34,8 @@ def migrate(as_json: bool) -> None:
         others = [name for name in KINDS if name not in computed]
         if others and not settings.kinds:
             out.print(
-                f"This database had runs before there were more kinds: {' and '.join(computed)} are computed, as"
-                f" before. Set KINDS to have others, too: {' '.join(KINDS)}.",
+                f"This database has runs of an earlier version, so only {' and '.join(computed)} are computed, as"
+                f" before. To compute others, set KINDS; all are: {' '.join(KINDS)}.",
                 soft_wrap=True,
             )
         for each in grants.values():
@@ -45,7 +45,7 @@ def migrate(as_json: bool) -> None:
 @cli.command()
 @json_option
 def doctor(as_json: bool) -> None:
-    """Check databases, grants, indexes, Redis, time zone and secrets, and say what to do about each."""
+    """Check databases, grants, indexes, Redis, time zone and secrets, and say how to fix each."""
     from cli.doctor import examine
 
     env = dict(from_files(os.environ))
@@ -57,19 +57,21 @@ def doctor(as_json: bool) -> None:
         console.show_findings(findings)
     faults = sum(finding.level == "fault" for finding in findings)
     if faults:
-        raise SmartCRMError(f"{counted(faults, 'fault')} to mend before runs can succeed.")
+        raise SmartCRMError(f"{counted(faults, 'fault')} to fix before runs can succeed.")
 
 
 @cli.command()
 @click.argument("mobile_id")
 @json_option
 def forget(mobile_id: str, as_json: bool) -> None:
-    """Remove a customer from all that we store; the orders themselves are the CRM's to remove, first."""
+    """Remove a customer from all our tables; the CRM has to remove the customer's orders first."""
     with environment(redis=False) as settings, transaction(settings.database_url) as session:
         removed = upkeep.forget(session, mobile_id)
     if not removed:
-        raise RequestError(f"Nothing that is stored names a customer {mobile_id!r}.", code="customer_not_found")
+        raise RequestError(f"No stored row has the customer {mobile_id!r}.", code="customer_not_found")
     if as_json:
         print_json({"removed_rows": removed})
         return
-    out.print(f"{counted(removed, 'row')} removed. A run finds the customer again while the CRM has orders of theirs.")
+    out.print(
+        f"{counted(removed, 'row')} removed. The next run adds the customer again if the CRM still has their orders."
+    )

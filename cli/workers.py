@@ -1,4 +1,4 @@
-"""What commands ask of the workers: whether one listens, that a run is advanced now, and to wait for its end."""
+"""Commands and workers: checking that a worker listens, sending `advance`, and waiting for runs."""
 
 from __future__ import annotations
 
@@ -16,23 +16,24 @@ from store import runs
 from store.database import transaction
 from store.runs import RunState
 
-UP = "up.lock"  # in the home, held by `smartcrm up` from its start to its end
-PATIENCE = 5.0  # seconds that a worker may take to answer, or `up` to be there
+UP = "up.lock"  # in the home; `smartcrm up` holds it while it runs
+TIMEOUT = 5.0  # seconds to wait for a worker to answer, or for `up` to start
 
 
 def wait_for_worker(home: Path) -> None:
-    """Wait until a worker listens: a moment, or for as long as an `up` of this home is there.
+    """Wait until a worker listens: a few seconds, or as long as an `up` of this home is running.
 
     Raises
     ------
     UnavailableError
-        When none will.
+        When none does.
     """
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT
     while not worker_listens():
         if time.monotonic() > deadline and not locks.held(home / UP):
             raise UnavailableError(
-                "No worker is listening, so the runs will wait for one; start it with smartcrm up.", code="no_worker"
+                "No worker is listening; the runs are stored and wait for one. Start it with smartcrm up.",
+                code="no_worker",
             )
 
 
@@ -44,7 +45,7 @@ def worker_listens() -> bool:
     from worker.app import app
 
     try:
-        # Beat answers pings, too, and does no work.
+        # Beat answers pings as well, but runs no tasks.
         names = [name for reply in app.control.ping(timeout=0.5) for name in reply]
         return any(not name.startswith("celerybeat@") for name in names)
     except (OperationalError, RedisError) as error:
@@ -56,11 +57,11 @@ def _no_redis(error: Exception) -> UnavailableError:
 
     cause = error if isinstance(error, ResponseError) else error.__cause__
     what = f"refuses ({cause})" if isinstance(cause, ResponseError) else "can't be reached"
-    return UnavailableError(f"REDIS_URL: Redis {what}; what was asked for starts when it is back.")
+    return UnavailableError(f"REDIS_URL: Redis {what}; requested runs start when it is back.")
 
 
-def send_hints(run_ids: Iterator[UUID]) -> None:
-    """Have a worker advance these runs now, rather than with the next sweep."""
+def send_advance(run_ids: Iterator[UUID]) -> None:
+    """Send `advance` for these runs, so that a worker starts them before the next sweep."""
     from kombu.exceptions import OperationalError
     from redis.exceptions import RedisError
 
@@ -91,8 +92,8 @@ def wait_for(
     states = console.follow(read, tick, screen)
     failed = [state.run for state in states if state.run.status != "succeeded"]
     if failed:
-        said = "; ".join(
+        message = "; ".join(
             f"the {run.kind} run {run.status}: {(run.error or 'no reason given').rstrip('.')}" for run in failed
         )
-        raise SmartCRMError(said[0].upper() + said[1:], code=failed[0].error_code)
+        raise SmartCRMError(message[0].upper() + message[1:], code=failed[0].error_code)
     return states

@@ -1,1 +1,1 @@
-"""Servers from wheels, generated data and the local process group: what a laptop needs and a cluster brings itself."""
+"""Running the whole system on one machine: PostgreSQL and Redis from wheels, generated orders, a process group."""

@@ -1,6 +1,6 @@
-"""The account that PostgreSQL runs as: our own, unless we are root, whom it refuses.
+"""The user that PostgreSQL runs as: our own, or `postgres` or `nobody` if we are root, since it refuses to run as root.
 
-Root hands the server to `postgres`, or `nobody`, and opens to it no more than the way to its files.
+For another user, permissions are added on the server's files and the folders above them, and nowhere else.
 """
 
 from __future__ import annotations
@@ -21,33 +21,33 @@ CANDIDATES = ("postgres", "nobody")
 
 @dataclass(frozen=True)
 class Account:
-    """A user who isn't root."""
+    """A user other than root."""
 
     uid: int
     gid: int
 
     @property
     def drop(self) -> Mapping[str, Any]:
-        """What makes `subprocess` run a program as this user."""
+        """The options for `subprocess` to run a program as this user."""
         if os.geteuid() == self.uid:
             return {}
         return {"user": self.uid, "group": self.gid, "extra_groups": []}
 
     def own(self, folder: Path) -> None:
-        """Make the folder, private to this user; another user's folder or link is left as it is."""
+        """Create the folder, private to this user; another user's folder or link is left unchanged."""
         folder.mkdir(mode=0o700, exist_ok=True)
         if folder.lstat().st_uid == os.geteuid() != self.uid:
             os.chown(folder, self.uid, self.gid, follow_symlinks=False)
 
     def reach(self, path: Path) -> None:
-        """Let this user pass the folders above the path."""
+        """Let this user traverse the folders above the path."""
         if os.geteuid() == self.uid:
             return
         for folder in path.resolve().parents:
             _allow(folder, stat.S_IXOTH)
 
     def read(self, tree: Path) -> None:
-        """Let this user read, and run where we can, what is in the tree."""
+        """Let this user read the files of the tree, and execute those that we can."""
         if os.geteuid() == self.uid:
             return
         for path in (tree, *tree.rglob("*")):
@@ -55,12 +55,12 @@ class Account:
 
 
 def account_for(data: Path) -> Account:
-    """Who the server of a data folder runs as: the folder's owner, where there is one already.
+    """The user that the server of a data folder runs as: the folder's owner, if it exists.
 
     Raises
     ------
     EmbeddedError
-        When we are root and nobody else is known here.
+        When we are root and there is no user postgres or nobody.
     """
     if os.geteuid() != 0:
         return Account(os.geteuid(), os.getegid())
@@ -69,7 +69,7 @@ def account_for(data: Path) -> Account:
     for name in CANDIDATES:
         with suppress(KeyError):
             return Account(pwd.getpwnam(name).pw_uid, pwd.getpwnam(name).pw_gid)
-    raise EmbeddedError("PostgreSQL does not run as root, and here is no user postgres or nobody to run it as.")
+    raise EmbeddedError("PostgreSQL does not run as root, and there is no user postgres or nobody to run it as.")
 
 
 def _allow(path: Path, bits: int) -> None:

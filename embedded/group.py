@@ -1,4 +1,4 @@
-"""The local process group of `smartcrm up`: programs on tethers, so that none outlives us, even after a kill -9."""
+"""The process group of `smartcrm up`: each program runs under a tether, so that it ends when we do, even by kill -9."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class _Program:
 
 
 class ProcessGroup:
-    """Programs that run until `stop`, or until this process ends; `watch` starts again those that ended by themselves.
+    """Programs that run until `stop`, or until this process ends; `watch` restarts those that ended by themselves.
 
-    `grace` is how many seconds a program has between SIGTERM and SIGKILL; `say` gets one line for each end.
+    `grace` is the seconds between SIGTERM and SIGKILL; `say` gets a line for each program that has ended.
     """
 
     def __init__(self, *, grace: float = GRACE, say: Callable[[str], None] | None = None) -> None:
@@ -38,26 +38,26 @@ class ProcessGroup:
         self._programs: list[_Program] = []
 
     def start(self, name: str, argv: Sequence[str], env: Mapping[str, str], log: Path | None = None) -> None:
-        """Start a program with exactly this environment; it writes where we do, or at the end of the log."""
+        """Start a program with exactly this environment; its output goes to ours, or to the end of the log."""
         program = _Program(name, argv, env, log)
         self._spawn(program)
         self._programs.append(program)
 
     def watch(self) -> None:
-        """Look after the programs, without waiting: to be called every second or so."""
+        """Restart programs that have ended, without waiting; has to be called about every second."""
         for program in self._programs:
             status = program.process.poll()
             if status is None:
                 continue
             if (wait := program.restarts.ended()) is not None:
-                self._say(f"{program.name} ended with status {status}; it starts again in {wait:g} s")
+                self._say(f"{program.name} ended with status {status}; it is restarted in {wait:g} s")
             if program.restarts.due():
                 self._spawn(program)
 
     def stop(self) -> None:
-        """Ask all programs at once to end, and wait until they have; what they left running has been killed."""
+        """Stop all programs together and wait until they have ended; processes that they leave behind are killed."""
         for program in self._programs:
-            self._let_go(program)
+            self._release(program)
         for program in self._programs:
             program.process.wait()
         self._programs.clear()
@@ -69,16 +69,16 @@ class ProcessGroup:
         self.stop()
 
     def _spawn(self, program: _Program) -> None:
-        # As a file and without site-packages: a tether needs neither, and starts in no time.
+        # Without the package and site-packages: a tether needs neither, and starts faster.
         command = [sys.executable, "-I", "-S", tether.__file__, str(self._grace), *program.argv]
         with program.log.open("ab") if program.log else nullcontext() as log:
-            # Its input is the only thing that ends it: no Ctrl-C reaches a session of its own.
+            # Only the end of its standard input stops it: Ctrl-C does not reach its new session.
             program.process = subprocess.Popen(
                 command, env=program.env, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
             )
         program.restarts.started()
 
     @staticmethod
-    def _let_go(program: _Program) -> None:
+    def _release(program: _Program) -> None:
         assert program.process.stdin is not None
         program.process.stdin.close()

@@ -1,8 +1,8 @@
-"""The keeper of a home's servers: one process beside the commands that use them, which starts and stops them.
+"""The keeper: a background process that starts, restarts and stops the embedded servers of a home.
 
-Who uses the servers holds a shared lock on `users.lock`; when the last one leaves, or is killed, the keeper gets
-the exclusive one, stops the servers and goes. Its own life is `keeper.lock`, which it inherits from the command
-that started it. A keeper that was killed leaves its servers running, and the next one finds them by their locks.
+Each command that uses the servers holds a shared lock on `users.lock`. When the last one ends or is killed, the keeper
+gets the exclusive lock, stops the servers and exits. It holds `keeper.lock`, inherited from the command that started
+it. A keeper that is killed leaves its servers running, and the next keeper finds them by their locks.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ from embedded.restarts import Restarts
 from embedded.server import Server, failed
 from errors import EmbeddedError
 
-POLL = 0.2  # seconds between two looks at users and servers
-PATIENCE = 60  # seconds until a server that neither answers nor fails is given up
-KEEPERS = 3  # started by one command until it gives up
+POLL = 0.2  # seconds between checks of users and servers
+TIMEOUT = 60  # seconds to wait for a server to answer or fail
+KEEPERS = 3  # started by one command before it gives up
 
-FAULTS = (EmbeddedError, OSError, subprocess.SubprocessError)
+ERRORS = (EmbeddedError, OSError, subprocess.SubprocessError)
 
 logger = logging.getLogger("keeper")
 
 
 @contextmanager
 def open_servers(home: Path, *, database: bool, redis: bool) -> Iterator[dict[str, str]]:
-    """DATABASE_URL and REDIS_URL of the home's own servers, for those that are asked for; they answer.
+    """Start the requested servers of the home, and yield their DATABASE_URL and REDIS_URL when they answer.
 
-    The servers are shared with every other command that uses the home, and stop after the last one.
+    All commands of the home share the servers, which stop after the last one.
 
     Raises
     ------
     EmbeddedError
-        When a server is not installed, or with the server's or the keeper's log and its last words.
+        When a server is not installed or does not start, with the log of the server or keeper and its last message.
     """
     wanted: dict[str, Server] = {}
     if database:
@@ -53,14 +53,14 @@ def open_servers(home: Path, *, database: bool, redis: bool) -> Iterator[dict[st
         yield {}
         return
     for server in wanted.values():
-        server.program()  # refuses where the wheels are not installed
+        server.program()  # raises when the wheels are not installed
     user = _enter(home)
     try:
         for server in wanted.values():
             _wait_for(server, home)
         yield {name: server.url() for name, server in wanted.items()}
     finally:
-        # A keeper that was killed could not stop what it had started.
+        # If the keeper was killed, a new one stops the servers.
         with suppress(EmbeddedError):
             _ensure_keeper(home)
         os.close(user)
@@ -76,21 +76,21 @@ def _enter(home: Path) -> int:
 
 
 def _wait_for(server: Server, home: Path) -> None:
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT
     keepers = int(_ensure_keeper(home))
     while not server.answers():
         if server.failure.exists() and (reason := server.failure.read_text()):
             raise EmbeddedError(reason)
         if time.monotonic() > deadline:
-            raise server.failed(f"did not answer within {PATIENCE} s")
+            raise server.failed(f"did not answer within {TIMEOUT} s")
         if keepers > KEEPERS:
-            raise failed("The keeper of the embedded servers ended again and again", home / "logs" / "keeper.log")
+            raise failed("The keeper of the embedded servers ended repeatedly", home / "logs" / "keeper.log")
         time.sleep(0.02)
         keepers += _ensure_keeper(home)
 
 
 def _ensure_keeper(home: Path) -> bool:
-    # Whether there was none, so that one was started.
+    """Start a keeper if there is none; returns whether it was started."""
     try:
         lock = locks.take(home / "keeper.lock")
         if lock is None:
@@ -124,7 +124,7 @@ def _spawn(home: Path, lock: int) -> None:
 
 
 class Keeper:
-    """Tends both servers of a home while somebody uses them."""
+    """Keeps both servers of a home running while commands use them."""
 
     def __init__(self, home: Path) -> None:
         self.stopping = False
@@ -132,37 +132,37 @@ class Keeper:
         self._servers: dict[Server, Restarts] = {Redis(home): Restarts(), Postgres(home): Restarts()}
 
     def run(self) -> None:
-        """Return with the servers stopped: when the last user has left, on SIGTERM, or when the home was removed."""
+        """Return with the servers stopped: after the last user has ended, on SIGTERM, or when the home was removed."""
         with suppress(FileNotFoundError):
-            # Once taken, the lock is held to the end: who comes now waits, and starts the next keeper.
+            # The lock is held to the end: a command that starts now waits for it, and starts the next keeper.
             while not self.stopping and self._users.exists() and locks.take(self._users) is None:
                 for server, restarts in self._servers.items():
-                    self._tend(server, restarts)
+                    self._check(server, restarts)
                 time.sleep(POLL)
         for server in self._servers:
             try:
                 server.stop()
-            except FAULTS as error:
+            except ERRORS as error:
                 logger.error("%s did not stop: %s", server.name, error)
         logger.info("Stopped")
 
-    def _tend(self, server: Server, restarts: Restarts) -> None:
+    def _check(self, server: Server, restarts: Restarts) -> None:
         if server.running():
             server.failure.unlink(missing_ok=True)
             return
         if (wait := restarts.ended()) is not None:
-            logger.warning("%s has ended; it starts again in %g s", server.name, wait)
+            logger.warning("%s has ended; it is restarted in %g s", server.name, wait)
         if restarts.due():
             restarts.started()
             try:
                 server.start()
-            except FAULTS as error:
+            except ERRORS as error:
                 logger.error("%s", error)
                 server.failure.write_text(str(error) if isinstance(error, EmbeddedError) else f"{server.name}: {error}")
 
 
 def main() -> None:
-    """Keep the servers of the home that is the argument, apart from whoever started us."""
+    """Run the keeper of the home given as argument, as a daemon."""
     os.umask(0o077)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     keeper = Keeper(Path(sys.argv[1]))
@@ -173,7 +173,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, stop)
     for ignored in (signal.SIGINT, signal.SIGHUP):
         signal.signal(ignored, lambda *_: None)  # not SIG_IGN, which the servers would inherit
-    if not os.fork():  # and our parent's end tells that all is well
+    if not os.fork():  # the parent's exit status tells the command that the keeper has started
         keeper.run()
 
 

@@ -1,7 +1,7 @@
-"""Locks on files that the kernel drops when their last holder dies: after a kill -9 nothing is stale.
+"""File locks (flock), which the kernel releases when their last holder dies, even by kill -9.
 
-A lock belongs to the open file, so a child that inherits the descriptor holds it too: a server that was started
-with its lock tells by it, for as long as any of its processes lives, that it runs.
+A lock belongs to the open file, so a child that inherits the descriptor holds it as well. A server inherits its lock,
+which is therefore held as long as any of its processes runs.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from pathlib import Path
 
 
 def take(path: Path) -> int | None:
-    """The file's exclusive lock as a descriptor, or None while another holds a lock on it."""
+    """Take the file's exclusive lock; returns its descriptor, or None while another process holds a lock."""
     return _lock(path, fcntl.LOCK_EX | fcntl.LOCK_NB, os.O_CREAT)
 
 
 def share(path: Path) -> int:
-    """A shared lock as a descriptor; waits while another holds the exclusive one."""
+    """Take a shared lock, waiting while another process holds the exclusive one; returns its descriptor."""
     descriptor = _lock(path, fcntl.LOCK_SH, os.O_CREAT)
     assert descriptor is not None
     return descriptor
 
 
 def held(path: Path) -> bool:
-    """Whether another holds the file's exclusive lock; nobody does where there is no file."""
+    """Whether another process holds the file's exclusive lock; False if the file does not exist."""
     try:
         descriptor = _lock(path, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""TCP ports for programs that start later, as far as our own processes of this machine go."""
+"""Choosing TCP ports for programs that are started later, without conflicts between our own processes."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ import socket
 from errors import EmbeddedError
 
 HOST = "127.0.0.1"
-# Below the ports that the kernel gives to clients: one that looks for a server that is down could be given its port.
+# Below the ephemeral ports: the kernel could give a server's port to a client that connects while the server is down.
 PORTS = range(20_000, 32_768)
 
-# Ports that this process has chosen, each held by its UDP side until the process ends: programs listen on them later,
-# and no other process of ours may take them meanwhile.
+# The ports that this process has chosen. Each is reserved by binding its UDP port until the process ends, so that
+# another process of ours does not choose it before the program listens on its TCP port.
 _chosen: list[socket.socket] = []
 
 
 def choose_port(name: str, wanted: int) -> int:
-    """The wanted port, or for 0 one that is free; no other process of ours takes it as long as this one lives.
+    """The wanted port, or a free one for 0; reserved against our other processes until this process ends.
 
     Raises
     ------
     EmbeddedError
-        When something listens on the wanted one already, or another `up` has chosen it.
+        When a program listens on the wanted port already, or another `up` has chosen it.
     """
     if not wanted:
         while not _choose(port := secrets.choice(PORTS)):
@@ -34,7 +34,7 @@ def choose_port(name: str, wanted: int) -> int:
 
 
 def is_free(port: int) -> bool:
-    """True if nothing listens on the port and nobody has chosen it."""
+    """True if no program listens on the port and no process of ours has chosen it."""
     if (held := _hold(port)) is None:
         return False
     held.close()

@@ -1,4 +1,4 @@
-"""Redis for one home: `redis-server` where it is installed, or else Valkey from its wheel, which speaks the same."""
+"""Redis for one home: `redis-server` if it is installed, else Valkey from its wheel, which has the same protocol."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from embedded.server import Server
 from errors import EmbeddedError
 
 ATTEMPTS = 5
-PATIENCE = 30  # seconds
+TIMEOUT = 30  # seconds
 
-# Given on standard input, where `ps` does not show the password. The append-only file holds plain commands,
-# which every version of Redis and Valkey reads.
+# Passed on standard input, so that `ps` does not show the password. The append-only file has plain commands, which
+# every version of Redis and Valkey can read.
 CONFIG = """\
 bind {host}
 port {port}
@@ -32,7 +32,7 @@ maxmemory-policy noeviction
 
 
 class Redis(Server):
-    """A Redis of its own for one home. Its port and password are kept, so that clients find it again."""
+    """The Redis server of one home. Its port and password are stored, so that they stay the same after a restart."""
 
     name = "Redis"
     slug = "redis"
@@ -55,16 +55,16 @@ class Redis(Server):
         return self._kept.read_text()
 
     def answers(self) -> bool:
-        """Whether it knows our password and has read its files."""
+        """Whether it accepts our password and has loaded its data."""
         return self._ask("PING").startswith(b"+OK\r\n+PONG\r\n")
 
     def stop(self) -> None:
-        """Shut it down, with what it knows on the disk."""
+        """Shut it down; its data is written to disk."""
         if self._process is not None:
-            self._process.terminate()  # Redis shuts down cleanly by it, even when its folder was removed
+            self._process.terminate()  # a clean shutdown for Redis, which works even if its folder was removed
         self._ask("SHUTDOWN")
-        if not self._goes_down(PATIENCE):
-            raise self.failed(f"did not stop within {PATIENCE} s")
+        if not self._goes_down(TIMEOUT):
+            raise self.failed(f"did not stop within {TIMEOUT} s")
 
     @property
     def _kept(self) -> Path:
@@ -76,14 +76,14 @@ class Redis(Server):
         for _ in range(ATTEMPTS):
             port, password = self._address()
             self._process = self._spawn(lock, CONFIG.format(host=HOST, port=port, password=password))
-            if self._comes_up(self._process, PATIENCE):
+            if self._comes_up(self._process, TIMEOUT):
                 return
-            if is_free(port):  # so it was not the port that it ended for
+            if is_free(port):  # it did not end because of the port, so another port does not help
                 break
         raise self.failed("did not start", written)
 
     def _address(self) -> tuple[int, str]:
-        # The kept ones, or when another program has taken the port, another.
+        # The stored ones, but another port if a program has taken it.
         port, password = None, secrets.token_hex(32)
         if self._kept.exists():
             url = urlsplit(self.url())
@@ -113,7 +113,7 @@ class Redis(Server):
         return process
 
     def _ask(self, command: str) -> bytes:
-        # By hand: importing the client takes longer than starting the server.
+        # Without redis-py: importing it takes longer than starting the server.
         try:
             url = urlsplit(self.url())
             with socket.create_connection((HOST, url.port or 0), timeout=1) as connection:

@@ -1,4 +1,4 @@
-"""When a program that ended by itself starts again: after 1, 2, 4 … 30 s, and after 1 s once it ran for a minute."""
+"""The delay before a program that has ended is restarted: 1, 2, 4 … 30 s; 1 s again after it ran for a minute."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ class Restarts:
         self._due = 0.0
 
     def started(self) -> None:
-        """It was started now."""
+        """Note that it was started now."""
         self._started = time.monotonic()
 
     def ended(self) -> float | None:
-        """It was found to have ended: the seconds until it is due, or None when that was told before."""
+        """Note that it has ended; returns the seconds until its restart, or None if this was noted before."""
         if self._started is None:
             return None
         now = time.monotonic()
@@ -30,5 +30,5 @@ class Restarts:
         return wait
 
     def due(self) -> bool:
-        """Whether it may start now."""
+        """Whether the delay is over."""
         return time.monotonic() >= self._due

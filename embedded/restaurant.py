@@ -1,7 +1,7 @@
-"""A believable restaurant for the demo: 18 months of orders, made up from a seed.
+"""Generated orders of a restaurant over 18 months, from a seed, for the demo.
 
-Customers arrive over time, come at very different rates, and some stop coming; dishes have their hours; weeks
-and years have their rhythm. Nothing in it is anybody's data.
+Customers arrive over time, order at very different rates, and some stop; dishes are ordered at certain hours; there
+are weekly and yearly seasons. It contains no real data.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ HOURS = np.array([2, 1, 0, 0, 0.3, 1, 3, 7, 9, 7, 6, 8, 16, 15, 8, 5, 5, 7, 13, 
 WEEKDAYS = np.array([0.8, 0.8, 0.9, 1.0, 1.35, 1.5, 1.2])
 MONTHS = np.array([0.85, 0.9, 0.95, 1.0, 1.05, 1.1, 1.15, 1.1, 1.0, 0.95, 1.0, 1.2])
 
-# Each category's habit over six stretches of the day: from 4, 11, 15, 18, 22 and 0 o'clock on.
-STRETCH_OF_HOUR = np.array([5] * 4 + [0] * 7 + [1] * 4 + [2] * 3 + [3] * 4 + [4] * 2)
+# Each category's weights in six periods of the day, which begin at 4, 11, 15, 18, 22 and 0 o'clock.
+PERIOD_OF_HOUR = np.array([5] * 4 + [0] * 7 + [1] * 4 + [2] * 3 + [3] * 4 + [4] * 2)
 MENU: dict[str, tuple[tuple[float, ...], tuple[tuple[str, float], ...]]] = {
     "Breakfast": (
         (12, 1.5, 0.3, 0.1, 0, 0),
@@ -126,7 +126,7 @@ MENU: dict[str, tuple[tuple[float, ...], tuple[tuple[str, float], ...]]] = {
 
 @dataclass(frozen=True)
 class Restaurant:
-    """The made-up orders, in the contract's source columns."""
+    """The generated orders, in the columns of the source tables."""
 
     transactions: pd.DataFrame
     items: pd.DataFrame
@@ -134,7 +134,7 @@ class Restaurant:
 
 
 def generate(*, seed: int, until: datetime) -> Restaurant:
-    """The same restaurant for the same seed and end; its hours are those of `until`'s time zone."""
+    """Generate orders until a time, in its time zone; the same seed and time give the same orders."""
     chance = np.random.default_rng(seed)
     menu = _menu()
     orders = _orders(chance, until)
@@ -150,7 +150,7 @@ def generate(*, seed: int, until: datetime) -> Restaurant:
 
 
 def write(restaurant: Restaurant, folder: Path) -> dict[str, Path]:
-    """The restaurant as Parquet files for `load`, by source table."""
+    """Write the orders as Parquet files for `load`; returns the files by source table."""
     frames = {
         "fact_transactions": restaurant.transactions,
         "fact_transaction_items": restaurant.items,
@@ -169,7 +169,7 @@ def _menu() -> pd.DataFrame:
 
 
 def _orders(chance: np.random.Generator, until: datetime) -> pd.DataFrame:
-    """When each order was placed and by whom; ids rise with time."""
+    """The time and customer of each order; ids rise with time."""
     first = (until - timedelta(days=DAYS)).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
     dates = pd.date_range(first, periods=DAYS + 1, freq="D")
     weight = WEEKDAYS[dates.day_of_week] * MONTHS[dates.month - 1] * np.linspace(0.8, 1.2, len(dates))
@@ -185,7 +185,7 @@ def _orders(chance: np.random.Generator, until: datetime) -> pd.DataFrame:
 
 
 def _customers(chance: np.random.Generator, day: np.ndarray) -> pd.Series:
-    """Who placed each order: customers live from an arrival to a departure, and come at heavy-tailed rates."""
+    """The customer of each order: active from an arrival to a departure, with heavy-tailed order rates."""
     arrival = np.sort(chance.uniform(-200, DAYS - 5, CUSTOMERS))
     departure = arrival + chance.exponential(330, CUSTOMERS)
     rate = chance.pareto(1.3, CUSTOMERS) + 0.12
@@ -201,17 +201,17 @@ def _customers(chance: np.random.Generator, day: np.ndarray) -> pd.Series:
 
 
 def _items(chance: np.random.Generator, orders: pd.DataFrame, menu: pd.DataFrame) -> pd.DataFrame:
-    """What was ordered: 1 to 6 lines an order, chosen by the hour's habits and each dish's popularity."""
+    """The lines: 1 to 6 per order, chosen by the weights of the hour and each dish's popularity."""
     categories = menu["category"].to_numpy()
     popularity = chance.lognormal(0, 0.6, len(menu))
     dishes = {category: max(1, (categories == category).sum()) for category in MENU}
     lines = 1 + np.minimum(chance.poisson(1.5, len(orders)), 5)
     order = np.repeat(np.arange(len(orders)), lines)
-    stretch = STRETCH_OF_HOUR[orders["hour"].to_numpy()][order]
+    period = PERIOD_OF_HOUR[orders["hour"].to_numpy()][order]
     chosen = np.zeros(len(order), dtype=int)
     for each in range(6):
-        habit = np.array([MENU[category][0][each] / dishes[category] for category in categories]) * popularity
-        chosen[stretch == each] = chance.choice(len(menu), (stretch == each).sum(), p=habit / habit.sum())
+        weight = np.array([MENU[category][0][each] / dishes[category] for category in categories]) * popularity
+        chosen[period == each] = chance.choice(len(menu), (period == each).sum(), p=weight / weight.sum())
     return pd.DataFrame(
         {
             "id": np.arange(1, len(order) + 1),
@@ -224,7 +224,7 @@ def _items(chance: np.random.Generator, orders: pd.DataFrame, menu: pd.DataFrame
 
 
 def _refunds(chance: np.random.Generator, orders: pd.DataFrame, until: datetime) -> pd.DataFrame:
-    """Money given back: a part or all of an order of the day before, to the customer who placed it."""
+    """Refunds: a part or all of an earlier order, to the customer who placed it."""
     known = orders[orders["mobile_id"].notna() & (orders["created_at"] <= until - timedelta(days=1))]
     given_back = known.sample(int(REFUNDS * len(orders)), random_state=chance).sort_values("created_at")
     part = chance.choice([0.25, 0.5, 1.0], len(given_back))

@@ -1,4 +1,4 @@
-"""What the embedded servers of a home have in common: a folder, a log, a lock that tells whether one runs."""
+"""The base class of the embedded servers: a folder, a log, and a lock that is held while the server runs."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from typing import ClassVar
 from embedded import locks
 from errors import EmbeddedError
 
-# But no starry headings of Redis.
+# Lines that report an error, except Redis's headings in asterisks.
 TELLING = re.compile(
     r"(?!\*\*\*).*"
     r"(FATAL|PANIC|ERROR|[Ee]rror:|[Cc]ould not|[Cc]an't|[Ff]ailed|[Ii]nvalid|Bad |denied|not permitted)"
 )
-TAIL = 16_384  # bytes of a log that are read for its last words
+TAIL = 16_384  # bytes of a log that are searched for its last message
 
 
 class Server(ABC):
-    """One server of a home. The keeper starts and stops it; those who use it ask where it is and if it answers."""
+    """One server of a home. The keeper starts and stops it; commands use `url` and `answers`."""
 
     name: ClassVar[str]
     slug: ClassVar[str]
@@ -46,16 +46,16 @@ class Server(ABC):
         """
 
     def running(self) -> bool:
-        """Whether a process of it lives, whoever started it."""
+        """Whether a process of the server runs, whoever started it."""
         return locks.held(self._lock)
 
     def start(self) -> None:
-        """Start it on what it kept, unless it runs.
+        """Start it with its stored data, unless it is running.
 
         Raises
         ------
         EmbeddedError
-            With its log's last words.
+            With the last message of its log.
         """
         lock = locks.take(self._lock)
         if lock is None:
@@ -71,22 +71,22 @@ class Server(ABC):
 
     @abstractmethod
     def stop(self) -> None:
-        """Stop it cleanly when it runs; every committed row and key is on the disk then."""
+        """Stop it cleanly if it is running, with all data on disk."""
 
     @abstractmethod
     def answers(self) -> bool:
-        """Whether it takes requests now."""
+        """Whether it accepts requests now."""
 
     @abstractmethod
     def url(self) -> str:
-        """Where it is, with its password when it has one."""
+        """Its URL, with its password if it has one."""
 
     def _written(self) -> int:
-        """How long its log is."""
+        """The length of its log in bytes."""
         return self.log.stat().st_size if self.log.exists() else 0
 
     def _comes_up(self, process: subprocess.Popen[bytes], seconds: float) -> bool:
-        """Whether it answers now, or has ended."""
+        """Wait until it answers; returns False if it has ended."""
         deadline = time.monotonic() + seconds
         while process.poll() is None:
             if self.answers():
@@ -97,25 +97,25 @@ class Server(ABC):
         return False
 
     def _goes_down(self, seconds: float) -> bool:
-        """Whether no process of it is left in time."""
+        """Wait until it has ended; returns False if it is still running after `seconds`."""
         deadline = time.monotonic() + seconds
         while self.running() and time.monotonic() < deadline:
             time.sleep(0.01)
         return not self.running()
 
     def failed(self, what: str, since: int = 0) -> EmbeddedError:
-        """What happened, with the last words of its log, of those that were written after `since` bytes."""
+        """The error for what happened, with the last message in its log after `since` bytes."""
         return failed(f"{self.name} {what}", self.log, since)
 
 
 def failed(what: str, log: Path, since: int = 0) -> EmbeddedError:
-    """One sentence: what happened, the log file, and the last line of it that says why."""
-    said = last_words(log, since)
-    return EmbeddedError(f"{what}; the last words in {log}: {said}" if said else f"{what}; {log} says nothing.")
+    """An error that says what happened, with the log file and its last message."""
+    message = last_message(log, since)
+    return EmbeddedError(f"{what}; the last message in {log}: {message}" if message else f"{what}; {log} is empty.")
 
 
-def last_words(log: Path, since: int = 0) -> str:
-    """The last line that tells of a error, or else the last line."""
+def last_message(log: Path, since: int = 0) -> str:
+    """The last line that reports an error, or else the last line."""
     try:
         written = log.read_bytes()[since:][-TAIL:]
     except OSError:

@@ -1,4 +1,4 @@
-"""The system's own programs as `smartcrm up` runs them: webhook, worker, beat and Flower."""
+"""The programs that `smartcrm up` runs: webhook, worker, beat and Flower."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from settings import Settings
 
 
 def start(group: ProcessGroup, settings: Settings, env: Mapping[str, str], log: Path | None = None) -> None:
-    """Start the four programs; `settings` and `env` name the ports chosen."""
+    """Start the four programs; `settings` and `env` have the chosen ports."""
     celery = [sys.executable, "-m", "celery", "-A", "worker.app"]
     gunicorn = [sys.executable, "-m", "gunicorn", "--config", "python:webhook.server"]
     gunicorn += ["--bind", f"{HOST}:{settings.port}"]
@@ -23,14 +23,14 @@ def start(group: ProcessGroup, settings: Settings, env: Mapping[str, str], log: 
     flower = [*celery, "flower", f"--address={HOST}", f"--port={settings.flower_port}"]
     flower += ["--read_only=True", "--max_tasks=1000"]
     group.start("webhook", gunicorn, env, log)
-    # Celery's soft shutdown: what runs may finish, what can't is given back.
+    # Celery's soft shutdown: running tasks may finish; the others go back to the queue.
     group.start("worker", worker, {**env, "REMAP_SIGTERM": "SIGQUIT"}, log)
     group.start("beat", [*celery, "beat", "--loglevel", "INFO"], env, log)
     group.start("flower", flower, {**env, "FLOWER_BASIC_AUTH": f"smartcrm:{settings.flower_password}"}, log)
 
 
-def welcomes(url: str, authorization: str) -> bool:
-    """Whether what answers at the URL takes this `Authorization`: so it is ours, and not a stranger's on that port."""
+def accepts(url: str, authorization: str) -> bool:
+    """Whether the server at the URL accepts this `Authorization`, so that it is ours and not another program."""
     request = urllib.request.Request(url, headers={"Authorization": authorization})  # noqa: S310  # our own http:// URLs
     try:
         urllib.request.urlopen(request, timeout=5).close()  # noqa: S310

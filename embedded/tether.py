@@ -1,9 +1,9 @@
-"""A tether: runs a command for as long as its standard input, a pipe that only its owner can write to, stays open.
+"""A tether: a process that runs a command until the tether's standard input, a pipe from its parent, is closed.
 
     python tether.py GRACE COMMAND…
 
-When the pipe ends, since the owner asked or was killed, the command gets SIGTERM, and what is left of its process
-group after GRACE seconds SIGKILL. Exits as the command did. Needs nothing but the standard library.
+When the parent closes the pipe or dies, the command gets SIGTERM, and after GRACE seconds the rest of its process group
+gets SIGKILL. Exits with the command's status. Uses the standard library only.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ NOT_STARTED = 127
 
 
 class Tether:
-    """One command, and the pipe that it hangs on."""
+    """A child process that ends when standard input is closed or on SIGTERM."""
 
     def __init__(self, grace: float, command: list[str]) -> None:
         self.grace = grace
-        self.asked = False
+        self.stopping = False
         self._watched = selectors.DefaultSelector()
         self._wake_on_signals()
         self._child = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
 
     def run(self) -> int:
-        """Return the command's status once it is gone and its group killed."""
+        """Run until the command has ended and its process group is killed; returns its exit status."""
         self._watched.register(0, selectors.EVENT_READ)
-        while self._child.poll() is None and not self.asked:
+        while self._child.poll() is None and not self.stopping:
             self._wait()
         self._watched.unregister(0)
         if self._child.poll() is None:
@@ -40,15 +40,15 @@ class Tether:
         deadline = time.monotonic() + self.grace
         while self._child.poll() is None and time.monotonic() < deadline:
             self._wait(deadline - time.monotonic())
-        with suppress(ProcessLookupError, PermissionError):  # macOS does not permit it for a group of zombies
+        with suppress(ProcessLookupError, PermissionError):  # macOS: a group of zombies only
             os.killpg(self._child.pid, signal.SIGKILL)
         status = self._child.wait()
         return status if status >= 0 else 128 - status
 
     def _wait(self, seconds: float | None = None) -> None:
         for key, _ in self._watched.select(seconds):
-            if not os.read(key.fd, 4096):  # only standard input can end
-                self.asked = True
+            if not os.read(key.fd, 4096):  # end of file; only standard input can have one
+                self.stopping = True
 
     def _wake_on_signals(self) -> None:
         woken, wake = os.pipe()
@@ -58,14 +58,14 @@ class Tether:
         # Handlers, not SIG_IGN, which the command would inherit.
         for ignored in (signal.SIGCHLD, signal.SIGINT, signal.SIGHUP):
             signal.signal(ignored, lambda *_: None)
-        signal.signal(signal.SIGTERM, self._ask)
+        signal.signal(signal.SIGTERM, self._stop)
 
-    def _ask(self, *_: object) -> None:
-        self.asked = True
+    def _stop(self, *_: object) -> None:
+        self.stopping = True
 
 
 def main() -> int:
-    """Run the command that the arguments name."""
+    """Run the command in the arguments; returns its exit status."""
     try:
         return Tether(float(sys.argv[1]), sys.argv[2:]).run()
     except OSError as error:

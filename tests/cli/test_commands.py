@@ -252,7 +252,7 @@ def test_forgetting_tells_what_it_did_and_whom_it_does_not_know(tmp_path: Path, 
     for unknown in ("c1", "nobody"):
         again = smartcrm(tmp_path, "forget", unknown, DATABASE_URL=migrated_url)
         assert (again.returncode, again.stdout) == (1, "")
-        assert again.stderr == f"smartcrm: Nothing that is stored names a customer '{unknown}'.\n"
+        assert again.stderr == f"smartcrm: No stored row has the customer '{unknown}'.\n"
 
 
 def test_two_reasons_make_one_sentence(tmp_path: Path, migrated_url: str) -> None:

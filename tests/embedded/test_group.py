@@ -145,9 +145,9 @@ def test_a_program_that_ends_starts_again_later_each_time(
 
     wait_for(tried_thrice)
     assert lines[:3] == [
-        "failing ended with status 3; it starts again in 0.05 s",
-        "failing ended with status 3; it starts again in 0.1 s",
-        "failing ended with status 3; it starts again in 0.2 s",
+        "failing ended with status 3; it is restarted in 0.05 s",
+        "failing ended with status 3; it is restarted in 0.1 s",
+        "failing ended with status 3; it is restarted in 0.2 s",
     ]
 
 
@@ -188,7 +188,7 @@ def test_a_program_that_is_not_there_is_told(tmp_path: Path) -> None:
     with ProcessGroup(say=lines.append) as group:
         group.start("missing", ["/no/such/program"], os.environ, tmp_path / "log")
         wait_for(lambda: group.watch() or lines)
-    assert lines == ["missing ended with status 127; it starts again in 1 s"]
+    assert lines == ["missing ended with status 127; it is restarted in 1 s"]
     assert (tmp_path / "log").read_text().startswith("/no/such/program can't be started: ")
 
 

@@ -367,7 +367,7 @@ def test_a_broken_data_folder_is_told_in_one_sentence(home: Path) -> None:
     (home / "postgres/data/PG_VERSION").write_text("9\n")
     with pytest.raises(EmbeddedError) as told, open_servers(home, database=True, redis=False):
         pass
-    assert str(told.value).startswith(f"PostgreSQL did not start; the last words in {home}/logs/postgres.log: ")
+    assert str(told.value).startswith(f"PostgreSQL did not start; the last message in {home}/logs/postgres.log: ")
     assert "FATAL:  database files are incompatible with server" in str(told.value)
     assert "\n" not in str(told.value)
     with open_servers(home, database=False, redis=True) as urls:

@@ -165,7 +165,7 @@ def test_a_database_that_had_runs_goes_on_with_its_kinds_until_they_are_chosen(
     monkeypatch.setenv("DATABASE_URL", settings.database_url)
     monkeypatch.setenv("SMARTCRM_HOME", str(tmp_path))
     printed = CliRunner().invoke(cli, ["migrate"]).output
-    assert "rfm and menu are computed, as before. Set KINDS" in printed
+    assert "rfm and menu are computed, as before. To compute others, set KINDS" in printed
 
     chosen = make_settings(settings.database_url, tmp_path, KINDS="toy guess")
     with transaction(settings.database_url) as session:

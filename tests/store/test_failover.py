@@ -126,7 +126,7 @@ def test_a_standby_that_is_promoted_under_load_goes_on_with_everything_that_was_
                 first.start()
                 wait_for(lambda: _ready(server) == (503, "read_only"))
                 told = [finding.found for finding in examine(settings, {}) if finding.level == "fault"]
-                assert "it takes no writes at present" in told
+                assert "it is read-only now" in told
                 wait_for(lambda: load.answers[503] > 20)
                 relay.target, promoted = second.port, time.monotonic()
             back = load.back_after(promoted)
