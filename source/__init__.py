@@ -1,1 +1,1 @@
-"""The CRM's orders: reading them, their ranges and windows, what changed, loading files, checks."""
+"""The CRM's tables: reading orders, key ranges and time windows, changed rows, loading files, checks."""

@@ -1,7 +1,7 @@
-"""What is too large to compute with: the column, the limit, and one transaction that shows it.
+"""Values in the source that are too large to compute with: the column, the limit, and an example transaction.
 
-Asked once a run has failed on it, about the rows that the run counts, and by `smartcrm doctor` about all rows.
-Customers are not named: what is said here reaches logs and the API.
+Checked for a run's rows after it has failed on them, and for all rows by `smartcrm doctor`. The messages name no
+customers, since they are shown in logs and the API.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from source import reading
 from source.window import Plan, in_window, use_time_zone
 
 CODE = "data_out_of_range"
-MONETARY = 10**12  # what numeric(14,2) is below
-QUANTITY = 10**15  # what numeric(18,3) is below
+MONETARY = 10**12  # the limit of numeric(14,2)
+QUANTITY = 10**15  # the limit of numeric(18,3)
 CENTS = 2**63  # of one line, in 64 bits
 SUM = 2**62  # of many lines, with room to add
 EVERY_ROW = sql.SQL("true")
@@ -28,7 +28,7 @@ Types = Mapping[str, str]
 
 
 def explained(source_url: str, plan: Plan | None, error: Exception) -> Exception:
-    """An error that names the column, the limit and a transaction where the plan's rows are too large; else `error`."""
+    """An error that names the column, the limit and a transaction if a value is too large; else `error` itself."""
     if plan is None or "columns" not in plan:
         return error
     with suppress(psycopg.Error, SourceError, UnavailableError), reading.connect(source_url) as crm:
@@ -63,8 +63,8 @@ def amounts(crm: reading.Connection, types: Types, window: sql.Composable = EVER
     if row is None:
         return None
     return (
-        "The source column fact_transactions.total_amount has amounts that come to too much for one customer: their sum"
-        f" must stay below {MONETARY:,}.00, as numeric(14,2) does. Transaction {row[0]} is the largest of them."
+        "The source column fact_transactions.total_amount has amounts that are too large for one customer: their sum"
+        f" must stay below {MONETARY:,}.00, the limit of numeric(14,2). Transaction {row[0]} is the largest of them."
     )
 
 
@@ -74,8 +74,8 @@ def lines(crm: reading.Connection, types: Types) -> str | None:
     cents = sql.SQL("abs(100 * {} * {})").format(quantity, price)
     pieces = sql.SQL("abs({})").format(quantity)
     for column, size, limit, text in (
-        ("quantity", pieces, QUANTITY, f"{QUANTITY:,}, as numeric(18,3) does"),
-        ("quantity × price", cents, CENTS, f"{CENTS // 100:,}.{CENTS % 100:02}, as 64 bits of cents do"),
+        ("quantity", pieces, QUANTITY, f"{QUANTITY:,}, the limit of numeric(18,3)"),
+        ("quantity × price", cents, CENTS, f"{CENTS // 100:,}.{CENTS % 100:02}, the limit of 64 bits of cents"),
     ):
         of_line = _first(crm, sql.SQL("{} >= {}").format(size, limit), size)
         if of_line is not None:
@@ -91,14 +91,14 @@ def lines(crm: reading.Connection, types: Types) -> str | None:
         if scalar(crm, query.format(limit, size, sql.SQL(of))):
             largest = _first(crm, sql.SQL("{} > 0").format(size), size)
             return (
-                f"The source column fact_transaction_items.{column} adds up to too much: the lines {text}."
+                f"The source column fact_transaction_items.{column} has a sum that is too large: the lines {text}."
                 f" Transaction {largest} has the largest line."
             )
     return None
 
 
 def _value(column: str, kind: str) -> sql.Composable:
-    """The column as exact numeric, NULL where it is not finite."""
+    """The column as exact numeric; NULL if it is not finite."""
     name = sql.Identifier(column)
     return sql.SQL("CASE WHEN {} THEN {} END").format(reading.finite(name, kind), reading.exact(name, kind))
 

@@ -1,7 +1,7 @@
-"""`smartcrm load`: files into the source tables, in one transaction; the only thing that writes there.
+"""`smartcrm load`: loads files into the source tables, in one transaction; nothing else writes there.
 
-A file is read as columns of text, each value is made plain or refused with its line, and COPY brings the rows into a
-temporary table. Text ids get their numbers there, and from there the rows go into the source tables.
+A file is read as columns of text. Each value is converted, or refused with its line, and COPY writes the rows to a
+temporary table. There text ids get numbers; then the rows are inserted into the source tables.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from source.loading.writing import reason_of, write
 from source.tables import SOURCE_TABLES, SourceTable
 
 Progress = Callable[[str, int, int], None]
-LOCK = 7_390_214  # one load at a time gives numbers
+LOCK = 7_390_214  # advisory lock: concurrent loads would assign the same numbers
 
 
 def load(
@@ -43,9 +43,9 @@ def load(
 ) -> Loaded:
     """Load each table's file, all or nothing.
 
-    Tables that are missing are made, with their recommended indexes. Times without an offset are in `timezone`;
-    only an empty field is NULL; columns that the table does not have are passed over. `columns` names the files'
-    columns where they are not called as ours. `progress` is told the table, how much is done, and how much there is.
+    Missing tables are created, with the recommended indexes. Times without an offset are in `timezone`; only an empty
+    field is NULL; columns that the table does not have are ignored. `columns` maps our column names to the files'.
+    `progress` is called with the table, the bytes or rows done, and their total.
 
     Raises
     ------
@@ -60,8 +60,8 @@ def load(
     for name, path in files.items():
         file = open_file(path, options)
         ours = {column.name for column in TABLES[name]}
-        theirs = {column: names for column, names in mapped.items() if column in ours}
-        opened[name] = (file, choose(TABLES[name], file, theirs, name))
+        of_table = {column: names for column, names in mapped.items() if column in ours}
+        opened[name] = (file, choose(TABLES[name], file, of_table, name))
     with _source_tables(database_url, timezone) as (connection, loaded):
         landings: dict[str, Landing] = {}
         for name, (file, fields) in opened.items():
@@ -69,7 +69,7 @@ def load(
             landing = land(
                 connection, f"landed_{name}", file, fields, reader, lambda *of, name=name: progress(name, *of)
             )
-            _tell(loaded, file, reader)
+            _add_warnings(loaded, file, reader)
             landings[name] = landing
         for numbering in (ORDERS, ITEMS):
             give_numbers(connection, numbering, list(landings.values()), loaded)
@@ -105,7 +105,7 @@ def load_sales(
             loaded.warnings.append(f"{path} has no columns for {', '.join(absent)} of the map {sales_map.path.stem}")
         reader = Reader(options, ZoneInfo(timezone))
         sales = land(connection, "sales", file, fields, reader, lambda *of: progress("sales", *of))
-        _tell(loaded, file, reader)
+        _add_warnings(loaded, file, reader)
         landings = split(connection, sales, sales_map, loaded)
         write(connection, landings, options.on_conflict, loaded, derived=True)
         if options.on_conflict == "update":
@@ -118,16 +118,16 @@ def _options(options: Options | None, from_map: Map | None) -> Options:
     return options.or_else(from_map.options) if from_map is not None else options
 
 
-def _tell(loaded: Loaded, file: SourceFile, reader: Reader) -> None:
+def _add_warnings(loaded: Loaded, file: SourceFile, reader: Reader) -> None:
     for name in reader.texts - reader.whole:
         reader.remarks.drop(name, MIXED)
     lines = file.lines_of(reader.remarks.first_records())
-    loaded.warnings += reader.remarks.told(file.path, file.unit, lines)
+    loaded.warnings += reader.remarks.messages(file.path, file.unit, lines)
 
 
 @contextmanager
 def _source_tables(database_url: str, timezone: str) -> Iterator[tuple[Connection, Loaded]]:
-    """A transaction in which the source tables are there; indexes and statistics come at its end."""
+    """A transaction in which the source tables exist; indexes and statistics are created at its end."""
     connection = named_connection(database_url, "SOURCE_DATABASE_URL")
     loaded = Loaded()
     try:
@@ -144,7 +144,7 @@ def _source_tables(database_url: str, timezone: str) -> Iterator[tuple[Connectio
             for name in loaded.rows:
                 connection.execute(sql.SQL("ANALYZE {}").format(sql.Identifier(name)))
     except psycopg.OperationalError as error:
-        raise UnavailableError(f"PostgreSQL broke off the load: {reason_of(error)}; nothing was loaded.") from None
+        raise UnavailableError(f"PostgreSQL aborted the load: {reason_of(error)}; nothing was loaded.") from None
     except psycopg.Error as error:
         raise LoadError(f"The source tables can't be written: {reason_of(error)}; nothing was loaded.") from None
 

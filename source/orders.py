@@ -1,9 +1,9 @@
-"""The orders that the menu is tallied from, as arrays: a block of transactions at a time, with all their lines.
+"""The orders for the menu, read in blocks of transactions with all their lines, as arrays.
 
-A full run's part reads a range of transaction ids in their order, from the indexes that `smartcrm doctor` recommends;
-an incremental run reads the touched business days, or everything as one range. Each column of a block leaves PostgreSQL
-as one value, of eight bytes a row, which costs a third of what rows cost; a range's lines leave it two columns to one
-where they fit. The SQL is raw since it is built from the source's column types.
+A full run's part reads a range of transaction ids in order, by the indexes that `smartcrm doctor` recommends. An
+incremental run reads the touched business days, or everything as one range. PostgreSQL returns each column of a block
+as one bytea value, eight bytes per row, which takes a third of the time of rows; lines of a range have two columns
+packed into one where the values fit. The SQL is raw since it is built from the source's column types.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from source import reading
 from source.ranges import KeyRange
 from source.window import Plan, in_window, key_range, local_time, on_days, touched_days, use_time_zone
 
-BLOCK = 250_000  # lines, and transactions, at most: some 30 MB, and its arithmetic stays near the processor
+BLOCK = 250_000  # at most so many lines and transactions: some 30 MB, so that the arithmetic stays in the CPU's cache
 
 LEAST = np.iinfo(np.int64).min
 LINE_COLUMNS = ("transaction_id", "item_id", "quantity", "price")
-DISTANCE, ITEM, CENTS = 1 << 31, 1 << 32, 1 << 50  # what a packed line's transaction, item and cents are below
+DISTANCE, ITEM, CENTS = 1 << 31, 1 << 32, 1 << 50  # limits of a packed line's transaction, item and cents
 
 Whole = NDArray[np.int64]
 
@@ -35,10 +35,10 @@ Whole = NDArray[np.int64]
 class Block(NamedTuple):
     """Transactions and all their lines; an array per column, in order of transaction ids.
 
-    `local` is the wall-clock time in microseconds since 2000-01-01: the least number for a transaction that is not
-    counted, the largest for one whose amount or time is missing, infinite or not a number. A line's `cents` are the
-    least number where its quantity, price or item is. `rounded` is 1 where a quantity above zero was rounded, maybe to
-    zero; None where quantities are integers. Quantities count the plan's `quantity_unit`: pieces, or thousandths.
+    `local` is the wall-clock time in microseconds since 2000-01-01; the smallest int64 for a transaction that is not
+    counted, the largest for one whose amount or time is NULL, NaN or infinite. `cents` is the smallest int64 for a line
+    whose quantity, price or item is NULL, NaN or infinite. `rounded` is 1 for a quantity above zero that was rounded,
+    maybe to zero; None for integer quantities. Quantities are in the plan's `quantity_unit`: pieces or thousandths.
     """
 
     ids: Whole
@@ -52,7 +52,7 @@ class Block(NamedTuple):
 
 @contextmanager
 def snapshot(source_url: str, plan: Plan) -> Iterator[reading.Connection]:
-    """A connection for all that one part reads: one state of the source, in the plan's time zone."""
+    """A connection for one part: one snapshot of the source, in the plan's time zone."""
     with reading.connect(source_url, isolation="REPEATABLE READ") as crm:
         tune(crm)
         use_time_zone(crm, plan)
@@ -60,13 +60,13 @@ def snapshot(source_url: str, plan: Plan) -> Iterator[reading.Connection]:
 
 
 def blocks(crm: reading.Connection, plan: Plan, part: KeyRange) -> Iterator[Block]:
-    """All that a part counts."""
+    """The blocks that a part counts."""
     by_days = "since" in plan and not plan.get("recompute_all")
     yield from _of_days(crm, plan) if by_days else _of_range(crm, plan, part)
 
 
 def lines_without_id(source_url: str) -> int:
-    """How many lines name no transaction."""
+    """The number of lines whose transaction_id is NULL."""
     with reading.connect(source_url) as crm:
         row = crm.execute("SELECT count(*) FROM fact_transaction_items WHERE transaction_id IS NULL").fetchone()
     assert row is not None
@@ -74,13 +74,13 @@ def lines_without_id(source_url: str) -> int:
 
 
 def _of_range(crm: reading.Connection, plan: Plan, part: KeyRange) -> Iterator[Block]:
-    """A range of transaction ids, in blocks that are bounded even where one of the tables has rows for no other."""
+    """A range of transaction ids, in blocks of bounded size even if a table has rows without match in the other."""
     name = sql.Identifier("transaction_id")
     whole = rest = key_range(name, part, "bigint")
     first = _first_to_pack_from(crm, plan, whole)
     while True:
         packed = None if first is None else _read_packed(crm, plan, rest, first)
-        first = None if packed is None else first  # one block that does not fit tells of others
+        first = None if packed is None else first  # if one block does not fit, others are likely not to fit either
         lines = packed or _read(crm, _lines(plan, rest), limit=BLOCK)
         end = _end(lines)
         upto = rest if end is None else sql.SQL("{} AND {} <= {}").format(rest, name, sql.Literal(end))
@@ -96,7 +96,7 @@ def _of_range(crm: reading.Connection, plan: Plan, part: KeyRange) -> Iterator[B
 
 
 def _first_to_pack_from(crm: reading.Connection, plan: Plan, which: sql.Composable) -> int | None:
-    """The lowest transaction id of a range, where the range's lines may be packed; None where they never fit."""
+    """The lowest transaction id of a range if its lines may be packed; None if they can't fit."""
     if plan["columns"]["fact_transaction_items"]["quantity"] not in reading.INTEGERS:
         return None
     query = sql.SQL("SELECT min(transaction_id), max(transaction_id) FROM fact_transaction_items WHERE {}").format(
@@ -107,7 +107,7 @@ def _first_to_pack_from(crm: reading.Connection, plan: Plan, which: sql.Composab
 
 
 def _read_packed(crm: reading.Connection, plan: Plan, which: sql.Composable, first: int) -> list[Whole] | None:
-    """A block of lines, two columns to one, which costs PostgreSQL a fifth less; None where a value does not fit."""
+    """A block of lines, two columns packed into one, which takes a fifth less time; None if a value does not fit."""
     with suppress(psycopg.errors.NumericValueOutOfRange), crm.transaction():
         order, amount = _read(crm, _packed_lines(plan, which, first), limit=BLOCK)
         return _unpacked(order, amount, first)
@@ -115,7 +115,7 @@ def _read_packed(crm: reading.Connection, plan: Plan, which: sql.Composable, fir
 
 
 def _of_days(crm: reading.Connection, plan: Plan) -> Iterator[Block]:
-    """The touched day buckets' business days, one by one; a day's lines are found by its transactions."""
+    """The business days of the touched day buckets, one by one; lines are selected by the day's transactions."""
     if not plan["day_buckets"]:
         yield Block(*(np.empty(0, dtype=np.int64) for _ in Block._fields))
     for first, until in touched_days(plan):
@@ -127,7 +127,7 @@ def _of_days(crm: reading.Connection, plan: Plan) -> Iterator[Block]:
 
 @dataclass(frozen=True)
 class _Rows:
-    """Rows of a source table, and the expressions of type bytea, eight bytes each, that are wanted of them."""
+    """A selection of rows of a source table, and expressions over them, each of type bytea with eight bytes."""
 
     table: str
     columns: tuple[str, ...]
@@ -136,7 +136,7 @@ class _Rows:
 
 
 def _transactions(plan: Plan, which: sql.Composable) -> _Rows:
-    """Ids and local times; an amount is one of at least a cent where it rounds to that, so from half a cent on."""
+    """Ids and local times; an amount counts as at least one cent if it rounds to one, so from half a cent on."""
     kind, amount = plan["columns"]["fact_transactions"]["total_amount"], sql.Identifier("total_amount")
     local = sql.SQL(
         "timestamp_send(CASE WHEN NOT ({window} IS NOT FALSE OR NOT isfinite(created_at)) THEN '-infinity'"
@@ -153,9 +153,9 @@ def _transactions(plan: Plan, which: sql.Composable) -> _Rows:
 
 
 def _lines(plan: Plan, which: sql.Composable) -> _Rows:
-    """Transaction ids, items, quantities and cents; of quantities that are no integers also whether they are rounded.
+    """Transaction ids, items, quantities and cents; for quantities of a non-integer type also whether it was rounded.
 
-    Those are in thousandths, rounded half away from zero as a cast of numeric does, once they are above zero.
+    These are in thousandths, rounded half away from zero as a cast of numeric does; 0 if not above zero.
     """
     types = plan["columns"]["fact_transaction_items"]
     amount = _line_cents(types["quantity"], types["price"], "bigint")
@@ -175,11 +175,11 @@ def _lines(plan: Plan, which: sql.Composable) -> _Rows:
 
 
 def _packed_lines(plan: Plan, which: sql.Composable, first: int) -> _Rows:
-    """Transaction and item as one number, quantity and cents as another; PostgreSQL's own checks see that they fit.
+    """Transaction and item as one bigint, quantity and cents as another; PostgreSQL raises an error on overflow.
 
-    31 bits are for the distance from the `first` transaction, 32 for the item, with its sign; 14 for the quantity, with
-    its sign, and 50 for the cents, lifted above zero. So no line becomes the least number, which says that the line
-    can't be used.
+    The first has 31 bits for the distance from the `first` transaction and 32 for the item, signed. The second has 14
+    for the quantity, signed, and 50 for the cents, shifted to be positive. So no usable line becomes the smallest
+    int64, which marks unusable lines.
     """
     types = plan["columns"]["fact_transaction_items"]
     order = sql.SQL("int8send((transaction_id - {}) * {} + coalesce(item_id, 0)::int)").format(first, ITEM)
@@ -190,7 +190,7 @@ def _packed_lines(plan: Plan, which: sql.Composable, first: int) -> _Rows:
 
 def _unpacked(order: Whole, amount: Whole, first: int) -> list[Whole]:
     """Transactions, items, quantities and cents, as `_lines` has them."""
-    items = order.astype(np.int32).astype(np.int64)  # the lower half, with its sign
+    items = order.astype(np.int32).astype(np.int64)  # the lower half, signed
     cents = np.where(amount == LEAST, LEAST, (amount & (CENTS - 1)) - CENTS // 2)
     return [first + ((order - items) >> 32), items, amount >> 50, cents]
 
@@ -206,7 +206,7 @@ def _line_cents(quantity_type: str, price_type: str, cast: LiteralString) -> sql
     cents = sql.SQL("(100 * {} * {})::{}").format(
         reading.exact(quantity, quantity_type), reading.exact(price, price_type), sql.SQL(cast)
     )
-    # Most prices are whole cents: then the product needs no numeric. A scale is NULL for what is not finite.
+    # Most prices are whole cents, where bigint arithmetic is enough. scale() is NULL for NaN and infinity.
     whole = sql.SQL("WHEN scale(price) <= 2 THEN quantity::bigint * (100 * price)::{}").format(sql.SQL(cast))
     quick = quantity_type in reading.INTEGERS and price_type.startswith("numeric")
     return sql.SQL("CASE WHEN item_id IS NULL THEN NULL {} WHEN {} THEN {} END").format(
@@ -215,7 +215,7 @@ def _line_cents(quantity_type: str, price_type: str, cast: LiteralString) -> sql
 
 
 def _read(crm: reading.Connection, rows: _Rows, *, limit: int | None = None) -> list[Whole]:
-    """The wanted columns; at most `limit` rows in order of their transaction ids, and those that share the last."""
+    """The wanted columns of at most `limit` rows in order of transaction ids, and further rows of the last id."""
     page = sql.SQL("ORDER BY transaction_id FETCH FIRST {} ROWS WITH TIES").format(sql.Literal(limit))
     query = sql.SQL("SELECT {columns} FROM (SELECT {raw} FROM {table} WHERE {which} {page}) AS rows").format(
         columns=sql.SQL(", ").join(sql.SQL("string_agg({}, '')").format(column) for column in rows.wanted),
@@ -230,5 +230,5 @@ def _read(crm: reading.Connection, rows: _Rows, *, limit: int | None = None) -> 
 
 
 def _end(columns: list[Whole]) -> int | None:
-    """The last transaction id of a block that is full, so that there may be more."""
+    """The last transaction id of a full block, after which there may be more; None for a block that is not full."""
     return int(columns[0][-1]) if len(columns[0]) >= BLOCK else None

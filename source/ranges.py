@@ -1,4 +1,4 @@
-"""Key ranges that divide one of the CRM's tables about evenly, so that each part of a run reads one of them."""
+"""Key ranges that divide a source table about evenly; each part of a run reads one of them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MOST_ROWS_OF_A_PAGE = 291
 
 
 class KeyRange(Protocol):
-    """A half-open range of keys, as text; an end that is None is open."""
+    """A half-open range of keys, as text; None is an open end."""
 
     lower: str | None
     upper: str | None
@@ -26,7 +26,7 @@ class KeyRange(Protocol):
 def key_ranges(
     source: Connection, column: str, wanted: int | None, *, indexed: bool
 ) -> list[tuple[str | None, str | None]]:
-    """Bounds of about even ranges of `fact_transactions` by `column`: `wanted` many, or as its size suggests."""
+    """Bounds of about even ranges of `fact_transactions` by `column`: `wanted` ranges, or a number by table size."""
     rows = estimated_rows(source, "fact_transactions")
     ranges = wanted or default_ranges(rows, indexed=indexed)
     edges = [None, *bounds(source, "fact_transactions", column, rows, ranges), None]
@@ -34,7 +34,7 @@ def key_ranges(
 
 
 def estimated_rows(source: Connection, table: str) -> int:
-    """About how many rows the table has: PostgreSQL's own estimate, or a count where it has none."""
+    """The approximate number of rows: PostgreSQL's estimate, or a count if there is none."""
     kind, estimate, pages = source.execute(
         "SELECT relkind, reltuples::bigint, relpages FROM pg_class WHERE oid = to_regclass(%s)", [table]
     ).fetchone() or ("v", -1, 0)
@@ -58,11 +58,11 @@ def has_index(source: Connection, table: str, column: str) -> bool:
 
 
 def default_ranges(rows: int, *, indexed: bool) -> int:
-    """How many key ranges to plan: 1 up to 40,000 rows, 6 at a million, 16 at ten million.
+    """The number of key ranges: 1 up to 40,000 rows, 6 at a million, 16 at ten million.
 
-    More ranges than processes, so that the last one to finish is short, and few enough that each is worth
-    its task; even, as processors mostly are. Without an index every range reads the whole table, so there are no
-    more than processors.
+    More than processes, so that the last one ends soon after the others, and few enough that a task's overhead is
+    small; an even number, since most processor counts are even. Without an index every range scans the whole table, so
+    there are at most as many as processors.
     """
     root = math.sqrt(rows / 40_000)
     wanted = 1 if root <= 1 else 2 * math.ceil(root / 2)
@@ -70,9 +70,9 @@ def default_ranges(rows: int, *, indexed: bool) -> int:
 
 
 def bounds(source: Connection, table: str, column: str, rows: int, ranges: int) -> list[str]:
-    """At most `ranges` - 1 rising values, as text, that divide the table's rows about evenly by `column`.
+    """At most `ranges` - 1 increasing values, as text, that divide the table's rows about evenly by `column`.
 
-    From a sample, in the column's own collation; equal values never straddle a bound.
+    From a sample, in the column's collation; equal values are always in the same range.
     """
     if ranges <= 1 or rows == 0:
         return []
@@ -91,10 +91,10 @@ def bounds(source: Connection, table: str, column: str, rows: int, ranges: int) 
 
 
 def _sampled(source: Connection, table: str, rows: int) -> sql.Composable:
-    """Whether a row is among some ten thousand.
+    """The SQL condition that selects a sample of about ten thousand rows.
 
-    Of a table, the first rows of pages at even distances: ids rise with the pages, so even pages are even ids,
-    which a sample of random pages is not. A view or a partitioned table has no such pages.
+    From a table, the first rows of equidistant pages: ids mostly rise with the pages, so these are about equidistant
+    ids, unlike random pages. Views and partitioned tables have no pages; there, random rows.
     """
     kind, pages = source.execute(
         "SELECT relkind::text, pg_relation_size(oid) / current_setting('block_size')::int"

@@ -1,7 +1,7 @@
-"""The CRM's four tables: connecting to them, what their columns are, and how values are read exactly.
+"""The CRM's four tables: connecting, checking columns and types, and reading values exactly.
 
-Everything is read over `SOURCE_DATABASE_URL`; nothing is ever written there. The tables may be views, their
-amounts numeric, float or integer; what differs is settled here once per run and kept in the run's plan.
+Everything is read over `SOURCE_DATABASE_URL`; nothing is written there. The tables may be views, and amounts may be
+numeric, float or integer. The types are read once per run and stored in its plan.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def column_types(source: Connection, table: str) -> dict[str, str]:
     Raises
     ------
     SourceError
-        When the table, a column or the right to read them is missing, or a column's type can't serve.
+        When the table, a column or the right to read it is missing, or a column has a wrong type.
     """
     found, errors = column_errors(source, table)
     for error in errors.values():
@@ -86,7 +86,7 @@ def column_types(source: Connection, table: str) -> dict[str, str]:
 
 
 def column_errors(source: Connection, table: str) -> tuple[dict[str, str], dict[str, SourceError]]:
-    """A table's columns with their types, and what is wrong with those that are needed, by column.
+    """A table's columns with their types, and the errors of needed columns, by column.
 
     Raises
     ------
@@ -115,7 +115,7 @@ def _column_error(
 ) -> SourceError | None:
     if found is None:
         return SourceError(f"The source table {table} has no column {column}.", code="source_column_missing")
-    name = _MODIFIER.sub("", found)  # whatever the length; of an array the brackets stay
+    name = _MODIFIER.sub("", found)  # without length; an array keeps its brackets
     suits = name in INTEGERS | FLOATS or name == "numeric" if accepted == AMOUNT else name in accepted
     if not suits:
         return SourceError(
@@ -129,27 +129,27 @@ def _column_error(
 
 
 def identity(source: Connection) -> list[Any]:
-    """What stays the same as long as the orders are in the same database and table, on whatever replica."""
+    """The database's name and the table's oid, which are the same on all replicas."""
     row = source.execute("SELECT current_database(), to_regclass('fact_transactions')::oid::bigint").fetchone()
     return list(row or ())
 
 
 def exact(column: sql.Composable, type_name: str) -> sql.Composable:
-    """The column as exact numeric: a float's decimal text, which is what its owner sees, not its bits."""
+    """The column as exact numeric; a float by its decimal text, as users see it."""
     if type_name in FLOATS:
         return sql.SQL("({})::text::numeric").format(column)
     return column if type_name.startswith("numeric") else sql.SQL("({})::numeric").format(column)
 
 
 def cents(column: sql.Composable, type_name: str) -> sql.Composable:
-    """The column in whole cents, rounded half away from zero as a cast of numeric does; it has to be finite."""
+    """The column in whole cents, rounded half away from zero as a cast of numeric does; for finite values only."""
     return sql.SQL("(100 * {})::bigint").format(exact(column, type_name))
 
 
 def finite(value: sql.Composable, type_name: str) -> sql.Composable:
-    """Whether a value of this type is neither NULL, NaN nor infinite; NULL, too, may say that it isn't.
+    """The SQL condition that a value is neither NULL, NaN nor infinite; it may be NULL instead of false.
 
-    Worked out for every row, so no more than needed: a numeric that is not finite has no scale.
+    Evaluated for every row, so it has to be cheap: scale() is NULL for a numeric that is not finite.
     """
     if type_name in INTEGERS:
         return sql.SQL("{} IS NOT NULL").format(value)
@@ -159,7 +159,7 @@ def finite(value: sql.Composable, type_name: str) -> sql.Composable:
 
 
 def daytimes(source: Connection) -> list[Daytime]:
-    """The CRM's dayparts in order of their ids; empty where the table is absent or empty."""
+    """The CRM's dayparts in order of their ids; empty if the table is absent or empty."""
     if scalar(source, "SELECT to_regclass('dim_menu_daytimes')") is None:
         return []
     column_types(source, "dim_menu_daytimes")
@@ -175,12 +175,12 @@ def daytimes(source: Connection) -> list[Daytime]:
         raise SourceError(f"The source table dim_menu_daytimes can't be read: {reason}.") from None
     for daytime_id, label, start, end in rows:
         if None in (daytime_id, start, end):
-            raise SourceError(f"The source table dim_menu_daytimes has an id or time missing ({daytime_id} {label!r}).")
+            raise SourceError(f"The source table dim_menu_daytimes has a NULL id or time ({daytime_id} {label!r}).")
     return [Daytime(*row) for row in rows]
 
 
 def has_orders(url: str) -> bool:
-    """Whether there is a `fact_transactions` with a row in it."""
+    """Whether `fact_transactions` exists and has rows."""
     with connect(url) as source:
         if scalar(source, "SELECT to_regclass('fact_transactions')") is None:
             return False
@@ -188,7 +188,7 @@ def has_orders(url: str) -> bool:
 
 
 def sorts_as_its_database(source: Connection, table: str, column: str) -> bool:
-    """Whether a column has its database's own collation."""
+    """Whether a column has its database's default collation."""
     return bool(
         scalar(
             source,

@@ -1,4 +1,4 @@
-"""The CRM's four tables as `smartcrm load` makes them, and the indexes that we recommend on them."""
+"""The four source tables as `smartcrm load` creates them, and the recommended indexes."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class SourceTable:
-    """One source table: its columns in the contract's order, its key, and the DDL of its recommended indexes."""
+    """One source table: its columns, its key, and the DDL of its recommended indexes."""
 
     name: str
     columns: dict[str, str]
     key: str
     indexes: tuple[str, ...] = ()
-    optional: frozenset[str] = frozenset()  # columns that a table of the CRM's own may lack
-    made_as: Mapping[str, str] = field(default_factory=dict)  # narrower types, for as long as the values allow
+    optional: frozenset[str] = frozenset()  # columns that the CRM's own table may lack
+    made_as: Mapping[str, str] = field(default_factory=dict)  # narrower types for a new table, if the values fit
 
     @property
     def ddl(self) -> str:
-        """CREATE TABLE. Only the key may not be NULL: what is missing is skipped and counted by the runs."""
+        """The CREATE TABLE statement. Only the key is NOT NULL: runs skip and count rows with other NULLs."""
         columns = ", ".join(f"{column} {kind}" for column, kind in {**self.columns, **self.made_as}.items())
         return f"CREATE TABLE {self.name} ({columns}, PRIMARY KEY ({self.key}))"
 
 
-# Amounts have no scale, so that half cents arrive as they are.
+# Amounts have no scale, so that half cents are kept.
 SOURCE_TABLES = {
     table.name: table
     for table in (
@@ -33,7 +33,7 @@ SOURCE_TABLES = {
             {"transaction_id": "bigint", "mobile_id": "text", "total_amount": "numeric", "created_at": "timestamptz"},
             "transaction_id",
             (
-                # A customer shard, and one customer, are read from this alone.
+                # For index-only scans of a customer shard, or of one customer.
                 "CREATE INDEX ON fact_transactions (mobile_id) INCLUDE (created_at, total_amount)",
                 "CREATE INDEX ON fact_transactions (created_at)",
             ),
@@ -49,10 +49,10 @@ SOURCE_TABLES = {
             },
             "id",
             (
-                # In the order in which the menu is tallied.
+                # For index-only scans of the menu's ranges.
                 "CREATE INDEX ON fact_transaction_items (transaction_id, item_id) INCLUDE (quantity, price)",
             ),
-            made_as={"quantity": "int"},  # a menu run over numeric quantities takes 1.4 of the time
+            made_as={"quantity": "int"},  # a menu run takes 1.4 times as long with numeric quantities
         ),
         SourceTable(
             "dim_menu_items",

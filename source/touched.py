@@ -1,10 +1,11 @@
-"""What an incremental run looks at: every transaction that may be new, or another, since the run that is published.
+"""The transactions that an incremental run reads: all that may be new or changed since the published run.
 
-That is those with an id above the last covered one, those that an import named, and those whose time lies between the
-last `as_of` and this one. Their customers and business days are then read anew, whole. So are those that the newest
-rows had when the last run read them (its ledger): a row may have been renamed, dated anew or deleted since.
+These are the ones with an id above the last covered id, those named in a request, and those whose time lies between the
+last `as_of` and this one. All orders of their customers and business days are read again. So are those of the customers
+and days in the last run's ledger, since a newest row may have got another customer or time, or been deleted.
 
-Of a row at or below the last covered id nobody keeps whose it was. Where such rows are named, everything is read anew.
+The ledger has no entries for rows at or below the last covered id. If a request names such rows, everything is
+recomputed.
 """
 
 from __future__ import annotations
@@ -20,15 +21,15 @@ from source import reading
 from source.ranges import KeyRange
 from source.window import EPOCH, Plan, business_date, day_buckets_of, in_window, key_range, local_time, use_time_zone
 
-# Transactions commit out of order: one with a lower id may appear after one with a higher id was read. The
-# newest rows by id are therefore taken as not yet covered; counted in rows, so that sparse ids are no trap.
+# Transactions commit out of order: one with a lower id may become visible after one with a higher id was read. So the
+# newest rows count as not yet covered; the overlap is a number of rows, since ids may have gaps.
 OVERLAP_ROWS = 1_000
-LEDGER_ROWS = 20_000  # newest rows whose keys are written down: the overlap, and what comes while a run works
-SMALL = 10_000  # touched transactions that are read within a second or so
+LEDGER_ROWS = 20_000  # newest rows whose keys are stored: the overlap, and rows that arrive during a run
+SMALL = 10_000  # touched transactions that are read in about a second
 
 
 def covered(crm: reading.Connection) -> int | None:
-    """The id up to which a run that is planned now takes all rows for settled; None where there are too few rows."""
+    """The id up to which a run that is planned now counts rows as covered; None if there are too few rows."""
     found: int | None = scalar(
         crm,
         "SELECT transaction_id FROM fact_transactions WHERE transaction_id IS NOT NULL"
@@ -39,18 +40,18 @@ def covered(crm: reading.Connection) -> int | None:
 
 
 def recompute_all(plan: Plan) -> bool:
-    """Whether all customers and days have to be read anew: of some row that may have changed nobody knows what it was.
+    """Whether everything has to be recomputed, since the former customer or day of a changed row may be unknown.
 
-    Either the last run has no whole ledger, or rows are named that it does not reach to.
+    Either the last run has no complete ledger, or a request names rows that are not in it.
     """
     last: Mapping[str, Any] = plan["since"]
     return last["ledger"] is None or any(first <= last["covered_id"] for first, _ in last["named_ids"])
 
 
 def covered_after(plan: Plan) -> int | None:
-    """The id up to which an incremental run takes all rows for settled: never lower than the run before it.
+    """The covered id of an incremental run: never lower than that of the run before it.
 
-    Its ledger tells what it has read, and it has not read all customers and days of rows that were settled before.
+    Its ledger has only the keys that it has read, and these are not all keys of rows below the last covered id.
     """
     found: int | None = plan["covered_id"]
     if plan["recompute_all"] or found is None:
@@ -59,38 +60,39 @@ def covered_after(plan: Plan) -> int | None:
 
 
 def newest_customers(plan: Plan, part: KeyRange) -> sql.Composable:
-    """The customers, in the part's range, of the rows above the covered id; a scalar query, see `_newest`."""
-    mine = sql.SQL("mobile_id <> '' AND {}").format(key_range(sql.Identifier("mobile_id"), part, "text"))
-    return _newest(plan, sql.SQL("mobile_id::text"), mine)
+    """The customers, in the part's range, of the rows above the covered id, as a scalar query; see `_newest`."""
+    of_part = sql.SQL("mobile_id <> '' AND {}").format(key_range(sql.Identifier("mobile_id"), part, "text"))
+    return _newest(plan, sql.SQL("mobile_id::text"), of_part)
 
 
 def newest_days(plan: Plan, part: KeyRange) -> sql.Composable:
-    """The business days (since 2000-01-01) of such rows, in the part's range of transaction ids and the run's window.
+    """The business days (since 2000-01-01) of such rows in the part's range of transaction ids and the run's window.
 
-    On a connection with `use_time_zone`.
+    For a connection with `use_time_zone`.
     """
     day = sql.SQL("({} - {})::text").format(
         business_date(local_time(sql.Identifier("created_at")), plan), sql.Literal(EPOCH)
     )
-    mine = sql.SQL("isfinite(created_at) AND {} AND {}").format(
+    of_part = sql.SQL("isfinite(created_at) AND {} AND {}").format(
         in_window(plan), key_range(sql.Identifier("transaction_id"), part, "bigint")
     )
-    return _newest(plan, day, mine)
+    return _newest(plan, day, of_part)
 
 
-def _newest(plan: Plan, key: sql.Composable, mine: sql.Composable) -> sql.Composable:
-    """Keys as a text[]; NULL where no row is settled, or more are new than are kept."""
+def _newest(plan: Plan, key: sql.Composable, of_part: sql.Composable) -> sql.Composable:
+    """The part's keys as text[]; NULL if there is no covered id, or more new rows than LEDGER_ROWS."""
     if plan["covered_id"] is None:
         return sql.SQL("SELECT NULL::text[]")
     return sql.SQL(
-        "SELECT CASE WHEN count(*) <= {most} THEN coalesce(array_agg(DISTINCT {key}) FILTER (WHERE {mine}), '{{}}') END"
+        "SELECT CASE WHEN count(*) <= {most}"
+        " THEN coalesce(array_agg(DISTINCT {key}) FILTER (WHERE {of_part}), '{{}}') END"
         " FROM (SELECT transaction_id, mobile_id, created_at FROM fact_transactions WHERE transaction_id > {covered}"
         " ORDER BY transaction_id LIMIT {most} + 1) AS newest"
-    ).format(most=sql.Literal(LEDGER_ROWS), key=key, mine=mine, covered=sql.Literal(plan["covered_id"]))
+    ).format(most=sql.Literal(LEDGER_ROWS), key=key, of_part=of_part, covered=sql.Literal(plan["covered_id"]))
 
 
 def is_small(crm: reading.Connection, plan: Plan) -> bool:
-    """Whether what is touched is read so fast that a task of its own would cost more."""
+    """True if the touched transactions are few enough to process inline instead of in a task."""
     if plan["recompute_all"] and plan["since"]["covered_id"] is not None:
         return False
     query = sql.SQL("SELECT count(*) FROM (SELECT FROM ({}) AS touched LIMIT {}) AS counted")
@@ -98,7 +100,7 @@ def is_small(crm: reading.Connection, plan: Plan) -> bool:
 
 
 def _transactions(plan: Plan) -> sql.Composable:
-    """The touched transactions' customers and times; one branch per reason, so that each can use its index."""
+    """The touched transactions' customers and times; one UNION branch per reason, so that each can use an index."""
     last: Mapping[str, Any] = plan["since"]
     if last["covered_id"] is None:
         return sql.SQL("SELECT mobile_id, created_at FROM fact_transactions")
@@ -117,13 +119,13 @@ def _transactions(plan: Plan) -> sql.Composable:
 
 
 def customers(crm: reading.Connection, plan: Plan) -> list[str]:
-    """The customers of the touched transactions, as they are now."""
+    """The current customers of the touched transactions."""
     query = sql.SQL("SELECT DISTINCT mobile_id FROM ({}) AS touched WHERE mobile_id <> ''").format(_transactions(plan))
     return [customer for (customer,) in crm.execute(query).fetchall()]
 
 
 def day_buckets(crm: reading.Connection, plan: Plan, ledger: Iterable[str]) -> list[str]:
-    """The first dates of the day buckets, in the run's window, that hold touched transactions or the ledger's days."""
+    """The first dates of the day buckets, in the run's window, with touched transactions or the ledger's days."""
     query = sql.SQL(
         "SELECT DISTINCT {day} - {epoch} FROM ({touched}) AS touched WHERE isfinite(created_at) AND {window}"
     ).format(

@@ -1,4 +1,4 @@
-"""What `smartcrm doctor` looks for in the orders themselves: ids, amounts, times."""
+"""Checks of the orders' values for `smartcrm doctor`: ids, amounts, times."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from postgres import scalar
 from source import limits, reading
 from source.checks import Finding
 
-# What programs write for nobody; as an id it makes one customer of all of them.
+# Ids that programs write for guests; each of them would count as one customer.
 NOBODY = ("nan", "null", "none", "nil", "n/a", "na", "#n/a", "undefined", "unknown", "guest", "-", "0", "0.0", "")
-PATIENCE = 60  # seconds for each look: a look at all rows of a large table takes a while
+TIMEOUT = 60  # seconds for each check, which reads all rows of a table
 
-# A unique index says so without a look at the rows.
+# A unique index makes reading the rows unnecessary.
 _UNIQUE = """
 SELECT EXISTS (SELECT FROM pg_index JOIN pg_attribute ON attrelid = indrelid AND attnum = indkey[0]
 WHERE indrelid = to_regclass('fact_transactions') AND attname = 'transaction_id' AND indisunique AND indnkeyatts = 1
@@ -32,7 +32,7 @@ _NOBODY = """
 SELECT count(*), min(transaction_id) FROM fact_transactions
 WHERE mobile_id <> '' AND lower(btrim(mobile_id)) = ANY(%s)
 """
-# Ids without plus signs, white space and leading zeros: which of them are written in several ways.
+# Ids that differ only in plus signs, white space and leading zeros.
 _ALIKE = r"""
 SELECT count(*) OVER (), min(mobile_id), max(mobile_id) FROM (SELECT DISTINCT mobile_id FROM fact_transactions
 WHERE mobile_id <> '' AND NOT lower(btrim(mobile_id)) = ANY(%s)) AS customers
@@ -41,16 +41,16 @@ GROUP BY ltrim(regexp_replace(mobile_id, '[\s+]', '', 'g'), '0') HAVING count(*)
 
 
 def values(url: str) -> Iterator[Finding]:
-    """What makes runs fail, or counts twice or not yet; nothing where the tables can't be read at all."""
-    for look in (_repeated, _nobody, _alike, _amounts, _lines, _future):
+    """Findings about rows that make runs fail, count twice, or do not count yet; none if tables can't be read."""
+    for check in (_repeated, _nobody, _alike, _amounts, _lines, _future):
         try:
             with reading.connect(url) as crm:
-                crm.execute(f"SET LOCAL statement_timeout = '{PATIENCE}s'")
-                yield from look(crm)
+                crm.execute(f"SET LOCAL statement_timeout = '{TIMEOUT}s'")
+                yield from check(crm)
         except psycopg.errors.QueryCanceled:
-            yield Finding("warning", "source", f"too large to look at all values within {PATIENCE} s each")
+            yield Finding("warning", "source", f"too large: a check of all values takes more than {TIMEOUT} s")
             return
-        except (SmartCRMError, psycopg.Error):  # tables that can't be read are another check's to tell
+        except (SmartCRMError, psycopg.Error):  # source.checks reports tables that can't be read
             return
 
 
@@ -61,7 +61,8 @@ def _repeated(crm: reading.Connection) -> Iterator[Finding]:
     if count:
         come = "id comes" if count == 1 else "ids come"
         found = f"{count:,} transaction {come} more than once, such as {first}: each of their rows counts as an order"
-        yield Finding("warning", "fact_transactions", found, "Offer a view with one row per order: sum its payments.")
+        remedy = "Provide a view with one row per order: sum its payments."
+        yield Finding("warning", "fact_transactions", found, remedy)
 
 
 def _nobody(crm: reading.Connection) -> Iterator[Finding]:
@@ -71,7 +72,7 @@ def _nobody(crm: reading.Connection) -> Iterator[Finding]:
         found = (
             f"{count:,} {have} an id that stands for nobody (nan, null, none, 0 …), such as {first}: one customer to us"
         )
-        remedy = "Offer a view that makes them NULL; docs/views.md has it."
+        remedy = "Provide a view that makes them NULL; docs/views.md shows it."
         yield Finding("warning", "fact_transactions", found, remedy)
 
 
@@ -80,29 +81,29 @@ def _alike(crm: reading.Connection) -> Iterator[Finding]:
     if row is None:
         return
     count, *ids = row
-    # Customers are not named: a transaction of each shows them.
+    # The finding must not name customers, so it names a transaction of each.
     shown = [
         scalar(crm, "SELECT min(transaction_id) FROM fact_transactions WHERE mobile_id = %s", each) for each in ids
     ]
     come = "customer comes" if count == 1 else "customers come"
     found = (
-        f"{count:,} {come} with ids that differ in +, zeros or spaces alone, such as those of transactions"
-        f" {shown[0]} and {shown[1]}: each spelling is a customer of its own"
+        f"{count:,} {come} with ids that differ only in +, zeros or spaces, such as those of transactions"
+        f" {shown[0]} and {shown[1]}: each spelling is a separate customer"
     )
-    remedy = "Offer a view with one spelling (E.164); docs/views.md has it."
+    remedy = "Provide a view with one spelling (E.164); docs/views.md shows it."
     yield Finding("warning", "fact_transactions", found, remedy)
 
 
 def _amounts(crm: reading.Connection) -> Iterator[Finding]:
     found = limits.amounts(crm, reading.column_types(crm, "fact_transactions"))
     if found is not None:
-        yield Finding("fault", "fact_transactions", found, "Mend or leave out what nobody paid.")
+        yield Finding("fault", "fact_transactions", found, "Correct or remove the wrong amounts.")
 
 
 def _lines(crm: reading.Connection) -> Iterator[Finding]:
     found = limits.lines(crm, reading.column_types(crm, "fact_transaction_items"))
     if found is not None:
-        yield Finding("fault", "fact_transaction_items", found, "Mend or leave out what nobody sold.")
+        yield Finding("fault", "fact_transaction_items", found, "Correct or remove the wrong lines.")
 
 
 def _future(crm: reading.Connection) -> Iterator[Finding]:
@@ -110,4 +111,4 @@ def _future(crm: reading.Connection) -> Iterator[Finding]:
     if count:
         are = "transaction is" if count == 1 else "transactions are"
         found = f"{count:,} {are} dated in the future, such as {first}: runs leave them out until then"
-        yield Finding("warning", "fact_transactions", found, "Look at the clock or the time zone that wrote them.")
+        yield Finding("warning", "fact_transactions", found, "Check the clock and the time zone that wrote them.")

@@ -1,6 +1,6 @@
-"""Which rows a run counts, as SQL: the window of time, the business date, and a part's key range.
+"""SQL conditions for the rows that a run counts: time window, business date, and a part's key range.
 
-Everything comes from the run's plan, so that every part of a run, on whatever host, means the same.
+They depend on the run's plan only, so that all parts of a run use the same on every host.
 """
 
 from __future__ import annotations
@@ -22,31 +22,31 @@ from source.ranges import KeyRange
 
 Plan = Mapping[str, Any]
 
-EPOCH = date(2000, 1, 1)  # PostgreSQL's own
-FIRST_DAY = "1900-01-01"  # whatever is dated before is one bucket: nobody's orders, somebody's zero
+EPOCH = date(2000, 1, 1)  # PostgreSQL's epoch
+FIRST_DAY = "1900-01-01"  # everything before is one bucket; such dates are placeholders, not orders
 FIRST_YEAR = 1901
 WEEK = 7
 BUCKET_DAYS = 28
 
 
 def business_date_of(instant: datetime, timezone: str, day_start: time) -> date:
-    """The business date of an instant: local wall-clock time less the day's start, naively, and its date."""
+    """The business date of an instant: the date of its local wall-clock time minus the day's start."""
     local = instant.astimezone(ZoneInfo(timezone)).replace(tzinfo=None)
     return (local - timedelta(hours=day_start.hour, minutes=day_start.minute)).date()
 
 
 def parse_as_of(value: str, timezone: str) -> datetime:
-    """An `as_of` as people write it: without an offset it is in `timezone`, a date alone is its last instant.
+    """Parse an `as_of`: without an offset it is in `timezone`, a date alone means its last instant.
 
     Raises
     ------
     RequestError
-        When it is neither a date nor a time in ISO 8601, or before all orders that anybody has.
+        When it is neither a date nor a time in ISO 8601, or before FIRST_YEAR.
     """
     try:
         instant = datetime.fromisoformat(value)
         if re.fullmatch(r"\d{4}-?(\d{2}-?\d{2}|W\d{2}-?\d)", value):
-            instant = datetime.combine(instant, time.max.replace(fold=1))  # clocks may be put back at midnight
+            instant = datetime.combine(instant, time.max.replace(fold=1))  # if clocks are put back at midnight
         if instant.tzinfo is None:
             instant = instant.replace(tzinfo=ZoneInfo(timezone))
         if instant.year < FIRST_YEAR:
@@ -59,22 +59,22 @@ def parse_as_of(value: str, timezone: str) -> datetime:
 
 
 def day_start(plan: Plan) -> int:
-    """When a business day begins, in microseconds after midnight."""
+    """The start of a business day, in microseconds after midnight."""
     clock = time.fromisoformat(plan["business_day_start"])
     return (clock.hour * 60 + clock.minute) * 60_000_000
 
 
 def use_time_zone(connection: psycopg.Connection[Any], plan: Plan) -> None:
-    """Have `local_time` mean the run's time zone, until the transaction ends.
+    """Set the session's time zone to the run's, for `local_time`, until the transaction ends.
 
-    AT TIME ZONE, beside it, looks the zone up for every row, and takes CET, EET, MET and WET for abbreviations that
-    know no summer.
+    AT TIME ZONE would look the zone up for every row, and treats CET, EET, MET and WET as abbreviations without
+    daylight saving time.
     """
     connection.execute("SELECT set_config('timezone', %s, true)", [plan["timezone"]])
 
 
 def local_time(instant: sql.Composable) -> sql.Composable:
-    """The wall-clock time of an instant; on a connection with `use_time_zone`."""
+    """The wall-clock time of an instant; for a connection with `use_time_zone`."""
     return sql.SQL("({}::timestamp)").format(instant)
 
 
@@ -84,9 +84,9 @@ def business_date(local: sql.Composable, plan: Plan) -> sql.Composable:
 
 
 def in_window(plan: Plan) -> sql.Composable:
-    """Whether a row's time lies in the run's window: up to `as_of`, and within the lookback where there is one.
+    """The condition that a row's time is in the run's window: up to `as_of`, and within the lookback if there is one.
 
-    The business date is worked out only for rows within two days of the lookback's edge.
+    The business date is computed only for rows within two days of the start of the lookback.
     """
     created_at = sql.Identifier("created_at")
     upto = sql.SQL("({} <= {}::timestamptz)").format(created_at, sql.Literal(plan["as_of"]))
@@ -103,7 +103,7 @@ def in_window(plan: Plan) -> sql.Composable:
 
 
 def future_transactions(crm: psycopg.Connection[Any], plan: Plan) -> int:
-    """How many transactions are dated after `as_of`, and so left out; guests' too, whatever their amount."""
+    """The number of transactions dated after `as_of`, which are left out; all of them, guests' too."""
     return int(
         scalar(
             crm,
@@ -114,30 +114,30 @@ def future_transactions(crm: psycopg.Connection[Any], plan: Plan) -> int:
 
 
 def daily_after(business_date: date) -> date:
-    """The last business date that is tallied together with its neighbours; later ones are tallied one by one.
+    """The last business date that is in a bucket of several days; later dates have a bucket each.
 
-    Imports are mostly of these days. Older orders come by day buckets, so that two years of them are few rows.
+    Most imports change the latest days. Older ones share buckets, so that two years need few rows.
     """
     return business_date - timedelta(days=8)
 
 
 def open_buckets(plan: Plan) -> int:
-    """How many day buckets are open to the past: one for each weekday, or one in plans of versions before."""
+    """The number of day buckets without a start: one per weekday, or one in plans of earlier versions."""
     return WEEK if plan.get("by_weekday") else 1
 
 
 def day_buckets(plan: Plan) -> NDArray[np.int64]:
-    """The first day of each bucket of business days, rising, in days since 2000-01-01.
+    """The first day of each bucket of business days, in increasing order, in days since 2000-01-01.
 
-    The day buckets are the menu's tallies: one weekday of 28 weeks, or one of the newest days alone. The first ones are
-    open to the past; the last is behind every day that counts. Plans of versions before have buckets of 28 days.
+    The menu's tallies are per bucket: one weekday of 28 weeks, or one of the newest days. The first buckets have no start;
+    the last one starts after every counted day. Plans of earlier versions have buckets of 28 days.
     """
     first, alone, today = (
         (date.fromisoformat(day) - EPOCH).days for day in (FIRST_DAY, plan["daily_after"], plan["business_date"])
     )
     beside = open_buckets(plan)
     together = (np.arange(first, alone + 1, BUCKET_DAYS * beside)[:, None] + np.arange(beside)).ravel()
-    # Where clocks are put back, the last orders' wall clocks may show a business date more than `as_of`'s.
+    # After clocks were put back, the last orders may have a later business date than `as_of`.
     single = np.arange(alone + 1, today + 3)
     return np.concatenate([np.arange(first - beside, first), together[together <= alone], single]).astype(np.int64)
 
@@ -154,7 +154,7 @@ def buckets_of(plan: Plan, days: NDArray[np.int64], firsts: NDArray[np.int64]) -
 
 
 def day_buckets_of(plan: Plan, days: Sequence[int]) -> list[str]:
-    """The day buckets, by their first dates and rising, that these days (since 2000-01-01) are in."""
+    """The first dates, in increasing order, of the day buckets that contain these days (since 2000-01-01)."""
     firsts = day_buckets(plan)
     places = buckets_of(plan, np.minimum(np.array(days, dtype=np.int64), firsts[-1]), firsts)
     if (places < open_buckets(plan)).any():  # they are read as one
@@ -163,7 +163,7 @@ def day_buckets_of(plan: Plan, days: Sequence[int]) -> list[str]:
 
 
 def touched_days(plan: Plan) -> Iterator[tuple[date | None, date]]:
-    """The business days of the plan's touched day buckets, as half-open ranges; what is open to the past is one."""
+    """The business days of the plan's touched day buckets, as half-open ranges; the first bucket is one range."""
     firsts, beside = day_buckets(plan), open_buckets(plan)
     wanted = {(date.fromisoformat(text) - EPOCH).days for text in plan["day_buckets"]}
     if wanted & set(firsts[:beside].tolist()):
@@ -179,9 +179,9 @@ def date_of(day: int) -> date:
 
 
 def on_days(plan: Plan, first: date | None, until: date) -> sql.Composable:
-    """Whether a row's business date is in a half-open range, in a form that an index on `created_at` serves.
+    """The condition that a row's business date is in a half-open range; it can use an index on `created_at`.
 
-    The range of instants surely covers it; then the date itself is held against it.
+    A range of instants that covers these dates is for the index; then the date itself is compared.
     """
     created_at, clock = sql.Identifier("created_at"), time.fromisoformat(plan["business_day_start"])
     day = business_date(local_time(created_at), plan)
@@ -200,7 +200,7 @@ def on_days(plan: Plan, first: date | None, until: date) -> sql.Composable:
 
 
 def _instants(day: date, clock: time, timezone: str) -> tuple[datetime, datetime]:
-    """The earliest and the latest instant that a wall clock may have meant by this time of this day."""
+    """The earliest and the latest instant that have this wall-clock time on this day."""
     wall = datetime.combine(day, clock, UTC)
     nearby = (wall + timedelta(hours=hours) for hours in range(-26, 27))
     offsets = [instant.astimezone(ZoneInfo(timezone)).utcoffset() or timedelta() for instant in nearby]
@@ -208,7 +208,7 @@ def _instants(day: date, clock: time, timezone: str) -> tuple[datetime, datetime
 
 
 def key_range(column: sql.Composable, part: KeyRange, type_name: str) -> sql.Composable:
-    """Whether a key lies in the part's half-open range; an end that is open matches every key that is not NULL."""
+    """The condition that a key is in the part's half-open range; without ends it matches every key except NULL."""
     ends = []
     if part.lower is not None:
         ends.append(sql.SQL("{} >= {}::" + type_name).format(column, sql.Literal(part.lower)))

@@ -1,1 +1,1 @@
-"""`smartcrm load`: files of other people's making into the source tables."""
+"""`smartcrm load`: reading, converting and writing files of any origin."""

@@ -1,6 +1,6 @@
-"""Amounts and quantities as people and tills write them, rewritten as PostgreSQL's numeric reads them.
+"""Amounts and quantities in files, rewritten for PostgreSQL's numeric.
 
-The digits stay text all the way: no amount passes through a float.
+They are converted as text, never as floats, so that they stay exact.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import unicodedata
 
 from source.loading.options import Decimal
 
-# What needs no rewriting, for Arrow's regular expressions.
+# Values that need no rewriting, as a regular expression for Arrow.
 PLAIN = r"^-?\d{1,30}(?:\.\d{1,60})?$"
 SPACES = dict.fromkeys(map(ord, "\u00a0\u2007\u2009\u202f\t"), " ")
 MARKS = SPACES | {ord("−"): "-", ord("’"): "'"}
@@ -22,12 +22,12 @@ WITH_COMMA = re.compile(r"\d{1,3}([. '])(?:\d{3}\1)*\d{3}(?:,\d+)?")
 
 
 def plain(text: str, decimal: Decimal | None) -> str:
-    """The amount as digits with a point; currency signs, thousands separators and brackets are taken away.
+    """The amount as digits with a point, without currency signs, thousands separators and parentheses.
 
     Raises
     ------
     ValueError
-        With the reason, where it is no number or could be two.
+        With the reason, when it is not a number or is ambiguous.
     """
     stripped = text.translate(MARKS).strip()
     if NOT_FINITE.fullmatch(stripped):
@@ -43,7 +43,7 @@ def _without_sign(text: str) -> tuple[str, bool]:
     """The digits and separators without currency, and whether the amount is negative."""
     negative = text.startswith("(") and text.endswith(")")
     bare = text[1:-1] if negative else text
-    for _ in range(2):  # the sign may stand before or behind the currency
+    for _ in range(2):  # the sign may be before or after the currency
         bare = bare.strip()
         if bare[:1] in ("-", "+"):
             negative, bare = negative or bare[0] == "-", bare[1:].strip()
@@ -77,11 +77,11 @@ def _point(text: str, decimal: Decimal | None, written: str) -> str:
         return text
     grouped = WITH_POINT.fullmatch(text)
     if grouped and decimal is None and re.fullmatch(r"\d{1,3},\d{3}", text) and text[0] != "0":
-        raise ValueError(f"{_shown(written)} has a comma that could be decimal or not; say --decimal , or --decimal .")
+        raise ValueError(f"{_shown(written)} has a comma that may be decimal or not; use --decimal , or --decimal .")
     if grouped:
         return re.sub(r"[, ']", "", text)
     if re.fullmatch(r"\d*,\d+", text) or (WITH_COMMA.fullmatch(text) and "," in text):
-        raise ValueError(f"{_shown(written)} has a decimal comma; say --decimal ,")
+        raise ValueError(f"{_shown(written)} has a decimal comma; use --decimal ,")
     return text
 
 

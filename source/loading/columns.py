@@ -1,4 +1,4 @@
-"""Our columns, what kind of values they have, and which columns of a file they are read from."""
+"""Our columns, their kinds of values, and the columns of a file that they are read from."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from source.loading.values import Kind
 
 @dataclass(frozen=True)
 class Column:
-    """One column of ours, and whether a file has to have it."""
+    """One of our columns, and whether a file has to have it."""
 
     name: str
     kind: Kind
@@ -22,7 +22,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Field:
-    """One column of ours as a file has it: at one place, or spread over several."""
+    """One of our columns, and its place in a file; several places for a column that is split."""
 
     column: Column
     places: tuple[int, ...]
@@ -78,7 +78,7 @@ SALES: tuple[Column, ...] = (
 
 
 def normal(name: str) -> str:
-    """A header's name without case, and with one underscore for whatever stands between its words."""
+    """A header's name in lower case, with one underscore between its words."""
     return re.sub(r"[\W_]+", "_", name.strip().casefold()).strip("_")
 
 
@@ -91,16 +91,15 @@ def choose(
     only_mapped: bool = False,
     lenient: bool = False,
 ) -> list[Field]:
-    """Where the file has our columns: those that a map names, and the others under our names in any case.
+    """Find our columns in the file: by the map's names, or else by our names in any case.
 
-    `only_mapped` takes no column that the map does not name: in another program's file, `tax` may be anything.
-
-    `lenient` passes over columns that a map names and the file does not have, unless they are required.
+    `only_mapped` ignores columns that the map does not name: in another program's file, `tax` may mean anything.
+    `lenient` ignores columns that the map names and the file does not have, unless they are required.
 
     Raises
     ------
     LoadError
-        With all columns that are missing, or the first that is there twice.
+        With all missing columns, or the first ambiguous one.
     """
     unknown = [name for name in mapped if name not in {column.name for column in columns}]
     fields, missing = [], []
@@ -110,7 +109,7 @@ def choose(
         names = mapped.get(column.name, [column.name])
         places = [_place(file, name) for name in names]
         found = tuple(place for place in places if place is not None)
-        # A customer is the first of several columns that is not empty: one of them is enough.
+        # Of several columns for the customer one is enough: the first that is not empty is used.
         if found and (len(found) == len(names) or column.kind == "customer"):
             fields.append(Field(column, found))
         elif column.required or (column.name in mapped and not lenient):
@@ -127,7 +126,7 @@ def choose(
 
 
 def _place(file: SourceFile, name: str) -> int | None:
-    """The column's place: by its name as it is written or, if there is none, in any case."""
+    """The column's place: by its exact name, or else by its name in any case."""
     for same in (lambda each: each == name, lambda each: normal(each) == normal(name)):
         places = [place for place, each in enumerate(file.columns) if each and same(each)]
         if len(places) > 1:
@@ -141,4 +140,4 @@ def _hint(file: SourceFile) -> str:
     other = getattr(file, "other_delimiter", lambda: None)()
     if other is None:
         return " --map can name them."
-    return f" Its header came as one column: try --delimiter {'tab' if other == chr(9) else repr(other)}."
+    return f" Its header is one column: try --delimiter {'tab' if other == chr(9) else repr(other)}."

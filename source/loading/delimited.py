@@ -1,7 +1,7 @@
-"""Text files with separated fields, as columns of text.
+"""CSV files and the like, as columns of text.
 
-Arrow reads them. The csv module, seven times slower and able to name lines, reads the header, finds the line of a
-record, and goes on where Arrow stops at a line with more or fewer fields than the header.
+Arrow reads them. The csv module is seven times slower, but knows line numbers: it reads the header, finds the line of a
+record, and continues where Arrow stops at a line with more or fewer fields than the header.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ csv.field_size_limit(sys.maxsize)
 
 
 class DelimitedFile:
-    """A CSV file or one like it, with a header."""
+    """A text file with separated fields and a header."""
 
     unit = "line"
 
@@ -39,12 +39,11 @@ class DelimitedFile:
             lines = itertools.islice(text, 100)
             first = next((line for line in lines if line.strip("\r\n")), "")
         if first.lower().startswith("sep=") and len(first.strip("\r\n")) == 5:
-            self.delimiter = options.delimiter or first[4]  # how a spreadsheet is told the separator
-        self._announced = first.lower().startswith("sep=")
+            self.delimiter = options.delimiter or first[4]  # Excel's sep= line names the delimiter
+        skip = first.lower().startswith("sep=")
         self._header_lines, header = 0, [""]
         with open_text(path, self.encoding) as text:
             reader = self._reader(text)
-            skip = self._announced
             for row in reader:
                 if not any(field.strip() for field in row):
                     continue
@@ -58,7 +57,7 @@ class DelimitedFile:
         self.columns = [name.strip() for name in header]
 
     def other_delimiter(self) -> str | None:
-        """The separator that splits a header that came as one column."""
+        """The separator that would split a header of one column."""
         if len(self.columns) > 1:
             return None
         counts = {each: self.columns[0].count(each) for each in SEPARATORS if each != self.delimiter}
@@ -66,7 +65,7 @@ class DelimitedFile:
         return best if counts[best] else None
 
     def batches(self, places: Sequence[int], progress: Progress) -> Iterator[list[pa.Array]]:
-        """The columns at these places, some records at a time; lines without anything are passed over."""
+        """The columns at these places, some records at a time; empty lines are skipped."""
         done = 0
         stream = Utf8Stream(self.path, self.encoding, after_lines=self._header_lines, progress=progress)
         try:
@@ -79,7 +78,7 @@ class DelimitedFile:
             self._require_closed_quotes()
 
     def _arrow_batches(self, stream: Utf8Stream, places: Sequence[int]) -> Iterator[pa.RecordBatch]:
-        # Text that is longer than a block needs a larger one; otherwise memory is a few blocks.
+        # Memory is a few blocks. A record that is longer than a block makes Arrow raise, and the csv module continues.
         names = [f"{place}" for place in range(len(self.columns))]
         wanted = list(dict.fromkeys(names[place] for place in places))
         with stream, pa.PythonFile(stream, mode="r") as file:
@@ -109,7 +108,7 @@ class DelimitedFile:
                 yield [pa.array(column, pa.string()) for column in columns]
 
     def _check_fields(self, line: int, row: list[str]) -> None:
-        """Fields may be missing or too many only where they are blank or have no name."""
+        """Refuse a row with missing or extra fields, unless they are blank or their column has no name."""
         known = len(self.columns)
         if any(field.strip() for field in row[known:]):
             raise LoadError(f"{self.path}, line {line}: extra data after the last column; nothing was loaded.")
@@ -118,7 +117,7 @@ class DelimitedFile:
             raise LoadError(f"{self.path}, line {line}: missing data for column {missing[0]}; nothing was loaded.")
 
     def lines_of(self, records: Iterable[int]) -> dict[int, int]:
-        """The lines on which these records (1 = the first after the header) begin; quoted line breaks count."""
+        """The lines on which these records (1 = the first after the header) begin, counting quoted line breaks."""
         wanted = set(records)
         if not wanted:
             return {}
@@ -151,5 +150,5 @@ class DelimitedFile:
                     line = reader.line_num
             except csv.Error as error:
                 if "unexpected end" in str(error):
-                    reason = "a quotation mark is opened and never closed"
+                    reason = "a quotation mark is not closed"
                     raise LoadError(f"{self.path}, line {line + 1}: {reason}; nothing was loaded.") from None

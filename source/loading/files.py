@@ -1,4 +1,4 @@
-"""The files that can be loaded, opened by their suffixes."""
+"""Opening files for `smartcrm load`, by their suffixes."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class SourceFile(Protocol):
 
     path: Path
     unit: str  # what a record's number counts: lines or rows
-    columns: list[str]  # as its header writes them
+    columns: list[str]  # as written in its header
 
     def batches(self, places: Sequence[int], progress: Progress) -> Iterator[list[pa.Array]]:
-        """The columns at these places, some records at a time; nothing is left out but blank lines."""
+        """The columns at these places, some records at a time; only blank lines are skipped."""
         ...
 
     def lines_of(self, records: Iterable[int]) -> dict[int, int]:
@@ -34,12 +34,12 @@ class SourceFile(Protocol):
 
 
 def open_file(path: Path, options: Options) -> SourceFile:
-    """The file, with its header read.
+    """Open a file and read its header.
 
     Raises
     ------
     LoadError
-        When it is of no known kind, can't be read, or has no header.
+        When its suffix is unknown, it can't be read, or it has no header.
     """
     suffixes = [suffix.lower() for suffix in path.suffixes]
     kind = suffixes[-2] if suffixes[-1:] == [".gz"] and len(suffixes) > 1 else "".join(suffixes[-1:])

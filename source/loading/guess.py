@@ -1,4 +1,4 @@
-"""A first map for a flat export, guessed from its header and its first rows, with the reason for each guess."""
+"""A first map for a flat export, guessed from its header and its first rows, with notes to check."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from source.loading.maps import SHIPPED, Map, read_map
 from source.loading.options import DateOrder, Decimal, Options
 from source.loading.sniff import delimiter_of, encoding_of, rows_of
 
-# What exports call our columns, as `normal` gives it.
+# Names of our columns in exports, as `normal` returns them.
 NAMES = {
     name: words.split() for name, words in tomllib.loads(Path(__file__).with_name("names.toml").read_text()).items()
 }
@@ -27,7 +27,7 @@ DATE = re.compile(r"(\d{1,4})[./ -](\d{1,2})[./ -](\d{1,4})\b")
 
 @dataclass
 class Guess:
-    """A map to be looked at, and what to tell of it."""
+    """A guessed map, and notes for the user who checks it."""
 
     columns: dict[str, list[str]]
     options: Options
@@ -39,11 +39,11 @@ class Guess:
     def toml(self) -> str:
         """The map file's text."""
         lines = [
-            "# Which columns of the export are which of ours. Look at each line, then load with --map.",
+            "# Our columns and the export's columns. Check each line, then load with --map.",
             "[columns]",
         ]
-        for name, theirs in self.columns.items():
-            lines.append(f"{name} = {_toml(theirs[0] if len(theirs) == 1 else theirs)}")
+        for name, names in self.columns.items():
+            lines.append(f"{name} = {_toml(names[0] if len(names) == 1 else names)}")
         lines += [f"# not used: {_toml(self.unused)}"] if self.unused else []
         if "status" in self.columns:
             lines += ["", "[status]", f"leave_out = {_toml(self.leave_out)}"]
@@ -54,14 +54,14 @@ class Guess:
             "date_order": self.options.date_order,
             "empty": sorted(self.options.empty) or None,
         }
-        said = [f"{name} = {_toml(value)}" for name, value in file.items() if value]
-        lines += ["", "[file]", *said] if said else []
+        given = [f"{name} = {_toml(value)}" for name, value in file.items() if value]
+        lines += ["", "[file]", *given] if given else []
         lines += [f"# {note}" for note in self.notes]
         return "\n".join(lines) + "\n"
 
 
 def guess(path: Path, options: Options) -> Guess:
-    """A map for the export.
+    """Guess a map for the export.
 
     Raises
     ------
@@ -77,22 +77,22 @@ def guess(path: Path, options: Options) -> Guess:
         found = Guess(*shipped)
     else:
         found = Guess(_by_name(file), Options())
-        _tell_totals_apart(found, file, rows)
+        _distinguish_totals(found, file, rows)
     if "created_at" not in found.columns or not {"total_amount", "price", "line_total"} & set(found.columns):
         raise LoadError(
             f"{path}: no map can be guessed, since no column looks like a {_lacking(found)};"
-            f" it has {', '.join(file.columns)}. docs/loading.md says how a map is written."
+            f" it has {', '.join(file.columns)}. docs/loading.md explains how to write a map."
         )
-    used = {normal(each) for theirs in found.columns.values() for each in theirs}
+    used = {normal(each) for names in found.columns.values() for each in names}
     found.unused = [name for name in file.columns if name and normal(name) not in used]
     found.options = _format(found, file, rows, options)
     _statuses(found, file, rows)
     if "transaction_id" not in found.columns:
-        found.notes.append("No column names the order, so each row is an order of its own.")
+        found.notes.append("No column has the order's id, so each row is an order.")
     if "line_total" in found.columns and "total_amount" not in found.columns:
-        found.notes.append("The orders' totals are their lines' sums; tax and tips are left out.")
+        found.notes.append("The orders' totals are the sums of their lines, without tax and tips.")
     if "mobile_id" not in found.columns:
-        found.notes.append("No column names the customer, so all are guests, and there will be no segments.")
+        found.notes.append("No column has the customer's id, so all orders are guests' and there are no segments.")
     return found
 
 
@@ -105,18 +105,18 @@ def _lacking(found: Guess) -> str:
 
 
 def _shipped(file: SourceFile) -> tuple[dict[str, list[str]], Options, list[str], str] | None:
-    """The map that ships for this export, without what this file does not have."""
+    """The built-in map for this export, without columns that this file does not have."""
     names = {normal(name) for name in file.columns}
     for path in sorted(SHIPPED.glob("*.toml")):
         known: Map = read_map(path.stem)
         required = [each for name in ("transaction_id", "menu_item_name", "quantity") for each in known.columns[name]]
-        # Its header has all that makes it that program's, such as Lineitem name.
+        # Its header has the columns that are typical for this program, such as Lineitem name.
         if all(normal(each) in names for each in required) and path.stem != "till":
             columns = {
-                name: [each for each in theirs if normal(each) in names] for name, theirs in known.columns.items()
+                name: [each for each in mapped if normal(each) in names] for name, mapped in known.columns.items()
             }
-            columns = {name: theirs for name, theirs in columns.items() if theirs}
-            return columns, known.options, sorted(known.leave_out), f"the map {path.stem} that ships"
+            columns = {name: mapped for name, mapped in columns.items() if mapped}
+            return columns, known.options, sorted(known.leave_out), f"the built-in map {path.stem}"
     return None
 
 
@@ -136,10 +136,10 @@ def _by_name(file: SourceFile) -> dict[str, list[str]]:
     return columns
 
 
-def _tell_totals_apart(found: Guess, file: SourceFile, rows: Sequence[Sequence[str]]) -> None:
-    """Whether a column called total is the order's or the line's: the lines of one order differ."""
+def _distinguish_totals(found: Guess, file: SourceFile, rows: Sequence[Sequence[str]]) -> None:
+    """Decide whether a column called total is the order's or the line's: it is the line's if an order's rows differ."""
     if "line_total" in found.columns:
-        found.columns.pop("discount", None)  # it is taken off already
+        found.columns.pop("discount", None)  # the line's total includes it
     if "total_amount" not in found.columns:
         return
     total = file.columns.index(found.columns["total_amount"][0])
@@ -154,12 +154,14 @@ def _tell_totals_apart(found: Guess, file: SourceFile, rows: Sequence[Sequence[s
         del found.columns["total_amount"]
     elif differ:
         found.columns["line_total"] = found.columns.pop("total_amount")
-        found.notes.append(f"{found.columns['line_total'][0]!r} differs between an order's rows: it is the line's.")
+        found.notes.append(
+            f"{found.columns['line_total'][0]!r} differs between an order's rows: it is the line's total."
+        )
 
 
 def _values(found: Guess, file: SourceFile, rows: Sequence[Sequence[str]], names: Sequence[str]) -> list[str]:
-    theirs = [each for name in names for each in found.columns.get(name, [])[:1]]
-    places = [file.columns.index(each) for each in theirs if each in file.columns]
+    headers = [each for name in names for each in found.columns.get(name, [])[:1]]
+    places = [file.columns.index(each) for each in headers if each in file.columns]
     return [row[place].strip() for place in places for row in rows if row[place].strip()]
 
 
@@ -174,7 +176,7 @@ def _format(found: Guess, file: SourceFile, rows: Sequence[Sequence[str]], optio
         pointed = any(re.search(r"\.\d{1,2}\D*$", each) for each in amounts)
         decimal = "." if pointed else None
         if not pointed:
-            found.notes.append('Are the commas in its amounts decimal? Say decimal = "," or decimal = "." in [file].')
+            found.notes.append('Are the commas in its amounts decimal? Set decimal = "," or decimal = "." in [file].')
     empty = frozenset(each for each in set(numbers + times) if each.lower() in NO_VALUES)
     return Options(
         delimiter=options.delimiter,
@@ -195,13 +197,13 @@ def _date_order(found: Guess, times: Sequence[str]) -> DateOrder | None:
         return "dmy" if first else "mdy"
     if dates:
         found.notes.append(
-            f'Is {times[0]} day first or month first? Say date_order = "dmy" or date_order = "mdy" in [file].'
+            f'Is {times[0]} day first or month first? Set date_order = "dmy" or date_order = "mdy" in [file].'
         )
     return None
 
 
 def _statuses(found: Guess, file: SourceFile, rows: Sequence[Sequence[str]]) -> None:
-    """The statuses that look like orders that nobody paid for."""
+    """Leave out the statuses that look like unpaid orders."""
     if "status" not in found.columns:
         return
     name = found.columns["status"][0]

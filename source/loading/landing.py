@@ -1,4 +1,4 @@
-"""Temporary tables in which a file's rows arrive, with the columns' types and each row's record number."""
+"""Temporary tables (landings) for a file's rows, with the columns' types and each row's record number."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from errors import LoadError
 from source.loading.columns import Field
 from source.loading.files import SourceFile
 from source.loading.streams import Progress
-from source.loading.texts import ValueFault
+from source.loading.texts import BadValueError
 from source.loading.values import Kind, Reader
 
 Connection = psycopg.Connection[Any]
@@ -36,9 +36,9 @@ TYPES: dict[Kind, str] = {
 
 @dataclass
 class Landing:
-    """A temporary table with rows of one file; `record` says which record each came from.
+    """A temporary table with the rows of one file; `record` is the number of the file's record.
 
-    A key has a second column with `_text` behind its name, for ids that are no whole numbers and wait for theirs.
+    A key has a second column named `…_text`, for ids that are not whole numbers until they get a number.
     """
 
     name: str
@@ -63,7 +63,7 @@ class Landing:
 
 
 def refusal(file: SourceFile, record: int | None, column: str | None, reason: str) -> LoadError:
-    """The error that names file, line, column and reason."""
+    """The error with file, line, column and reason."""
     where = f", {file.unit} {file.lines_of([record]).get(record, record)}" if record else ""
     where += f", column {column}" if column else ""
     return LoadError(f"{file.path}{where}: {reason}; nothing was loaded.")
@@ -115,7 +115,7 @@ def _tables(
             taken += len(each.places)
             try:
                 columns += reader.read(each.column.name, each.column.kind, parts, record)
-            except ValueFault as error:
+            except BadValueError as error:
                 raise refusal(file, record + error.place, each.column.name, error.reason) from None
         table = pa.table([pa.array(range(record, record + count), pa.int64()), *columns], names=names)
         yield _without_blanks(table)
@@ -123,7 +123,7 @@ def _tables(
 
 
 def _without_blanks(table: pa.Table) -> pa.Table:
-    """Without the records that are empty in every column: separators alone, as spreadsheets leave them."""
+    """The table without records that are empty in every column, which spreadsheets write as separators only."""
     blank = None
     for column in table.columns[1:]:
         if column.null_count == 0:

@@ -1,4 +1,4 @@
-"""Lines of orders: the ids and quantities that a file leaves out, and lines that their orders have already."""
+"""Lines of orders: adding ids and quantities that a file lacks, and handling lines that exist already."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FOR_ORDER = "SELECT FROM fact_transaction_items AS lines WHERE lines.transaction
 
 
 def add_columns(connection: Connection, landing: Landing) -> None:
-    """Give the lines the columns that their file may leave out; what was sold without a quantity is one piece."""
+    """Add the columns that the file may lack; a line without a quantity is one piece."""
     for column, kind in (("id", "bigint"), ("quantity", "numeric DEFAULT 1")):
         if column not in landing.columns:
             query = "ALTER TABLE {landing} ADD {column} {kind}"
@@ -25,14 +25,14 @@ def add_columns(connection: Connection, landing: Landing) -> None:
 def make_room(
     connection: Connection, landing: Landing, how: OnConflict, loaded: Loaded, orders: Landing | None
 ) -> None:
-    """Number the lines that have no id, after looking for lines that their orders have already.
+    """Handle lines whose orders have lines already, and number the lines that have no id.
 
-    update replaces the lines of an order in the files if they differ; skip leaves alone an order that has lines.
+    update replaces the lines of the files' orders if they differ; skip skips lines of orders that have lines.
 
     Raises
     ------
     LoadError
-        Under refuse, with the first line without an id whose order has lines.
+        For refuse, with the first line without an id whose order has lines.
     """
     if how == "update":
         loaded.removed[LINES] = _remove_changed(connection, landing, orders)
@@ -60,8 +60,8 @@ def make_room(
 
 
 def _remove_changed(connection: Connection, landing: Landing, orders: Landing | None) -> int:
-    """Remove the lines of the files' orders, but for orders whose lines the table has as they are."""
-    said = (
+    """Remove the lines of the files' orders, except of orders whose lines are unchanged; returns how many."""
+    hashed = (
         "SELECT transaction_id, md5(string_agg(ROW({id}, item_id, trim_scale(quantity::numeric),"
         " trim_scale(price::numeric))::text, ',' ORDER BY {id}, item_id, quantity, price)) AS said FROM {relation}"
         " WHERE transaction_id IN (SELECT transaction_id FROM {landing}) GROUP BY transaction_id"
@@ -74,8 +74,8 @@ def _remove_changed(connection: Connection, landing: Landing, orders: Landing | 
         "CREATE TEMP TABLE unchanged ON COMMIT DROP AS SELECT transaction_id FROM ({there}) AS there"
         " JOIN ({new}) AS new USING (transaction_id, said)",
         landing,
-        there=sql.SQL(said).format(**parts, relation=sql.Identifier(LINES)),
-        new=sql.SQL(said).format(**parts, relation=landing.table),
+        there=sql.SQL(hashed).format(**parts, relation=sql.Identifier(LINES)),
+        new=sql.SQL(hashed).format(**parts, relation=landing.table),
     )
     _run(
         connection,
@@ -98,6 +98,6 @@ def _remove_changed(connection: Connection, landing: Landing, orders: Landing | 
 
 
 def _run(connection: Connection, query: str, landing: Landing, **parts: sql.Composable) -> int:
-    """Run a statement on the landing; returns how many rows it touched."""
+    """Run a statement on the landing; returns the number of affected rows."""
     for_order = sql.SQL(FOR_ORDER).format(landing=landing.table)
     return connection.execute(sql.SQL(query).format(landing=landing.table, for_order=for_order, **parts)).rowcount

@@ -1,10 +1,10 @@
-"""Maps: TOML files that say which columns of an export are which of ours, and how the export is written.
+"""Maps: TOML files that name the columns of an export, and its format.
 
-[columns]                     # our name = theirs
+[columns]                     # our column = the export's
 transaction_id = "Receipt"
-created_at = ["Date", "Time"] # several are joined; of several for mobile_id the first that is not empty counts
+created_at = ["Date", "Time"] # several are joined; of several for mobile_id the first that is not empty is used
 [status]
-leave_out = ["cancelled"]     # rows whose status is one of these words
+leave_out = ["cancelled"]     # statuses of rows to leave out
 [file]
 delimiter = ";"               # also: decimal, encoding, date_order, empty
 """
@@ -27,7 +27,7 @@ COLUMNS = {column.name for columns in (SALES, *TABLES.values()) for column in co
 
 @dataclass(frozen=True)
 class Map:
-    """What a map file says."""
+    """The content of a map file."""
 
     path: Path
     columns: Mapping[str, Sequence[str]]
@@ -36,40 +36,40 @@ class Map:
 
     @property
     def shipped(self) -> bool:
-        """True for a map of ours: programs leave out columns that a shop does not use."""
+        """True for a built-in map, whose columns may be missing: programs export only those that a shop uses."""
         return self.path.parent == SHIPPED
 
 
 def read_map(name: str) -> Map:
-    """The map in a file, or the one that ships under this name (shopify, square, till).
+    """The map in a file, or the built-in map of this name (shopify, square, till).
 
     Raises
     ------
     LoadError
-        When there is none, or it says something that no map can say.
+        When there is none, or it is not valid.
     """
     shipped = {path.stem: path for path in sorted(SHIPPED.glob("*.toml"))}
     path = shipped.get(name, Path(name))
     try:
-        told = tomllib.loads(path.read_text("utf-8-sig"))
+        content = tomllib.loads(path.read_text("utf-8-sig"))
     except OSError as error:
         reason = error.strerror or str(error)
         names = ", ".join(shipped)
-        raise LoadError(f"{name} can't be read: {reason}; the maps that ship are {names}.") from None
+        raise LoadError(f"{name} can't be read: {reason}; the built-in maps are {names}.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise LoadError(f"{name} is no TOML: {str(error).rstrip('.')}.") from None
+        raise LoadError(f"{name} is not valid TOML: {str(error).rstrip('.')}.") from None
     try:
-        return _checked(path, told)
+        return _checked(path, content)
     except ValueError as error:
         raise LoadError(f"{name}: {error}.") from None
 
 
-def _checked(path: Path, told: dict[str, Any]) -> Map:
-    _known(told, {"columns", "status", "file"}, "the map")
-    columns, status, file = (_table(told, name) for name in ("columns", "status", "file"))
-    _known(columns, COLUMNS, "[columns]")
-    _known(status, {"leave_out"}, "[status]")
-    _known(file, {"delimiter", "decimal", "encoding", "date_order", "empty"}, "[file]")
+def _checked(path: Path, content: dict[str, Any]) -> Map:
+    _check_names(content, {"columns", "status", "file"}, "the map")
+    columns, status, file = (_table(content, name) for name in ("columns", "status", "file"))
+    _check_names(columns, COLUMNS, "[columns]")
+    _check_names(status, {"leave_out"}, "[status]")
+    _check_names(file, {"delimiter", "decimal", "encoding", "date_order", "empty"}, "[file]")
     if not columns:
         raise ValueError("[columns] names no column")
     for name, words in (("decimal", DECIMALS), ("date_order", DATE_ORDERS)):
@@ -89,22 +89,22 @@ def _checked(path: Path, told: dict[str, Any]) -> Map:
     )
 
 
-def _known(told: Mapping[str, Any], names: set[str], where: str) -> None:
-    unknown = sorted(set(told) - names)
+def _check_names(table: Mapping[str, Any], names: set[str], where: str) -> None:
+    unknown = sorted(set(table) - names)
     if unknown:
         raise ValueError(f"{where} has {', '.join(unknown)}; it may have {', '.join(sorted(names))}")
 
 
-def _table(told: Mapping[str, Any], name: str) -> dict[str, Any]:
-    found = told.get(name, {})
+def _table(content: Mapping[str, Any], name: str) -> dict[str, Any]:
+    found = content.get(name, {})
     if not isinstance(found, dict):
-        raise ValueError(f"{name} is no table")
+        raise ValueError(f"{name} is not a table")
     return found
 
 
 def _text(name: str, value: Any) -> str | None:
     if value is not None and not (isinstance(value, str) and value):
-        raise ValueError(f"{name} is {value!r}, which is no text")
+        raise ValueError(f"{name} is {value!r}, which is not text")
     return value
 
 

@@ -1,8 +1,8 @@
-"""Numbers for orders and items whose ids are text: once given, an id keeps its number over all imports.
+"""Numbers for orders and items with text ids; an id keeps its number over all loads.
 
-They stand in tables of their own beside the source tables: `order_numbers(order_text, transaction_id)` and
-`item_numbers(item_text, item_id)`, made when the first such id comes. An id that is a whole number is its own number,
-unless that number was given to a text before; then it gets one as texts do.
+They are stored in two tables beside the source tables, created when first needed: `order_numbers(order_text,
+transaction_id)` and `item_numbers(item_text, item_id)`. An id that is a whole number is used unchanged, unless this
+number was assigned to a text before; then it gets a new one as well.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from source.loading.report import Loaded
 
 @dataclass(frozen=True)
 class Numbering:
-    """One table of numbers, and the columns in which the numbers are used."""
+    """One table of numbers, and the source tables that use the numbers."""
 
     table: str
     text: str
@@ -32,7 +32,7 @@ ITEMS = Numbering("item_numbers", "item_text", "item_id", ("dim_menu_items", "fa
 
 
 def give_numbers(connection: Connection, numbering: Numbering, landings: Sequence[Landing], loaded: Loaded) -> None:
-    """Give each text id its number; new ones in the landings' order and the records'."""
+    """Set the number of each text id; new numbers in the order of the landings and records."""
     landings = [landing for landing in landings if numbering.number in landing.columns]
     schema = scalar(
         connection,
@@ -57,7 +57,7 @@ def give_numbers(connection: Connection, numbering: Numbering, landings: Sequenc
                 "UPDATE {landing} SET {waiting} = {landing}.{number}::text, {number} = NULL FROM {numbers}"
                 " WHERE {landing}.{number} = {numbers}.{number} OR {landing}.{number}::text = {numbers}.{text}"
             )
-            # Two statements, since OR would join each row with each number.
+            # Two statements, since OR would prevent hash joins.
             for condition in query.split(" WHERE ")[1].split(" OR "):
                 connection.execute(sql.SQL(query.split(" WHERE ")[0] + " WHERE " + condition).format(**each))
         query = (
@@ -74,7 +74,7 @@ def give_numbers(connection: Connection, numbering: Numbering, landings: Sequenc
 
 
 def _highest(connection: Connection, numbering: Numbering, table: sql.Identifier, landings: Sequence[Landing]) -> int:
-    """The highest number in use, so that new ones are above it; incremental runs look for new orders there."""
+    """The highest number in use. New ones have to be above it, since incremental runs look for new orders there."""
     relations = [table, *map(sql.Identifier, numbering.users), *(landing.table for landing in landings)]
     query = sql.SQL("SELECT max({number}) FROM {relation}")
     number = sql.Identifier(numbering.number)

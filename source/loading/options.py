@@ -1,4 +1,4 @@
-"""What a user may say about the files that he loads."""
+"""Options for loading files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ON_CONFLICT: tuple[str, ...] = get_args(OnConflict)
 
 @dataclass(frozen=True)
 class Options:
-    """How the files are written, and what happens to rows that the tables have already; None = not said."""
+    """The files' format, and what to do with rows that exist already; None = not given."""
 
     delimiter: str | None = None
     decimal: Decimal | None = None
@@ -25,7 +25,7 @@ class Options:
     empty: frozenset[str] = frozenset()  # words that mean the same as an empty field
 
     def or_else(self, other: Options) -> Self:
-        """These options, with the other's values where nothing was said here."""
+        """These options, with the other's values where none is given."""
         return replace(
             self,
             delimiter=self.delimiter or other.delimiter,

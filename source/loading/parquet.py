@@ -29,7 +29,7 @@ class ParquetFile:
         self.columns: list[str] = list(self._file.schema_arrow.names)
 
     def batches(self, places: Sequence[int], progress: Progress) -> Iterator[list[pa.Array]]:
-        """The columns at these places, some rows at a time; columns of other types are not even read."""
+        """The columns at these places, some rows at a time; other columns are not read."""
         total, done = self._file.metadata.num_rows, 0
         names = [self.columns[place] for place in places]
         try:
@@ -41,7 +41,7 @@ class ParquetFile:
             raise LoadError(f"{self.path} can't be read: {str(error).splitlines()[0].rstrip('.')}.") from None
 
     def lines_of(self, records: Iterable[int]) -> dict[int, int]:
-        """The rows themselves."""
+        """The record numbers themselves: a Parquet file has rows, not lines."""
         return {record: record for record in records}
 
 

@@ -1,8 +1,8 @@
 """A flat export, one row per sold line, split into orders, lines and menu items.
 
-The rows land as they are, with their columns named as ours. SQL then groups them, so that memory does not grow with
-the file. An order's columns may be repeated in each of its rows or stand in the first alone; an empty order id
-belongs to the order above. Without a column for the order, each row is an order of its own.
+The rows are copied unchanged to a temporary table with our column names. SQL then groups them, so that memory does not
+grow with the file. An order's columns may be repeated in each of its rows or be in the first row only; a row without
+an order id belongs to the order above. Without a column for the order, each row is an order.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from source.loading.maps import Map
 from source.loading.numbers import ITEMS, ORDERS, give_numbers
 from source.loading.report import Loaded
 
-# What a line was sold for, and the same for one piece.
+# SQL for a line's amount, and for its price per piece.
 AMOUNT = "coalesce(line_total, coalesce(quantity, 1) * price - abs(coalesce(discount, 0)))"
 PRICE = (
     "CASE WHEN line_total IS NULL AND coalesce(discount, 0) = 0 THEN price"
     f" ELSE trim_scale(({AMOUNT}) / nullif(coalesce(quantity, 1), 0)) END"
 )
-ONCE = ("total_amount", "tip", "refund")  # of the order, not of a line
+ONCE = ("total_amount", "tip", "refund")  # columns of the order, not of a line
 
 
 def split(connection: Connection, sales: Landing, sales_map: Map, loaded: Loaded) -> dict[str, Landing]:
-    """Landings of the orders, their lines and the menu's items, drawn from the landed sales.
+    """Split the landed sales into landings of orders, lines and menu items.
 
     Raises
     ------
     LoadError
-        With the first row that has no order, or that contradicts its order's other rows.
+        With the first row that has no order, or another total than its order's other rows.
     """
     mapped = set(sales.columns)
     _add_columns(connection)
@@ -41,7 +41,7 @@ def split(connection: Connection, sales: Landing, sales_map: Map, loaded: Loaded
         _name_rows(connection, sales)
     has_items = bool(mapped & {"item_id", "menu_item_name"})
     if has_items:
-        # An item without an id is known by its name.
+        # The name is the id of an item without an id.
         named = (
             "UPDATE sales SET item_id_text = trim(menu_item_name)"
             " WHERE item_id IS NULL AND item_id_text IS NULL AND trim(menu_item_name) <> ''"
@@ -62,7 +62,7 @@ def split(connection: Connection, sales: Landing, sales_map: Map, loaded: Loaded
 
 
 def remove_left_out(connection: Connection, loaded: Loaded) -> None:
-    """Remove the orders that the tables have and this export leaves out altogether: they were cancelled since."""
+    """Remove stored orders whose rows are all left out now, since they were cancelled after an earlier load."""
     gone = "(SELECT transaction_id FROM sales EXCEPT SELECT transaction_id FROM kept)"
     lines = _run(connection, "DELETE FROM fact_transaction_items WHERE transaction_id IN {gone}", gone=gone)
     orders = _run(connection, "DELETE FROM fact_transactions WHERE transaction_id IN {gone}", gone=gone)
@@ -72,7 +72,7 @@ def remove_left_out(connection: Connection, loaded: Loaded) -> None:
 
 
 def _run(connection: Connection, query: str, **parts: str) -> int:
-    """Run a statement with parts of this module's own; returns how many rows it touched."""
+    """Run a statement; returns the number of affected rows. `parts` are SQL of this module."""
     return connection.execute(_sql(query, **parts)).rowcount
 
 
@@ -104,7 +104,7 @@ def _take_from_above(connection: Connection, sales: Landing) -> None:
     )
     record = scalar(connection, "SELECT min(record) FROM above WHERE missing AND place = 0")
     if record is not None:
-        sales.refuse(record, "transaction_id", "the order's id is missing, and there is no order above")
+        sales.refuse(record, "transaction_id", "the order's id is missing, and no order is above")
     record = scalar(connection, "SELECT min(record) FROM above WHERE missing AND created_at <> since")
     if record is not None:
         sales.refuse(record, "transaction_id", "the order's id is missing, and the order above has another time")
@@ -115,7 +115,7 @@ def _take_from_above(connection: Connection, sales: Landing) -> None:
 
 
 def _name_rows(connection: Connection, sales: Landing) -> None:
-    """An id for each row, from what it says and how often that was said before: the same in the next export."""
+    """Set an id for each row from its content and the number of equal rows before it; stable over exports."""
     columns = [
         "extract(epoch FROM created_at)" if column.name == "created_at" else column.name
         for column in SALES
@@ -133,7 +133,7 @@ def _name_rows(connection: Connection, sales: Landing) -> None:
 
 
 def _leave_out(connection: Connection, sales_map: Map, loaded: Loaded) -> None:
-    """`kept`: the rows whose status, or their order's where they have none, is not to be left out."""
+    """Create `kept`: the rows whose status, or else their order's, is not left out by the map."""
     if not {"status", "cancelled_at"} & set(sales_map.columns):
         connection.execute("CREATE TEMP VIEW kept AS SELECT * FROM sales")
         return
@@ -149,7 +149,7 @@ def _leave_out(connection: Connection, sales_map: Map, loaded: Loaded) -> None:
 
 
 def _require_one(connection: Connection, sales: Landing, column: str) -> None:
-    """Refuse an order whose rows tell different totals: they are the lines', then."""
+    """Refuse an order whose rows have different totals, since these are probably the lines'."""
     query = _sql(
         "SELECT min(record) FROM kept JOIN (SELECT transaction_id, min({column}) AS least FROM kept"
         " GROUP BY transaction_id HAVING min({column}) <> max({column})) AS several USING (transaction_id)"
@@ -168,7 +168,7 @@ def _orders(connection: Connection, sales: Landing, sales_map: Map, loaded: Load
         "CREATE TEMP TABLE landed_orders ON COMMIT DROP AS SELECT min(record) AS record, transaction_id,"
         " min(transaction_id_text) AS transaction_id_text, {customer} AS mobile_id,"
         " coalesce(max(total_amount) - coalesce(max(tip), 0),"
-        # Rows without an item repeat the order's amount, or its payment, where other rows have the items.
+        # If some rows have items, rows without an item only repeat the order's amount or payment.
         " sum({cents}) FILTER (WHERE item_id IS NOT NULL), sum({cents}))"
         " - abs(coalesce(max(refund), 0)) AS total_amount, min(created_at) AS created_at,"
         " min(mobile_id) <> max(mobile_id) AS several FROM kept GROUP BY transaction_id",
@@ -206,12 +206,12 @@ def _lines(connection: Connection, sales: Landing, loaded: Loaded) -> Landing:
     )
     bare = scalar(connection, "SELECT count(*) FROM kept WHERE item_id IS NULL")
     if bare:
-        loaded.warnings.append(f"{sales.file.path}: rows without an item, which are no lines ({bare:,})")
+        loaded.warnings.append(f"{sales.file.path}: rows without an item, which are not lines ({bare:,})")
     return Landing("landed_lines", sales.file, ["transaction_id", "item_id", "quantity", "price"])
 
 
 def _menu(connection: Connection, sales: Landing, mapped: set[str]) -> Landing:
-    """Each item as its latest sale names it."""
+    """Each item with the name, price and category of its latest sale."""
     _run(
         connection,
         "CREATE TEMP TABLE landed_menu ON COMMIT DROP AS SELECT DISTINCT ON (item_id) record, item_id,"

@@ -1,4 +1,4 @@
-"""What a file looks like from its first bytes: its encoding, its separator, its first rows."""
+"""Detecting a file's encoding and separator, and reading its first rows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ROWS = 50_000
 
 
 def encoding_of(path: Path) -> str | None:
-    """None where the file says it itself or is UTF-8, else what Windows writes."""
+    """cp1252 for a file that is not UTF-8 and has no byte order mark; else None."""
     if path.suffix.lower() == ".parquet":
         return None
     encoding = find_encoding(path, None)
@@ -35,7 +35,7 @@ def encoding_of(path: Path) -> str | None:
 
 
 def delimiter_of(path: Path, options: Options) -> str | None:
-    """The separator of a text file; None for Parquet."""
+    """The separator of a text file, if it is not a comma or named in the file; None for Parquet."""
     if path.suffix.lower() == ".parquet":
         return None
     with open_text(path, find_encoding(path, options.encoding)) as text:

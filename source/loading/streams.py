@@ -1,4 +1,4 @@
-"""The bytes of a text file, whatever its compression and encoding, as UTF-8."""
+"""Reading text files of any supported compression and encoding as UTF-8."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import IO, cast
 from errors import LoadError
 
 BLOCK = 1 << 20
-MARKS = (  # UTF-32 first: its mark begins with UTF-16's
+MARKS = (  # UTF-32 first: its byte order mark begins with UTF-16's
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"),
@@ -26,7 +26,7 @@ Progress = Callable[[int, int], None]
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Turn what can go wrong with a file's bytes into one sentence.
+    """Raise errors of opening, reading and decompressing a file as LoadError.
 
     Raises
     ------
@@ -41,26 +41,26 @@ def reading(path: Path) -> Iterator[None]:
         raise LoadError(f"{path} can't be read: {error.strerror or error}.") from None
 
 
-def find_encoding(path: Path, said: str | None) -> str:
-    """The name of the file's encoding: what was said, else what its byte order mark says, else UTF-8.
+def find_encoding(path: Path, given: str | None) -> str:
+    """The name of the file's encoding: the given one, else by its byte order mark, else UTF-8.
 
     Raises
     ------
     LoadError
-        When the name is unknown, or the bytes look like UTF-16 without a mark.
+        When the name is unknown, or the bytes look like UTF-16 without a byte order mark.
     """
-    if said is not None:
+    if given is not None:
         try:
-            # str.encode refuses the codecs that are no text encodings, such as "zip".
-            "".encode(said)
+            # str.encode refuses codecs that are not text encodings, such as "zip".
+            "".encode(given)
         except (LookupError, ValueError):
             raise LoadError(
-                f"--encoding is {said!r}, which is no encoding; utf-8, cp1252 and utf-16 are some."
+                f"--encoding is {given!r}, which is not an encoding; examples are utf-8, cp1252 and utf-16."
             ) from None
     with reading(path), _bytes_of(path)[1] as file:
         start = file.read(4096)
     marked = next((name for mark, name in MARKS if start.startswith(mark)), None)
-    name = said or marked or "utf-8"
+    name = given or marked or "utf-8"
     if codecs.lookup(name).name == "utf-8" and marked == "utf-8-sig":
         return marked
     if codecs.lookup(name).name == "utf-8" and start.count(b"\0") > len(start) / 4:
@@ -70,15 +70,15 @@ def find_encoding(path: Path, said: str | None) -> str:
 
 
 def _bytes_of(path: Path) -> tuple[IO[bytes], IO[bytes]]:
-    """The file on disk, whose position tells the progress, and its decompressed bytes."""
+    """The file on disk, whose position is the progress, and its decompressed bytes."""
     raw = path.open("rb")
     return raw, cast(IO[bytes], gzip.GzipFile(fileobj=raw)) if path.suffix.lower() == ".gz" else raw
 
 
 class Utf8Stream(io.RawIOBase):
-    """A text file's bytes as UTF-8 from a line on; line ends stay as they are.
+    """A text file's bytes as UTF-8, from a given line on; line ends are unchanged.
 
-    Reading raises LoadError with the line of the first byte that the encoding does not know, or of a zero byte.
+    Reading raises LoadError with the line of the first byte that can't be decoded, or of a zero byte.
     """
 
     def __init__(self, path: Path, encoding: str, *, after_lines: int = 0, progress: Progress = lambda *_: None):
@@ -91,7 +91,7 @@ class Utf8Stream(io.RawIOBase):
         try:
             for _ in range(after_lines):
                 self._text.readline()
-        except UnicodeDecodeError:  # it decodes ahead
+        except UnicodeDecodeError:  # TextIOWrapper decodes in chunks, so beyond these lines
             raise undecodable(path, encoding) from None
 
     def readable(self) -> bool:
@@ -99,13 +99,13 @@ class Utf8Stream(io.RawIOBase):
         return True
 
     def close(self) -> None:
-        """Close the file, too."""
+        """Close the stream and the file."""
         self._text.close()
         self._raw.close()
         super().close()
 
     def read(self, size: int = -1) -> bytes:
-        """Up to `size` bytes; none at the end."""
+        """Up to `size` bytes; b"" at the end."""
         while not self._left:
             try:
                 with reading(self.path):
@@ -125,7 +125,7 @@ class Utf8Stream(io.RawIOBase):
 
 @contextmanager
 def open_text(path: Path, encoding: str) -> Iterator[io.TextIOWrapper]:
-    """The file as text with its line ends, for the csv module; bytes that don't decode become U+FFFD."""
+    """The file as text with its line ends, for the csv module; undecodable bytes become U+FFFD."""
     with reading(path):
         raw, binary = _bytes_of(path)
         with raw, binary, io.TextIOWrapper(cast(io.BufferedReader, binary), encoding, "replace", newline="") as text:
@@ -133,10 +133,10 @@ def open_text(path: Path, encoding: str) -> Iterator[io.TextIOWrapper]:
 
 
 def undecodable(path: Path, encoding: str) -> LoadError:
-    """The error that names the line of the first byte that is no text."""
+    """The error with the line of the first byte that can't be decoded, or of a zero byte."""
     lines, after_cr = 1, False
     decoder = codecs.getincrementaldecoder(encoding)()
-    reason, hint = "a zero byte is no text", ""
+    reason, advice = "a zero byte is not text", ""
     with reading(path), _bytes_of(path)[1] as file:
         ended = False
         while not ended:
@@ -147,17 +147,17 @@ def undecodable(path: Path, encoding: str) -> LoadError:
             except UnicodeDecodeError as error:
                 good = codecs.decode(error.object[: error.start], error.encoding, "replace")
                 byte = error.object[error.start : error.start + 1].hex()
-                reason, hint = f"the byte 0x{byte} is not {encoding.removesuffix('-sig').upper()}", ""
+                reason, advice = f"the byte 0x{byte} is not {encoding.removesuffix('-sig').upper()}", ""
                 if encoding.startswith("utf-8"):
-                    hint = "; --encoding cp1252 is what Windows often writes"
+                    advice = "; files from Windows often need --encoding cp1252"
                 text = good + "\0"
             zero = text.find("\0")
             part = text if zero < 0 else text[:zero]
-            # A line end may be cut in two by the block's end.
+            # A CR LF may be split between two blocks.
             if after_cr and part.startswith("\n"):
                 part = part[1:]
             lines += part.count("\n") + part.count("\r") - part.count("\r\n")
             if zero >= 0:
                 break
             after_cr = text.endswith("\r")
-    return LoadError(f"{path}, line {lines}: {reason}{hint}; nothing was loaded.")
+    return LoadError(f"{path}, line {lines}: {reason}{advice}; nothing was loaded.")

@@ -1,4 +1,4 @@
-"""Columns of a Parquet file as text: whole numbers as their digits, whatever type holds them."""
+"""Converting columns of any Arrow type to text; whole numbers become their digits."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ Kind = Literal["key", "line", "whole", "customer", "amount", "quantity", "time",
 EXACT_FLOATS = {"float": 2**24, "halffloat": 2**11, "double": 2**53}
 
 
-class ValueFault(Exception):
-    """A value that can't be loaded: its place in the batch, and the reason."""
+class BadValueError(Exception):
+    """A value that can't be loaded: its index in the batch, and the reason."""
 
     def __init__(self, place: int, reason: str) -> None:
         super().__init__(reason)
@@ -20,13 +20,13 @@ class ValueFault(Exception):
 
 
 def places_of(mask: pa.Array) -> list[int]:
-    """The places at which a mask is true."""
+    """The indices at which a mask is true."""
     found: list[int] = pc.indices_nonzero(pc.fill_null(mask, False)).to_pylist()
     return found
 
 
 def as_text(column: pa.Array, *, ids: bool = False) -> pa.Array:
-    """A Parquet column as text; floats as ids lose their point, and NaN is NULL."""
+    """A column as text; float and decimal ids lose `.0`, and NaN becomes NULL."""
     kind = column.type
     if pa.types.is_string(kind):
         return column
@@ -47,7 +47,7 @@ def as_text(column: pa.Array, *, ids: bool = False) -> pa.Array:
         return pc.cast(column, pa.string())
     if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
         return pc.cast(pc.cast(column, pa.binary()), pa.string())
-    raise ValueFault(0, f"the column has the type {kind}, which can't be loaded")
+    raise BadValueError(0, f"the column has the type {kind}, which can't be loaded")
 
 
 def _float_ids(column: pa.Array) -> pa.Array:
@@ -55,5 +55,5 @@ def _float_ids(column: pa.Array) -> pa.Array:
     limit = EXACT_FLOATS[str(column.type)]
     bad = pc.or_(pc.not_equal(wide, pc.trunc(wide)), pc.greater_equal(pc.abs(wide), limit))
     if places := places_of(bad):
-        raise ValueFault(places[0], "this float is no whole number, or too large for a float to keep exactly")
+        raise BadValueError(places[0], "this float is not a whole number, or too large to be exact")
     return pc.cast(pc.cast(wide, pa.int64()), pa.string())

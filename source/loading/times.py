@@ -1,6 +1,6 @@
-"""Instants as files write them, rewritten as ISO 8601, which PostgreSQL reads the same under every DateStyle.
+"""Times in files, rewritten as ISO 8601, which PostgreSQL reads the same with every DateStyle.
 
-Only ISO 8601 is taken as it stands. Dates in another order need to be told which; words and bare numbers are refused.
+Only ISO 8601 is accepted without an option. Other dates need --date-order; words and bare numbers are refused.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from zoneinfo import ZoneInfo
 
 from source.loading.options import DateOrder
 
-# What needs no rewriting: a day that exists in every year and a minute that exists on every day, but for changes
-# of the clocks.
+# Values that need no rewriting: a day that exists in every year, and a minute that exists on every day except when
+# clocks change.
 _DAY = (
     r"(?:19|20|21)\d\d-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12]\d|3[01])|(?:0[469]|11)-(?:0[1-9]|[12]\d|30)"
     r"|02-(?:0[1-9]|1\d|2[0-8]))"
@@ -34,21 +34,21 @@ OFFSET = re.compile(r"([+-])(\d{2}):?(\d{2})?")
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 NOON = time(12)
 FIRST_YEAR = 1900
-HINT = "say the order of its dates: --date-order dmy, mdy or ymd"
+ADVICE = "give the order of its dates: --date-order dmy, mdy or ymd"
 
-DATE_ONLY = "dates without a time, taken for local noon; rankings by daypart mean nothing for them"
-TWICE = "local times in the hour that comes twice when the clocks go back; the first was taken"
-NEVER = "local times in the hour that is left out when the clocks go forward; taken an hour later"
+DATE_ONLY = "dates without a time, read as local noon; rankings by daypart are meaningless for them"
+TWICE = "local times in the hour that is repeated when clocks go back; the first one was used"
+NEVER = "local times in the hour that is skipped when clocks go forward; an hour later was used"
 Remark = Callable[[str], None]
 
 
 def instant(text: str, order: DateOrder | None, zone: ZoneInfo, remark: Remark) -> str:
-    """The instant in ISO 8601 with its offset; what was assumed goes to `remark`.
+    """The instant in ISO 8601 with its offset; assumptions are passed to `remark`.
 
     Raises
     ------
     ValueError
-        With the reason, where it is no time or could be two.
+        With the reason, when it is not a time or is ambiguous.
     """
     stripped = text.replace("\u202f", " ").replace("\u00a0", " ").strip()
     day, rest = _day(stripped, order)
@@ -65,7 +65,7 @@ def instant(text: str, order: DateOrder | None, zone: ZoneInfo, remark: Remark) 
 
 
 def _day(text: str, order: DateOrder | None) -> tuple[date, str]:
-    """The day, and what stands behind it."""
+    """The date, and the text after it."""
     if found := ISO.fullmatch(text):
         year, month, day, rest = found.groups()
     elif found := COMPACT.fullmatch(text):
@@ -78,7 +78,7 @@ def _day(text: str, order: DateOrder | None) -> tuple[date, str]:
     try:
         return date(int(year), int(month), int(day)), (rest or "").strip()
     except ValueError:
-        raise ValueError(f'"{text}" is on no day of the calendar') from None
+        raise ValueError(f'"{text}" is not a day of the calendar') from None
 
 
 def _ordered(text: str, order: DateOrder | None) -> tuple[str, str, str, str]:
@@ -87,7 +87,7 @@ def _ordered(text: str, order: DateOrder | None) -> tuple[str, str, str, str]:
     if (numbers or words) is None:
         raise ValueError(f'"{text}" is not a time such as 2024-06-05 13:00')
     if order is None:
-        raise ValueError(f'"{text}" is not ISO 8601; {HINT}')
+        raise ValueError(f'"{text}" is not ISO 8601; {ADVICE}')
     if words is not None:
         one, two, year, rest = words.groups()
         day, name = (one, two) if one.isdigit() else (two, one)
@@ -116,7 +116,7 @@ def _clock(rest: str, text: str, order: DateOrder | None) -> tuple[timedelta, ti
     hour, minute, second = (int(found[place] or 0) for place in (1, 2, 3))
     if half := found[5]:
         if order is None:
-            raise ValueError(f'"{text}" is not ISO 8601 with its AM or PM; {HINT}')
+            raise ValueError(f'"{text}" is not ISO 8601 with its AM or PM; {ADVICE}')
         if not 1 <= hour <= 12:
             raise ValueError(f'"{text}" has no such hour')
         hour = hour % 12 + (12 if half[0] in "Pp" else 0)
@@ -133,7 +133,7 @@ def _offset(zone: str, text: str) -> timedelta | None:
         return timedelta()
     found = OFFSET.fullmatch(zone)
     if found is None and zone.replace(" ", "").isalpha():
-        raise ValueError(f'"{text}" names its time zone by letters, which mean several; write an offset such as +01:00')
+        raise ValueError(f'"{text}" has an ambiguous time zone abbreviation; write an offset such as +01:00')
     if found is None or int(found[2]) > 14 or int(found[3] or 0) > 59:
         raise ValueError(f'"{text}" is not a time such as 2024-06-05 13:00')
     offset = timedelta(hours=int(found[2]), minutes=int(found[3] or 0))
@@ -141,7 +141,7 @@ def _offset(zone: str, text: str) -> timedelta | None:
 
 
 def _resolved(local: datetime, zone: ZoneInfo, remark: Remark) -> str:
-    """The first instant of a local time; of one that never was, as much later as the clocks were put forward."""
+    """The first instant of a local time; a time that was skipped is moved forward by as much as the clocks were."""
     first, second = local.replace(tzinfo=zone), local.replace(tzinfo=zone, fold=1)
     before, after = first.utcoffset() or timedelta(), second.utcoffset() or timedelta()
     if before != after:
@@ -151,12 +151,12 @@ def _resolved(local: datetime, zone: ZoneInfo, remark: Remark) -> str:
 
 @lru_cache(maxsize=512)
 def days_of_change(zone: ZoneInfo, year: int) -> frozenset[str]:
-    """The days of a year on which a local time may come twice or never, in ISO 8601."""
+    """The days of a year on which local times may be repeated or skipped, in ISO 8601."""
     found = set()
     for number in range(-1, 367):
         day = datetime(year, 1, 1) + timedelta(days=number)
         if day.replace(tzinfo=zone).utcoffset() != (day + timedelta(days=1)).replace(tzinfo=zone).utcoffset():
-            # A change close to midnight reaches into the day beside it.
+            # A change close to midnight affects the neighbouring day.
             found |= {(day + timedelta(days=beside)).date().isoformat() for beside in (-1, 0, 1)}
     return frozenset(found)
 
@@ -167,7 +167,7 @@ def clock(text: str) -> str:
     Raises
     ------
     ValueError
-        With the reason, where it is none.
+        With the reason, when it is not one.
     """
     found = re.fullmatch(r"(\d{1,2}):(\d{2})(?::(\d{2})(?:\.\d+)?)?", text.strip())
     if found is None or int(found[1]) > 24 or int(found[2]) > 59 or int(found[3] or 0) > 59:

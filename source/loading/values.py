@@ -1,6 +1,6 @@
-"""Columns of a file as columns of text that PostgreSQL reads in one way only.
+"""Converting a file's columns to text that PostgreSQL reads unambiguously.
 
-One regular expression over a whole column passes what is plain; the rest is rewritten value by value.
+A regular expression over the whole column finds the values that need no rewriting; the others are rewritten one by one.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from source.loading import amounts, times
 from source.loading.options import Options
 from source.loading.report import Remarks
-from source.loading.texts import ValueFault, as_text, places_of
+from source.loading.texts import BadValueError, as_text, places_of
 
 Kind = Literal["key", "line", "whole", "customer", "amount", "quantity", "time", "clock", "text"]
 WHOLE = r"^-?[1-9]\d{0,17}$|^0$"
@@ -25,30 +25,31 @@ WORDS = r"(?i)^(?:nan|none|null|nil|n/?a|#n/?a|undefined|unknown|error|)$"
 SHORTENED = r"^\d(?:[.,]\d+)?[eE]\+?\d+$"
 FLOAT_ID = r"^[1-9]\d*\.0+$"
 EXACT_FLOATS = {"float": 2**24, "halffloat": 2**11, "double": 2**53}
-BLANK = "values that are only spaces, taken as they are"
-WORD = "words such as NULL, None or nan, taken as they are, since only an empty field is a guest"
-MIXED = "ids that are no whole numbers among others that are; they got numbers of their own"
+BLANK = "values that are only spaces, used unchanged"
+WORD = "words such as NULL, None or nan, used unchanged, since only an empty field is a guest"
+MIXED = "ids that are not whole numbers, among others that are; new numbers were assigned to them"
 SHORT = "numbers that a spreadsheet has shortened, such as 4.477E+11: their last digits are lost"
 
 
 @dataclass
 class Reader:
-    """Rewrites one file's columns, and remembers what was remarkable."""
+    """Converts one file's columns, and collects remarks about their values."""
 
     options: Options
     zone: ZoneInfo
     remarks: Remarks = field(default_factory=Remarks)
-    texts: set[str] = field(default_factory=set)  # key columns that have ids which are no whole numbers
-    whole: set[str] = field(default_factory=set)  # key columns that have whole numbers
+    texts: set[str] = field(default_factory=set)  # key columns with ids that are not whole numbers
+    whole: set[str] = field(default_factory=set)  # key columns with whole numbers
 
     def read(self, name: str, kind: Kind, parts: Sequence[pa.Array], record: int) -> list[pa.Array]:
-        """One column, or for a key two: its whole numbers, and its other ids; `record` is the first one's number.
+        """One converted column, or for a key two: its whole numbers and its text ids.
 
-        Where a column is spread over several parts, the customer is the first that is not empty; others are joined.
+        `parts` are the file's columns for it: the first that is not empty for a customer, else joined by spaces.
+        `record` is the number of the first record.
 
         Raises
         ------
-        ValueFault
+        BadValueError
             With the first value that can't be loaded.
         """
         texts = [self._texts(kind, part) for part in parts]
@@ -79,11 +80,11 @@ class Reader:
         rewritten = _rewritten(text, odd, rewrite)
         if kind == "amount" and odd:
             words = [place for place in odd if (rewritten[place].as_py() or "")[-1:] in ("n", "N", "y", "Y", "f", "F")]
-            remark("values that are no finite amounts; runs skip them and say so", words)
+            remark("values that are not finite amounts; runs skip and count them", words)
         return [rewritten]
 
     def _texts(self, kind: Kind, column: pa.Array) -> pa.Array:
-        """The column as text with NULL for what is empty."""
+        """The column as text, with NULL for empty values."""
         text = as_text(column, ids=kind in ("key", "line", "customer"))
         for word in ("", *self.options.empty):
             empty = pc.equal(text if word == "" else pc.utf8_trim_whitespace(text), word)
@@ -109,7 +110,7 @@ class Reader:
         return [pa.array(numbers, pa.string()), pa.array(others, pa.string())]
 
     def _customer(self, text: pa.Array, remark: _Remark) -> pa.Array:
-        # Most ids begin with + or a digit and have only digits; what may be remarkable does not.
+        # Ids of digits only, maybe after a +, need no remark.
         odd = _places(text, r"^\+?\d+$")
         if not odd:
             return text
@@ -119,7 +120,7 @@ class Reader:
         remark(WORD, _chosen(odd, pc.and_(pc.match_substring_regex(trimmed, WORDS), pc.not_equal(trimmed, ""))))
         remark(SHORT, _chosen(odd, pc.match_substring_regex(trimmed, SHORTENED)))
         floats = _chosen(odd, pc.match_substring_regex(chosen, FLOAT_ID))
-        remark("whole numbers with a decimal point, such as 447700900001.0, taken without it", floats)
+        remark("whole numbers with a decimal point, such as 447700900001.0, read without it", floats)
         return _rewritten(text, floats, lambda value: value.split(".")[0])
 
     def _times(self, text: pa.Array, remark: _Remark) -> pa.Array:
@@ -161,7 +162,7 @@ def _chosen(places: Sequence[int], mask: pa.Array) -> list[int]:
 
 
 def _places(text: pa.Array, plain: str | None) -> list[int]:
-    """Where a value is not plain; NULLs are."""
+    """The indices of values that do not match `plain`, NULLs excluded."""
     mask = pc.is_valid(text) if plain is None else pc.invert(pc.match_substring_regex(text, plain))
     return places_of(mask)
 
@@ -185,13 +186,13 @@ def _rewritten_at(text: pa.Array, places: Sequence[int], rewrite: Callable[[str,
         try:
             values.append(rewrite(value, place) if value is not None else None)
         except ValueError as error:
-            raise ValueFault(place, str(error)) from None
+            raise BadValueError(place, str(error)) from None
     mask = pc.is_in(pa.array(range(len(text)), pa.int64()), value_set=pa.array(places, pa.int64()))
     return pc.replace_with_mask(text, mask, pa.array(values, pa.string()))
 
 
 def _whole(value: str, limit: int) -> str:
-    """Digits without a sign or leading zeros; `6.0` is a 6."""
+    """A whole number without plus sign and leading zeros; `6.0` becomes 6."""
     found = re.fullmatch(r"\s*\+?(-?)0*(\d+?)(?:\.0*)?\s*", value)
     kind = "bigint" if limit > 2**31 else "int"
     if found is None or not -limit <= int(found[1] + found[2]) < limit:
@@ -204,12 +205,12 @@ def _line_id(value: str) -> str:
 
 
 def _key_of(value: str, place: int) -> tuple[str | None, str | None]:
-    """A key as a whole number or, if it is none, as text."""
+    """A key as a whole number, or else as text."""
     stripped = value.strip()
     if not stripped:
         return None, None
     if re.fullmatch(WORDS, stripped):
-        raise ValueFault(place, f'"{stripped}" is not an id')
+        raise BadValueError(place, f'"{stripped}" is not an id')
     try:
         return _whole(stripped, 2**63), None
     except ValueError:

@@ -1,4 +1,4 @@
-"""Rows from a landing into their source table: new ones, and those that the table has already."""
+"""Writing rows from a landing to its source table, with the handling of keys that exist already."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ ORDERS = "fact_transactions"
 def write(
     connection: Connection, landings: Mapping[str, Landing], on_conflict: OnConflict, loaded: Loaded, *, derived: bool
 ) -> None:
-    """Write each landing's rows; `derived` says that the menu was drawn from sales, and may be known.
+    """Write each landing's rows; `derived`: the menu comes from sales, so its items may exist already.
 
     Raises
     ------
     LoadError
-        With the first row that the tables refuse.
+        With the first row that a table refuses.
     """
     for name in ("dim_menu_daytimes", "dim_menu_items", ORDERS, LINES):
         if name not in landings:
@@ -47,7 +47,7 @@ def write(
 
 
 def _types(connection: Connection, table: SourceTable, landing: Landing, loaded: Loaded) -> dict[str, str]:
-    """The table's types of the columns to write; optional ones that it does not have are passed over."""
+    """The table's types of the columns to write; optional columns that it does not have are ignored."""
     query = (
         "SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute"
         " WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped"
@@ -57,12 +57,12 @@ def _types(connection: Connection, table: SourceTable, landing: Landing, loaded:
     for column in lacking:
         if column not in table.optional:
             raise LoadError(f"{table.name} has no column {column}; nothing was loaded.")
-        loaded.warnings.append(f"{table.name} has no column {column}, so that of {landing.file.path} was passed over")
+        loaded.warnings.append(f"{table.name} has no column {column}, so that of {landing.file.path} was ignored")
     return {column: has[column] for column in table.columns if column in landing.columns and column in has}
 
 
 def _widen(connection: Connection, table: SourceTable, landing: Landing, loaded: Loaded) -> None:
-    """Give a new table's narrow columns their full type where the values need it; it is empty still."""
+    """Widen the narrow columns of a new, still empty table if the values need it."""
     for column in table.made_as if table.name in loaded.made else ():
         query = "SELECT EXISTS (SELECT FROM {} WHERE {column} <> trunc({column}) OR abs({column}) >= 2147483648)"
         names = (landing.table, sql.Identifier(column))
@@ -72,7 +72,7 @@ def _widen(connection: Connection, table: SourceTable, landing: Landing, loaded:
 
 
 def _require_whole(connection: Connection, table: SourceTable, landing: Landing, types: Mapping[str, str]) -> None:
-    """Refuse fractions for a column of integers, where PostgreSQL would round them."""
+    """Refuse fractions for an integer column, since PostgreSQL would round them."""
     for column, kind in types.items():
         if kind in ("smallint", "integer", "bigint") and table.columns[column] == "numeric":
             query = (
@@ -82,7 +82,7 @@ def _require_whole(connection: Connection, table: SourceTable, landing: Landing,
             bad = connection.execute(sql.SQL(query).format(**names)).fetchone()
             if bad is not None:
                 remedy = f"ALTER TABLE {table.name} ALTER COLUMN {column} TYPE numeric"
-                reason = f'"{bad[1]}" is not whole, and {table.name} keeps {column} as {kind}; {remedy} mends that'
+                reason = f'"{bad[1]}" is not whole, and {table.name}.{column} is {kind}; {remedy} fixes that'
                 landing.refuse(bad[0], column, reason)
 
 
@@ -128,7 +128,7 @@ def _write_rows(
 
 
 def _has_key(connection: Connection, table: SourceTable) -> bool:
-    """Whether PostgreSQL itself refuses a key that is missing or repeated: a table of the CRM's own making may not."""
+    """Whether the table has a primary key; the CRM's own table may have none."""
     query = (
         "SELECT EXISTS (SELECT FROM pg_index JOIN pg_attribute ON attrelid = indrelid AND attnum = indkey[0]"
         " WHERE indrelid = to_regclass(%s) AND attname = %s AND indisprimary AND indnkeyatts = 1)"
@@ -146,7 +146,7 @@ def _raise_for_missing_key(
 
 
 def _raise_for_key(connection: Connection, names: Mapping[str, Any], landing: Landing, table: SourceTable) -> None:
-    """Name the first record whose key is missing, or was there already or before it."""
+    """Refuse the first record whose key is missing, exists already, or is repeated."""
     query = (
         "SELECT record, {key}::text, {key} IN (SELECT {key} FROM {table}) FROM (SELECT record, {key},"
         " count(*) OVER (PARTITION BY {key} ORDER BY record) AS times FROM {landing}) AS keys"
@@ -161,8 +161,8 @@ def _raise_for_key(connection: Connection, names: Mapping[str, Any], landing: La
             query = "SELECT {key_text} FROM {landing} WHERE record = %s"
             text = sql.SQL(query).format(**names, key_text=sql.Identifier(f"{table.key}_text"))
             shown = scalar(connection, text, bad[0]) or shown
-        hint = " (--on-conflict update replaces rows, skip keeps them)" if bad[2] else ""
-        landing.refuse(bad[0], table.key, f"the key {shown} is there already{hint}")
+        advice = " (--on-conflict update replaces rows, skip keeps them)" if bad[2] else ""
+        landing.refuse(bad[0], table.key, f"the key {shown} exists already{advice}")
 
 
 def _drop_repeats(
@@ -173,7 +173,7 @@ def _drop_repeats(
     how: OnConflict,
     loaded: Loaded,
 ) -> None:
-    """Of records with the same key, update keeps the last, skip the first."""
+    """Of records with the same key, keep the last for update, the first for skip."""
     query = (
         "DELETE FROM {landing} USING (SELECT record, row_number() OVER (PARTITION BY {key} ORDER BY record {order})"
         " AS place FROM {landing}) AS numbered WHERE numbered.record = {landing}.record AND place > 1"
@@ -183,7 +183,7 @@ def _drop_repeats(
     if repeats:
         kept = "last" if how == "update" else "first"
         loaded.warnings.append(
-            f"{landing.file.path}: rows that repeat a {table.key}, of which the {kept} was taken ({repeats:,})"
+            f"{landing.file.path}: rows that repeat a {table.key}, of which the {kept} was used ({repeats:,})"
         )
         loaded.skipped[table.name] = loaded.skipped.get(table.name, 0) + repeats
 
@@ -191,7 +191,7 @@ def _drop_repeats(
 def _each_record(
     connection: Connection, query: sql.Composed, table: SourceTable, landing: Landing, names: Mapping[str, Any]
 ) -> int:
-    """Run a statement over all records, and if the table refuses one, name the first."""
+    """Run a statement for all records; if the table refuses one, find the first by bisection and name it."""
     bounds = sql.SQL("SELECT min(record), max(record) FROM {landing}").format(**names)
     first, last = connection.execute(bounds).fetchone() or (None, None)
     if first is None:
@@ -224,7 +224,7 @@ def _column_of(
     names: Mapping[str, Any],
     record: int,
 ) -> str | None:
-    """The column that a row was refused for."""
+    """The column because of which a row was refused."""
     if error.diag.column_name:
         return error.diag.column_name
     if error.diag.constraint_name:
@@ -247,5 +247,5 @@ def _column_of(
 
 
 def reason_of(error: psycopg.Error) -> str:
-    """PostgreSQL's first sentence, without its details, which may hold a customer's id."""
+    """PostgreSQL's primary message, without its detail, which may have a customer's id."""
     return (error.diag.message_primary or str(error).strip().splitlines()[0]).rstrip(".")

@@ -154,7 +154,7 @@ def parquet(folder: Path, **columns: pa.Array) -> Path:
 @pytest.mark.parametrize(
     ("column", "said"),
     [
-        (pa.array([1.0, 1.5, 2.0]), "row 2, column mobile_id: this float is no whole number"),
+        (pa.array([1.0, 1.5, 2.0]), "row 2, column mobile_id: this float is not a whole number"),
         (pa.array([1.0, 2.0, 2.0**53]), "row 3, column mobile_id: this float"),
         (pa.array([1.0, 2.0**24, 2.0], pa.float32()), "row 2, column mobile_id: this float"),
         (pa.array([1.0, float("inf"), 2.0]), "row 2, column mobile_id: this float"),

@@ -100,10 +100,10 @@ def test_a_byte_order_mark_and_windows_line_ends_are_read(database_url: str, tmp
         ([HEADER, GOOD, "2,a,NULL,2026-03-02"], ["line 3", "column total_amount", '"NULL"']),
         ([HEADER, GOOD, "2,a,1"], ["line 3", "missing data"]),
         ([HEADER, GOOD, "2,a,1,2026-03-02,5"], ["line 3", "extra data"]),
-        ([HEADER, GOOD, GOOD], ["line 3", "column transaction_id", "key 1 is there already"]),
+        ([HEADER, GOOD, GOOD], ["line 3", "column transaction_id", "key 1 exists already"]),
         ([HEADER, GOOD, ",a,1,2026-03-02"], ["line 3", "column transaction_id", "key is missing"]),
         ([HEADER, '1,"two\nlines",1,2026-03-02', "2,a,x,2026-03-02"], ["line 4", "column total_amount"]),
-        ([HEADER, '1,"two\nlines",1,2026-03-02', "1,a,1,2026-03-02"], ["line 4", "key 1 is there already"]),
+        ([HEADER, '1,"two\nlines",1,2026-03-02', "1,a,1,2026-03-02"], ["line 4", "key 1 exists already"]),
         (["transaction_id,mobile_id,created_at"], ["no column total_amount", "mobile_id"]),
         ([HEADER + ",mobile_id", GOOD + ",b"], ["two columns 'mobile_id'"]),
         ([""], ["is empty"]),
@@ -125,7 +125,7 @@ def test_a_repeated_key_stops_the_load_also_where_the_table_has_no_key(database_
         connection.execute(SOURCE_TABLES["fact_transactions"].ddl.replace(", PRIMARY KEY (transaction_id)", ""))
         connection.execute("INSERT INTO fact_transactions VALUES (7)")
     for repeated, line in (([GOOD, GOOD], 3), ([GOOD, "7,a,1,2026-03-02"], 3), (["7,a,1,2026-03-02", GOOD], 2)):
-        with pytest.raises(LoadError, match=f"line {line}, column transaction_id: the key . is there already"):
+        with pytest.raises(LoadError, match=f"line {line}, column transaction_id: the key . exists already"):
             load_orders(database_url, csv(tmp_path, HEADER, *repeated))
     assert read(database_url, "SELECT transaction_id FROM fact_transactions").transaction_id.tolist() == [7]
     assert load_orders(database_url, csv(tmp_path, HEADER, GOOD)) == {"fact_transactions": 1}
@@ -141,7 +141,7 @@ def test_a_bad_number_in_line_70000_is_found_there(database_url: str, tmp_path: 
 
 def test_a_key_that_was_loaded_before_is_refused_and_the_first_load_stays(database_url: str, tmp_path: Path) -> None:
     load_orders(database_url, csv(tmp_path, HEADER, GOOD))
-    with pytest.raises(LoadError, match="line 3, column transaction_id: the key 1 is there already"):
+    with pytest.raises(LoadError, match="line 3, column transaction_id: the key 1 exists already"):
         load_orders(database_url, csv(tmp_path, HEADER, "5,a,1,2026-03-02", GOOD, name="again.csv"))
     assert read(database_url, "SELECT count(*) AS n FROM fact_transactions").n[0] == 1
 
@@ -172,7 +172,7 @@ def test_parquet_holes_are_null_and_a_bad_row_is_named(database_url: str, tmp_pa
     found = read(database_url, "SELECT transaction_id, quantity FROM fact_transaction_items ORDER BY id")
     assert found.values.tolist() == [[7, 2], [None, None]]
     frame.assign(id=[3, 4], item_id=[1.0, 1.5]).to_parquet(path)
-    with pytest.raises(LoadError, match="row 2, column item_id: this float is no whole number"):
+    with pytest.raises(LoadError, match="row 2, column item_id: this float is not a whole number"):
         load(database_url, {"fact_transaction_items": path}, timezone="UTC")
 
 

@@ -27,7 +27,7 @@ def test_an_export_is_guessed_loaded_and_updated(
     first = smartcrm(tmp_path, *sales, **env)
     assert "3 rows into fact_transactions" in first.stdout and "recompute --wait" in first.stdout, first.stderr
     again = smartcrm(tmp_path, *sales, **env)
-    assert again.returncode == 1 and "line 2, column transaction_id: the key R-0001 is there already" in again.stderr
+    assert again.returncode == 1 and "line 2, column transaction_id: the key R-0001 exists already" in again.stderr
     (tmp_path / "till.csv").write_bytes(TILL.replace(";6,50", ";7,50").encode("cp1252"))
     updated = smartcrm(tmp_path, *sales, "--on-conflict", "update", **env)
     assert "1 row updated in fact_transactions" in updated.stdout and "recompute --full" in updated.stdout
@@ -60,7 +60,7 @@ def test_options_that_do_not_go_together_are_told(tmp_path: Path, database_url: 
         (["--sales", "x.csv"], "--sales needs --map"),
         (["--sales", "x.csv", "--items", "y.csv"], "a form of its own"),
         (["--guess"], "--guess is for --sales"),
-        (["--sales", "x.csv", "--map", "nope"], "the maps that ship are shopify, square, till"),
+        (["--sales", "x.csv", "--map", "nope"], "the built-in maps are shopify, square, till"),
         (["--transactions", "x.csv", "--encoding", "latin-99"], "no encoding"),
     ):
         done = smartcrm(tmp_path, "load", *arguments, **env)

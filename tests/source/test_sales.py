@@ -186,7 +186,7 @@ def test_orders_amounts(database_url: str, tmp_path: Path, text: str, columns: s
         (ONE, PLAIN.replace('"p"', '"paid"').replace('"c"', '"who"'), "no columns who, paid"),
         (ONE, 'created_at = "t"', "names no amounts"),
         (ONE, PLAIN + '\nprize = "p"', "prize; it may have"),
-        (ONE, PLAIN + "\nprice = 'p'", "is no TOML"),
+        (ONE, PLAIN + "\nprice = 'p'", "is not valid TOML"),
         (ONE, PLAIN + '\n[file]\ndate_order = "mm"', "date_order is 'mm'"),
         (ONE, PLAIN + "\n[file]\ndelimiter = 5", "delimiter is 5"),
     ],
@@ -218,7 +218,7 @@ def test_an_overlapping_export_updates_skips_or_is_refused(database_url: str, tm
     ids = rows(database_url, "SELECT id, transaction_id FROM fact_transaction_items ORDER BY 1")
     # A line is gone, one is new, a customer is known now, and a third order came.
     second = ONE.replace(",a,", ",z,") + "1,,,Egg,3,1\n2,2024-06-05 14:00,b,Tea,2,2.00\n3,2024-06-06 09:00,c,Cake,1,4\n"
-    with pytest.raises(LoadError, match="line 2, column transaction_id: the key 1 is there already"):
+    with pytest.raises(LoadError, match="line 2, column transaction_id: the key 1 exists already"):
         sell(database_url, tmp_path, second, PLAIN)
     skipped = sell(database_url, tmp_path, second, PLAIN, on_conflict="skip")
     assert skipped.rows == {"dim_menu_items": 1 + 1, "fact_transactions": 1, "fact_transaction_items": 1}

@@ -96,7 +96,7 @@ def test_an_overlapping_export(database_url: str, tmp_path: Path, how: str, righ
     assert rows(database_url, query) == lines
     assert loaded.rows["fact_transactions"] == 1
     assert loaded.updated.get("fact_transactions", 0) == (1 if how == "update" else 0)
-    with pytest.raises(LoadError, match="line 2, column transaction_id: the key 1 is there already"):
+    with pytest.raises(LoadError, match="line 2, column transaction_id: the key 1 exists already"):
         bring(database_url, tmp_path, *again)
 
 

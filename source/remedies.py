@@ -1,4 +1,4 @@
-"""The view that gives a source table the columns that its own types don't: what doctor says to create."""
+"""The SQL that doctor prints to fix a source table: a view with the needed columns and types."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from source.reading import FLOATS, INTEGERS
 
 SCHEMA = "smartcrm_source"
-# Columns that a view may give as NULL: runs need none of them.
+# Columns that runs don't need; the view gives a constant.
 _ABSENT = {"category": "NULL::text", "menu_item_name": "NULL::text", "quantity": "1"}
-# Ids have to be numbers that rise as rows are added: text and uuid ids are numbered where they are the key.
+# Ids have to be increasing numbers, so the table with a text or uuid id as key gets an identity column.
 _KEYS = {
     "fact_transactions": ("transaction_id", "order_number"),
     "dim_menu_items": ("item_id", "item_number"),
@@ -17,10 +17,10 @@ _KEYS = {
 _NUMBERED = {column: (table, number) for table, (column, number) in _KEYS.items()}
 
 
-def statements(
+def view_statements(
     table: str, schema: str, columns: Iterable[str], wrong: Mapping[str, str | None], user: str, timezone: str
 ) -> str:
-    """The SQL that mends a table: `wrong` has the type of each column that can't serve, None where it is missing."""
+    """The SQL that fixes a table: `wrong` has each column with a wrong type, and None for a missing column."""
     made = [f"CREATE SCHEMA IF NOT EXISTS {SCHEMA};"]
     joined, shown = f"{schema}.{table} AS t", []
     for column in columns:
@@ -52,7 +52,7 @@ def _cast(column: str, kind: str, timezone: str) -> str:
     zone = timezone.replace("'", "''")
     if column == "created_at" and kind.startswith("timestamp"):
         return f"t.{column} AT TIME ZONE '{zone}' AS {column}"
-    if column == "created_at" and kind == "date":  # a day without a time counts as its noon
+    if column == "created_at" and kind == "date":  # a date without a time means its noon
         return f"(t.{column} + time '12:00') AT TIME ZONE '{zone}' AS {column}"
     wanted = {"created_at": "timestamptz", "transaction_id": "bigint", "item_id": "bigint"}.get(column)
     if wanted is None:
