@@ -129,7 +129,7 @@ def open_buckets(plan: Plan) -> int:
 def day_buckets(plan: Plan) -> NDArray[np.int64]:
     """The first day of each bucket of business days, in increasing order, in days since 2000-01-01.
 
-    The menu's tallies are per bucket: one weekday of 28 weeks, or one of the newest days. The first buckets have no start;
+    The menu's tallies are per bucket: one weekday of 28 weeks, or one of the newest days. The first ones have no start;
     the last one starts after every counted day. Plans of earlier versions have buckets of 28 days.
     """
     first, alone, today = (

@@ -51,7 +51,7 @@ def test_a_kind_without_a_model_is_not_trained(rfm_alone: Settings) -> None:
 
 
 def test_settings_refuse_a_kind_that_there_is_not(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="KINDS names weather, which is no kind"):
+    with pytest.raises(SettingsError, match="KINDS names weather, which is not a kind"):
         make_settings("postgresql://db/", tmp_path, KINDS="rfm weather")
 
 

@@ -89,7 +89,7 @@ def test_a_byte_order_mark_and_windows_line_ends_are_read(database_url: str, tmp
         ([HEADER, GOOD, "2,a,ten,2026-03-02"], ["line 3", "column total_amount", '"ten"']),
         ([HEADER, "NULL,a,1,2026-03-02"], ["line 2", "column transaction_id", '"NULL"']),
         ([HEADER, "1,a,1,05/06/2026"], ["line 2", "column created_at", "--date-order"]),
-        ([HEADER, GOOD, "2,a,1,2026-03-02 12:00 EST"], ["line 3", "column created_at", "by letters"]),
+        ([HEADER, GOOD, "2,a,1,2026-03-02 12:00 EST"], ["line 3", "column created_at", "ambiguous time zone"]),
         ([HEADER, GOOD, '2,a,"1,234",2026-03-02'], ["line 3", "column total_amount", "--decimal"]),
         ([HEADER, GOOD, '2,a,1,"2026-03-02'], ["line 3", "quotation mark"]),
         ([HEADER, GOOD, '2,"a,1,2026-03-02', "3,a,1,2026-03-02"], ["line 3"]),
