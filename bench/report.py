@@ -1,4 +1,4 @@
-"""What was measured, for people: docs/benchmark.md and its two charts, from the figures of every size."""
+"""Writes docs/benchmark.md and its two charts from the measured figures of every size."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bench.rivals import BY_NAME
 DOCS = Path(__file__).parent.parent / "docs"
 KINDS = {"rfm": "RFM", "menu": "Menu"}
 OURS = {"ours": "ours, 2 processes", "ours_1_process": "ours, 1 process", "floor": "floor: count, max, sum"}
-# What ours ÷ another is to be at most at ten million transactions.
+# The largest allowed ratio, ours ÷ the other, at ten million transactions.
 GOALS = {
     "rfm": {"rfm_ntile": 0.35, "rfm_pandas": 0.08, "best of Polars and DuckDB": 0.60, "ours_1_process": 0.60},
     "menu": {"menu_tuned": 0.30, "menu_plain": 0.13, "ours_1_process": 0.60},
@@ -22,31 +22,30 @@ HOW = """\
 # The benchmark
 
 `make bench` (a million transactions, some minutes) and `make bench SIZE=10M` write this page, its charts and
-`bench/results/<size>.json`; nothing here is written by hand.
+`bench/results/<size>.json`. Nothing on this page is written by hand.
 
-**The data** is made inside an embedded PostgreSQL with its default settings, by `generate_series` and hashes of
-row numbers: two years of transactions, a tenth as many customers with a heavy tail, 10 % guests, 1 % refunds,
-one to four lines each, 200 items; the tables, keys and indexes of `source/tables.py`, vacuumed and analyzed.
+**Data.** Generated inside an embedded PostgreSQL with default settings, by `generate_series` and hashes of row
+numbers: two years of transactions, a tenth as many customers with a heavy tail, 10 % guests, 1 % refunds, one to four
+lines per order, 200 items. Tables, keys and indexes are those of `source/tables.py`, vacuumed and analyzed.
 
-**The work** is the same for all: from these rows to results in a table with its primary key. Ours is timed from
-the request to the published results, with real prefork Celery workers, Redis and every commit included. The
-rivals stand in `bench/rivals/`; their libraries are imported before the clock starts, and each runs in a process
-of its own. After every run its table is compared with what ours has published, row for row; a single row that
-differs ends the benchmark. `NTILE` parts customers with equal values, so its scores are not ours; its recency,
-frequency and monetary are compared, of all the others every column.
+**Work.** The same for all: from these rows to results in a table with its primary key. Ours is timed from the request
+to the published results, with real prefork Celery workers, Redis and all commits. The other implementations are in
+`bench/rivals/`; each runs in its own process, and its libraries are imported before the measurement. After every run
+its table is compared with our published results row by row; one different row ends the benchmark. All columns are
+compared, except the scores of `NTILE`, which gives customers with equal values different scores.
 
-**A figure** is the median of interleaved rounds (ours, rival, rival, …, ours, …), with the least and the largest in
-brackets. A checkpoint is made before every turn. The floor reads every row once and does next to nothing with it.
+**Figures.** The median of interleaved rounds (ours, other, other, …, ours, …), with minimum and maximum in
+parentheses. A checkpoint precedes every measurement. The floor only reads every row once.
 """
 
 REFRESH = """\
-Orders of this moment are added, and both kinds are asked for at once; timed until the last one is published. In turns
-with full runs of both kinds; each run's mode is looked at. The statements are those above, `NTILE` and hand-tuned.
+Current orders are added, and both kinds are requested together; timed until the last one is published, interleaved with
+full runs of both kinds. Each run's mode is checked. The statements are `NTILE` and hand-tuned above.
 """
 
 
 def write(results: list[Figures]) -> None:
-    """The page and its charts, from each size's figures."""
+    """Write the page and its charts from each size's figures."""
     ordered = sorted(results, key=lambda figures: figures["size"])
     sections = [HOW]
     for kind, title in KINDS.items():
@@ -56,17 +55,22 @@ def write(results: list[Figures]) -> None:
         sections += [_times(kind, figures) for figures in reversed(ordered)]
     sections += ["## A refresh after an import\n", REFRESH, *(_refresh(figures) for figures in reversed(ordered))]
     sections += [_growth(ordered)] if len(ordered) > 1 else []
-    sections += ["## What a run takes\n", _footprints(ordered), "## On what\n", _machines(ordered)]
+    sections += [
+        "## Tasks, messages and memory\n",
+        _footprints(ordered),
+        "## Machines and versions\n",
+        _machines(ordered),
+    ]
     (DOCS / "benchmark.md").write_text("\n".join(sections))
 
 
 def title_of(name: str) -> str:
-    """A contender as people call it."""
+    """An implementation's name in the tables and charts."""
     return OURS.get(name) or BY_NAME[name].title
 
 
 def size_of(figures: Figures) -> str:
-    """Such as 1 M transactions."""
+    """The size as text, such as 1 M transactions."""
     size = int(figures["size"])
     return f"{size / 1e6:g} M transactions" if size >= 1e6 else f"{size:,} transactions"
 
@@ -96,7 +100,7 @@ def _refresh(figures: Figures) -> str:
     found = figures["incremental"]
     full = found["full"]["median"]
     statements = figures["rfm"]["rfm_ntile"]["median"] + figures["menu"]["menu_tuned"]["median"]
-    rows = [["", "seconds", "÷ full run of both kinds", "goal at 10 M", "÷ one SQL statement a kind"]]
+    rows = [["", "seconds", "÷ full run of both kinds", "goal at 10 M", "÷ one SQL statement per kind"]]
     for name, one in found.items():
         seconds = f"{one['median']:.2f} ({one['min']:.2f}–{one['max']:.2f})"
         goal = f"≤ {REFRESH_GOAL:.2f}" if name == "1,000 orders" else ""
@@ -111,11 +115,11 @@ def _growth(results: list[Figures]) -> str:
     rows += [
         [title, f"{large[kind]['ours']['median'] / small[kind]['ours']['median']:.1f}"] for kind, title in KINDS.items()
     ]
-    return f"## Ours at {size_of(large)} beside {size_of(small)}\n\n{_table(*rows)}"
+    return f"## Ours at {size_of(large)} compared with {size_of(small)}\n\n{_table(*rows)}"
 
 
 def _footprints(results: list[Figures]) -> str:
-    """Tasks, bytes and memory; the memory is the proportional set size of the largest process of its sort."""
+    """Tasks, bytes and memory; memory is the proportional set size of the largest process of each role."""
     roles = list(results[0]["footprint"]["rfm"]["peak_mb"])
     rows = [["run", "tasks", "through Redis", *(f"largest {role}" for role in roles)]]
     for figures in results:
@@ -132,21 +136,21 @@ def _footprints(results: list[Figures]) -> str:
 
 
 def _machines(results: list[Figures]) -> str:
-    told = []
+    lines = []
     for figures in results:
         machine, rows = figures["machine"], figures["rows"]
         versions = ", ".join(f"{name} {version}" for name, version in figures["versions"].items())
-        told.append(
+        lines.append(
             f"- {size_of(figures)} ({figures['measured_at']}): {rows['lines']:,} lines,"
             f" {rows['customers']:,} customers, database of {rows['database_bytes'] / 1e9:.1f} GB;"
             f" {machine['cores']} cores of {machine['processor']},"
             f" {machine['memory_gb']} GB, {machine['system']}; {versions}."
         )
-    return "\n".join(told) + "\n"
+    return "\n".join(lines) + "\n"
 
 
 def _chart(path: Path, kind: str, results: list[Figures]) -> None:
-    """Bars of medians with whiskers from the least to the largest, one panel a size."""
+    """Bars of medians with whiskers from minimum to maximum, one panel per size."""
     import matplotlib
 
     matplotlib.use("svg")

@@ -1,4 +1,4 @@
-"""docs/faults.md: what was struck how often, what brought the runs on, how long it took, and what was lost."""
+"""Writes docs/faults.md: each injected fault, how the runs recovered and how fast, and what was lost."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 
 PAGE = """# Faults
 
-Made by `make faults`. Each strike hits a whole system (webhook, worker with two processes, beat, Flower, PostgreSQL,
-Redis) in which an import's runs are under way: at a random moment, or at the named point, where a strike that does not
-hit its point fails. Another import follows; then every run that was asked for has to be published, both results are
-held row for row against the oracle, and two readers (READ COMMITTED, REPEATABLE READ) that polled all the while
-must have seen whole states only. Seconds run from the end of the fault, or the server's return, to the publish of what
-was under way. *Retry* is Celery's own, *sweep* is beat's, and *by itself* says that neither was needed.
+Written by `make faults`. Each fault is injected into a whole system (webhook, worker with two processes, beat,
+Flower, PostgreSQL, Redis) during an import's runs: at a random moment or at the named point; a test that misses its
+point fails. Another import follows. Then every requested run has to be published, and both results are compared with
+the oracle row by row. Two readers (READ COMMITTED, REPEATABLE READ) poll all the time and must see complete states
+only. Seconds are from the end of the fault, or the server's return, to the publish of the runs that were in progress.
+*Retry* is Celery's, *sweep* is beat's, and *by itself* means that neither was needed.
 
-| fault | struck | times | runs under way | recovered by | seconds: median | worst | lost |
+| fault | injected | times | runs in progress | recovered by | seconds: median | worst | lost |
 |---|---|---|---|---|---|---|---|
 {rows}
 
@@ -29,17 +29,17 @@ was under way. *Retry* is Celery's own, *sweep* is beat's, and *by itself* says 
 """
 
 
-def write(path: Path, told: Sequence[tuple[str, Any]]) -> None:
+def write(path: Path, records: Sequence[tuple[str, Any]]) -> None:
     """Write the page from what the tests recorded."""
-    struck = Counter((name, point) for kind, each in told if kind == "struck" for name, point in [each])
+    struck = Counter((name, point) for kind, each in records if kind == "struck" for name, point in [each])
     recovered = defaultdict(list)
-    for kind, each in told:
+    for kind, each in records:
         if kind == "recovered":
             name, point, *rest = each
             recovered[name, point].append(rest)
     rows = [_row(fault, times, recovered[fault]) for fault, times in struck.items()]
-    soaks = [_soak(*each) for kind, each in told if kind == "soak"]
-    stored = [_storage(*each) for kind, each in told if kind == "storage"]
+    soaks = [_soak(*each) for kind, each in records if kind == "soak"]
+    stored = [_storage(*each) for kind, each in records if kind == "storage"]
     parts = {"rows": rows, "soak": soaks or ["Not run."], "storage": stored or ["Not run."]}
     path.write_text(PAGE.format(**{name: "\n".join(lines) for name, lines in parts.items()}))
 
@@ -47,23 +47,24 @@ def write(path: Path, told: Sequence[tuple[str, Any]]) -> None:
 def _row(fault: tuple[str, str], times: int, found: list[Any]) -> str:
     by = Counter(how for how, _, _ in found)
     seconds = [took for _, took, _ in found] or [float("nan")]
-    under_way = sum(hit for _, _, hit in found)
-    told = ", ".join(f"{how} {number}" for how, number in by.most_common())
+    in_progress = sum(hit for _, _, hit in found)
+    ways = ", ".join(f"{how} {number}" for how, number in by.most_common())
     figures = f"{statistics.median(seconds):.1f} | {max(seconds):.1f} | {times - len(found)}"
-    return f"| {fault[0]} | {fault[1] or 'at random'} | {times} | {under_way} | {told} | {figures} |"
+    return f"| {fault[0]} | {fault[1] or 'at random'} | {times} | {in_progress} | {ways} | {figures} |"
 
 
 def _soak(imports: int, struck: int, drained: float, grown: dict[str, tuple[float, float]]) -> str:
     memory = ", ".join(f"{name} {late / early:.2f}" for name, (early, late) in grown.items())
     return (
-        f"{imports} imports over ten minutes, {struck} random faults: every request covered, both results exact, no"
-        f" key left in Redis, no table left in PostgreSQL. The last run ended {drained:.1f} s after the last import or"
-        f" fault. Memory of each program's longest-lived process, its last quarter in terms of its second: {memory}."
+        f"{imports} imports over ten minutes, {struck} random faults: every request was covered, both results were"
+        f" exact, no key was left in Redis, no table in PostgreSQL. The last run ended {drained:.1f} s after the last"
+        f" import or fault. Memory of each program's longest-lived process, in the last quarter ÷ in the second:"
+        f" {memory}."
     )
 
 
 def _storage(runs: int, half: float, whole: float) -> str:
     return (
-        f"{runs:,} incremental runs, each after a changed order: after them and their retention as many rows in every"
-        f" table as after the first half, and {whole / half:.3f} of the database's size then."
+        f"{runs:,} incremental runs, each after a changed order, and retention: at the end every table has as many rows"
+        f" as after the first half, and the database has {whole / half:.3f} of its size then."
     )
