@@ -1,13 +1,13 @@
-# One image for every service of ours; docker-compose.yml says which command each one runs.
-# The digest names every platform's image of that tag; the next one: docker buildx imagetools inspect python:3.13.16-slim-trixie
+# One image for all our services; docker-compose.yml has each one's command.
+# The digest is that of the tag's multi-platform image; to update: docker buildx imagetools inspect python:3.13.16-slim-trixie
 FROM python:3.13.16-slim-trixie@sha256:bf44cdfcb76cd3b41e879bc058fc37ec5872002ccfde7fcb765e218cde0cd79c AS build
 RUN python -m venv --without-pip /opt/smartcrm
-# Not requirements-embedded.txt: PostgreSQL and Redis are services of their own here, and DATABASE_URL has to name one.
+# Without requirements-embedded.txt: PostgreSQL and Redis are separate services here, and DATABASE_URL has to be set.
 COPY requirements.txt requirements-models.txt /build/
-# `--build-arg MODELS=no` leaves out what predictions and clusters are fitted with; KINDS then has to leave these out, too.
+# `--build-arg MODELS=no` leaves out the packages that fit predictions and clusters; KINDS must not have these then.
 ARG MODELS=yes
-# Without what nothing here loads: tests and sources of compiled modules, the parts of Arrow that reach other hosts, second
-# copies of one of its libraries, and pages of API documentation that we do not show.
+# Remove what is never loaded: tests and sources of compiled modules, Arrow's network modules and duplicates of one of its
+# libraries, and other API documentation pages.
 RUN pip --python /opt/smartcrm/bin/python install --no-cache-dir --no-compile --only-binary :all: --requirement /build/requirements.txt \
         $(test "$MODELS" = no || echo --requirement /build/requirements-models.txt) \
     && cd /opt/smartcrm/lib/python3*/site-packages \
@@ -16,8 +16,8 @@ RUN pip --python /opt/smartcrm/bin/python install --no-cache-dir --no-compile --
     && rm -r pyarrow/include pyarrow/src pyarrow/*flight* pyarrow/*s3* pyarrow/libarrow_python.so pyarrow/libarrow_python.so.*.*.* \
     && rm offapi/redoc.js offapi/scalar.js
 COPY . /build/
-# Importing what the services run compiles just that: all modules' compiled form would be 40 MB more. It stays here for
-# good, since the services' own files are read-only.
+# Importing the services' modules compiles only those; compiling all modules would take 40 MB more. It has to happen here,
+# since the services' file systems are read-only.
 RUN pip --python /opt/smartcrm/bin/python install --no-cache-dir --no-compile --no-deps /build \
     && cd /tmp && DATABASE_URL=postgresql://none/ REDIS_URL=redis://none SMARTCRM_HOME=/tmp/home /opt/smartcrm/bin/python -c "import \
         broker.transport, cli.commands, cli.doctor, cli.main, celeryconfig, migrations, source.load, webhook.app, webhook.connections, webhook.server, worker.app, \
@@ -28,12 +28,12 @@ RUN pip --python /opt/smartcrm/bin/python install --no-cache-dir --no-compile --
 
 FROM python:3.13.16-slim-trixie@sha256:bf44cdfcb76cd3b41e879bc058fc37ec5872002ccfde7fcb765e218cde0cd79c
 LABEL org.opencontainers.image.title="SmartCRM Analytics" org.opencontainers.image.licenses="Apache-2.0"
-# Its home is all that it may write to beside /tmp.
+# Only its home and /tmp are writable.
 RUN useradd --uid 10001 --user-group --no-create-home --home-dir /var/lib/smartcrm --shell /usr/sbin/nologin smartcrm \
     && install --directory --owner smartcrm --group smartcrm --mode 700 /var/lib/smartcrm
 COPY --from=build /opt/smartcrm /opt/smartcrm
-# One file of trusted certificate authorities for all that we connect to: PostgreSQL (sslrootcert=system), Redis,
-# Flower's broker page and event receivers. The libpq in psycopg's wheel would look elsewhere.
+# One file of certificate authorities for all connections: PostgreSQL (sslrootcert=system), Redis, Flower's broker page and
+# event receivers. The libpq in psycopg's wheel has another default path.
 ENV PATH=/opt/smartcrm/bin:$PATH PYTHONUNBUFFERED=1 SMARTCRM_HOME=/var/lib/smartcrm \
     SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt
 WORKDIR /var/lib/smartcrm

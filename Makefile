@@ -10,10 +10,10 @@ SIZE ?= 1M
 N ?= 5
 help:
 	@echo "make demo   the whole system on generated data    make test   the tests"
-	@echo "make test-long  simulations, failovers, browsers and others that take minutes"
+	@echo "make test-long  tests that take minutes: simulations, failovers, browsers"
 	@echo "make faults every fault N=5 times, and a soak of ten minutes"
-	@echo "make check  lint, types and import directions     make pins   resolve requirements anew"
-	@echo "make bench  ours beside its rivals (SIZE=10M for ten million transactions)"
+	@echo "make check  lint, types and import directions     make pins   update pinned requirements"
+	@echo "make bench  compare with other implementations (SIZE=10M for ten million transactions)"
 
 $(READY): requirements.txt requirements-models.txt requirements-embedded.txt requirements-dev.txt pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed and was not found on PATH." >&2; exit 1; }
@@ -48,7 +48,7 @@ bench: $(READY)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-bench.txt
 	$(VENV)/bin/python -m bench --size $(SIZE)
 
-# uv is used for the resolver alone: one file that holds for every Python and platform we name.
+# uv is used only as resolver: its files are valid for all supported Python versions and platforms.
 pins: $(READY)
 	$(VENV)/bin/python -m pip install --quiet uv
 	$(VENV)/bin/uv pip compile -q --universal --python-version 3.11 --no-header --no-emit-index-url --upgrade requirements.in -o requirements.txt

@@ -1,1 +1,1 @@
-"""Alembic's migrations of our tables; `smartcrm migrate` runs them."""
+"""Alembic migrations of our tables; `smartcrm migrate` runs them."""

@@ -1,4 +1,4 @@
-"""Runs the migrations on the connection that store/schema.py hands over."""
+"""Runs the migrations on the connection that store/schema.py passes."""
 
 from alembic import context
 

@@ -1,6 +1,6 @@
-"""Giving a view another definition where CREATE OR REPLACE can't: the views that depend on it are made anew as well.
+"""Changing a view's definition where CREATE OR REPLACE can't: dependent views are recreated as well.
 
-Their owners, grants, options and comments are kept. What can't be kept is refused by name, and nothing is changed.
+Their owners, grants, options and comments are kept. What can't be kept is named in an error, and nothing is changed.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError, ProgrammingError
 
 from errors import UnavailableError
 
-# The view itself comes first, and every other one after those that it reads.
+# The view itself first, and each other view after those that it reads.
 _FOUND = """
 WITH RECURSIVE found (oid, depth) AS (
     SELECT CAST(:name AS regclass)::oid, 0
@@ -36,7 +36,7 @@ UNION ALL SELECT format('the rule %I on %s', rulename, ev_class::regclass) FROM 
 WHERE ev_class = ANY(:oids) AND rulename <> '_RETURN'
 UNION ALL SELECT format('the default of a column of %s', adrelid::regclass) FROM pg_attrdef WHERE adrelid = ANY(:oids)
 """
-# As statements, so that a view that is made anew gets what the old one had.
+# Statements that give a recreated view the old one's grants and comments.
 _KEPT = """
 SELECT format('GRANT %s ON %s TO %s%s', privilege_type, CAST(:name AS text),
     CASE WHEN grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END,
@@ -52,7 +52,7 @@ UNION ALL SELECT format('COMMENT ON COLUMN %s.%I IS %L', CAST(:name AS text), at
 FROM pg_description JOIN pg_attribute ON attrelid = objoid AND attnum = objsubid
 WHERE objoid = :oid AND classoid = 'pg_class'::regclass
 """
-# What default privileges gave the new view.
+# Statements that revoke what default privileges have granted on the new view.
 _REVOKED = """
 SELECT DISTINCT format('REVOKE ALL ON %s FROM %s', CAST(:name AS text),
     CASE WHEN grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END)
@@ -71,12 +71,12 @@ class _View:
 
 
 def redefine(connection: Connection, name: str, query: str) -> None:
-    """Give the view `name` this query, whatever its columns' types, and make the views that read it anew.
+    """Change the query of the view `name`, also with other column types, and recreate the views that read it.
 
     Raises
     ------
     UnavailableError
-        When something depends on the view that can't be made anew, with its name.
+        With the name of an object that depends on the view and can't be recreated.
     """
     views = list(_found(connection, name))
     lost = connection.execute(text(_LOST), {"oids": [view.oid for view in views]}).scalars().first()
@@ -115,13 +115,13 @@ def _create(connection: Connection, view: _View, query: str, base: str) -> None:
 
 
 def _run(connection: Connection, statement: str) -> None:
-    """A statement as it stands, without parameters."""
+    """Execute a statement literally, without parameters."""
     connection.exec_driver_sql(statement.replace("%", "%%"))
 
 
 def _refusal(view: str, dependent: str) -> UnavailableError:
     return UnavailableError(
-        f"The view {view} gets another column type, and what depends on it can't be kept: {dependent}."
-        " Drop it, run smartcrm migrate, and make it again.",
+        f"The view {view} gets another column type, but an object that depends on it can't be kept: {dependent}."
+        " Drop it, run smartcrm migrate, and create it again.",
         code="view_in_use",
     )

@@ -160,7 +160,7 @@ CREATE TABLE rfm_results (
 ) PARTITION BY LIST (generation);
 """
 
-# The contract's relations. A scalar subquery, so that the other generations are never executed.
+# The result views. The generation is a scalar subquery, so that partitions of other generations are never scanned.
 VIEWS = """
 CREATE VIEW rfm_segments AS
 SELECT mobile_id, recency_days, frequency, (cents / 100.0)::numeric(14, 2) AS monetary,
@@ -176,13 +176,13 @@ WHERE generation = (SELECT generation FROM analytics_published WHERE kind = 'men
 
 
 def upgrade() -> None:
-    """Make everything."""
+    """Create all tables and views."""
     op.execute(TABLES)
     op.execute(VIEWS)
 
 
 def downgrade() -> None:
-    """Remove everything, results included."""
+    """Drop all tables and views, with the results."""
     op.execute(
         "DROP VIEW rfm_segments, menu_recommendation;"
         "DROP TABLE rfm_results, menu_results, menu_tallies, menu_totals, analytics_retired, analytics_published,"

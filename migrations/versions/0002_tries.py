@@ -1,4 +1,4 @@
-"""How often a run's next step has been begun without coming to its end."""
+"""The number of tries of a run's next step."""
 
 from alembic import op
 
@@ -7,5 +7,5 @@ down_revision = "0001"
 
 
 def upgrade() -> None:
-    """Add the count and the time of the last try; runs that work now begin with none."""
+    """Add the count and the time of the last try; running runs start with 0."""
     op.execute("ALTER TABLE analytics_runs ADD tries INTEGER DEFAULT 0 NOT NULL, ADD tried_at TIMESTAMP WITH TIME ZONE")

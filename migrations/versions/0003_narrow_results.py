@@ -1,11 +1,11 @@
-"""Customers' rows name their segment and the run that wrote them by numbers: a third less to write in a full run."""
+"""Customers' rows store numbers for their segment and run: a third less to write in a full run."""
 
 from alembic import op
 
 revision = "0003"
 down_revision = "0002"
 
-# Each generation's rows take their numbers from the run that owns it; the others, which no reader sees, are left out.
+# The rows of a generation get their numbers from its run; generations that no reader sees are dropped.
 CONVERT = """
 ALTER TABLE analytics_runs ADD segment_names TEXT[];
 UPDATE analytics_runs SET segment_names = ARRAY(
@@ -26,8 +26,8 @@ UPDATE rfm_results AS r
     SET segment_number = array_position(w.segment_names, r.segment), written_by = w.generation
     FROM analytics_runs AS w WHERE w.run_id = r.run_id;
 """
-# The published rows all count the same names: a scalar subquery finds a segment's rows without a join. The left one is
-# left out where a reader does not ask for the run.
+# All published rows use the same names, so a scalar subquery finds a segment's rows without a join. The LEFT JOIN is
+# removed by the planner if the query does not use the run's columns.
 VIEW = """
 CREATE OR REPLACE VIEW rfm_segments AS
 SELECT r.mobile_id, r.recency_days, r.frequency, (r.cents / 100.0)::numeric(14, 2) AS monetary,
@@ -46,6 +46,6 @@ ALTER TABLE rfm_results
 
 
 def upgrade() -> None:
-    """Convert what is published, the baseline and what a run is writing; the view keeps its columns and grants."""
+    """Convert the published generation, the baseline and a running run's; the view keeps its columns and grants."""
     for statements in (CONVERT, VIEW, NARROW):
         op.execute(statements)

@@ -17,7 +17,7 @@ SELECT daytime_id, menu_item_id, rank, orders, (quantity * (1.0 / quantity_unit)
 FROM menu_results
 WHERE generation = (SELECT generation FROM analytics_published WHERE kind = 'menu')
 """
-# A run under way that counts quantities which are no integers has counted them as whole pieces so far.
+# A running run with quantities of a non-integer type has counted whole pieces so far, so it is planned again.
 PLAN_AGAIN = """
 WITH weighed AS (
     UPDATE analytics_runs SET plan = NULL, counts = NULL
@@ -32,7 +32,7 @@ DELETE FROM menu_tallies USING weighed WHERE menu_tallies.generation = weighed.g
 
 
 def upgrade() -> None:
-    """Add the unit; the view keeps its columns' order, its grants and the views that depend on it."""
+    """Add the unit; the view keeps the order of its columns, its grants and its dependent views."""
     op.execute("ALTER TABLE menu_results ADD quantity_unit INTEGER DEFAULT 1 NOT NULL")
     redefine(op.get_bind(), "menu_recommendation", VIEW)
     op.execute(PLAN_AGAIN)

@@ -1,11 +1,11 @@
-"""Each sender names its requests in a space of its own, so that a webhook-id can't stand for a night of ours."""
+"""Delivery ids are unique per sender, so that a webhook-id can't equal the id of a nightly request."""
 
 from alembic import op
 
 revision = "0005"
 down_revision = "0004"
 
-# What was stored says by its body who sent it: only a night's has that type, and only an API request's has none.
+# The body of a stored delivery shows its sender: only a nightly one has this type, and only an API request has none.
 CONVERT = """
 ALTER TABLE analytics_deliveries ADD sender TEXT;
 UPDATE analytics_deliveries SET sender = CASE
@@ -17,5 +17,5 @@ ALTER TABLE analytics_deliveries ALTER sender SET NOT NULL, DROP CONSTRAINT pk_a
 
 
 def upgrade() -> None:
-    """Name the senders of what is stored; every name keeps its runs."""
+    """Set the sender of stored deliveries; every id keeps its runs."""
     op.execute(CONVERT)

@@ -1,4 +1,4 @@
-"""Which business day's nightly runs were asked for last, in place of beat's schedule file."""
+"""The business day whose nightly runs were requested last, instead of beat's schedule file."""
 
 from alembic import op
 
@@ -17,5 +17,5 @@ SELECT max(delivery_id)::date FROM analytics_deliveries WHERE sender = 'nightly'
 
 
 def upgrade() -> None:
-    """Keep the last night that an older version asked for; without one the first sweep begins with its own day."""
+    """Keep the last night that an older version requested; without one the first sweep sets its own day."""
     op.execute(CREATE)

@@ -1,4 +1,4 @@
-"""Outgoing events get keys of their own, one per receiver."""
+"""Keys for outgoing events, one per receiver."""
 
 import base64
 import secrets
@@ -20,7 +20,7 @@ KEEP = "INSERT INTO analytics_event_keys VALUES (:url, :secret, now() + interval
 
 
 def upgrade() -> None:
-    """Receivers that got events before know them by WEBHOOK_SECRETS: for 30 days theirs are signed with both."""
+    """Existing receivers verify with WEBHOOK_SECRETS, so for 30 days their events are signed with both keys."""
     op.execute(CREATE)
     connection = op.get_bind()
     for url in connection.execute(sa.text("SELECT DISTINCT url FROM analytics_events")).scalars().all():

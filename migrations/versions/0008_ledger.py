@@ -1,4 +1,4 @@
-"""What the newest rows were when they were read; a published run from before has none, so the next one computes all."""
+"""The ledger of the newest rows' keys; a run of before has none, so the next run recomputes everything."""
 
 from alembic import op
 

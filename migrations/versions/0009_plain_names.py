@@ -1,4 +1,4 @@
-"""Names in the menu's tallies and in the plans of runs under way say what they are."""
+"""Plain names in the menu's tallies and in the plans of running runs."""
 
 from alembic import op
 

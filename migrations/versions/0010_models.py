@@ -1,4 +1,4 @@
-"""Runs that wait for others, versions of models, and the kinds that a database goes on with."""
+"""Runs that wait for others, versions of models, and the kinds that are computed by default."""
 
 from alembic import op
 
@@ -39,7 +39,7 @@ CREATE UNIQUE INDEX uq_analytics_models_champion ON analytics_models (kind) WHER
 
 
 def upgrade() -> None:
-    """A database that has runs goes on with the kinds that there were, until KINDS is set."""
+    """A database with runs keeps computing the kinds that existed before, until KINDS is set."""
     for statement in CREATE.split(";\n"):
         if statement.strip():
             op.execute(statement)

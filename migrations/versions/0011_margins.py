@@ -1,4 +1,4 @@
-"""The menu's margins, and what its items are called, sell for and cost."""
+"""The menu's margins, and the names, prices and costs of its items."""
 
 from alembic import op
 
@@ -21,5 +21,5 @@ CREATE TABLE menu_items (
 
 
 def upgrade() -> None:
-    """Add the columns, and the table, which the next run fills."""
+    """Add the columns and the table; the next run fills them."""
     op.execute(UPGRADE)
