@@ -155,6 +155,14 @@ def cron(value: str) -> str:
     return value
 
 
+def http_url(value: str) -> str:
+    """An address of HTTP."""
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("is no address that begins with http:// or https://")
+    return value
+
+
 def kinds(value: str) -> tuple[str, ...]:
     """Kinds of result, separated by spaces."""
     unknown = [name for name in value.split() if name not in KINDS]

@@ -67,6 +67,7 @@ class Settings:
     event_secrets: tuple[str, ...] = field(repr=False)
     kinds: tuple[str, ...]  # what is computed; empty: all, or those stored in the database (kinds/requests.py)
     retrain_schedule: str  # cron, in `timezone`
+    mlflow_tracking_uri: str | None = field(repr=False)  # may hold a password
     home: Path
 
     @property
@@ -132,6 +133,9 @@ class Settings:
             kinds=_read(env, "KINDS", "", values.kinds, " ".join(KINDS)),
             retrain_schedule=_read(
                 env, "RETRAIN_SCHEDULE", f"{day_start.minute} {day_start.hour} * * 1", values.cron, "0 4 * * 1"
+            ),
+            mlflow_tracking_uri=_read(
+                env, "MLFLOW_TRACKING_URI", "", values.optional(values.http_url), "http://mlflow.example:5000"
             ),
             home=home,
         )

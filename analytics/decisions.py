@@ -54,24 +54,39 @@ def bound(difference: Floats, cases: Floats, per_cent: int, seed: int) -> tuple[
     return float(difference.sum() / cases.sum()), float(low), float(high)
 
 
-def decide(losses: Losses, *, holdouts: int, champion: str | None, same_family: bool, seed: int) -> Decision:
-    """Hold the challenger against the champion (its name, such as `v3`; None where there is none) and the baseline."""
+def decide(
+    losses: Losses,
+    *,
+    holdouts: int,
+    champion: str | None,
+    same_family: bool,
+    seed: int,
+    measure: str = "log-loss",
+) -> Decision:
+    """Hold the challenger against the champion (its name, such as `v3`; None where there is none) and the baseline.
+
+    `measure` is what the losses are called.
+    """
     if not holdouts:
         if champion is None:
             return Decision(True, "promoted: there is no model before it, and too little history for a holdout")
         return Decision(False, f"kept {champion}: there is too little history for a holdout")
     gain = _mean(losses.baseline - losses.challenger, losses.cases)
-    of_baseline = f"its log-loss is {_figure(abs(gain))} {'lower' if gain > 0 else 'higher'} than the baseline's"
+    of_baseline = f"its {measure} is {_figure(abs(gain))} {'lower' if gain > 0 else 'higher'} than the baseline's"
     over = f"over {_count(holdouts)}"
     if champion is None or losses.champion is None:
-        why = "there is no model before it" if gain > 0 else "there is no other model, though it does not beat recency"
+        why = (
+            "there is no model before it"
+            if gain > 0
+            else "there is no other model, though it does not beat the baseline"
+        )
         return Decision(True, f"promoted: {why}; {of_baseline} {over}")
     if gain <= 0:
         return Decision(False, f"kept {champion}: the challenger does not beat the baseline; {of_baseline} {over}")
     per_cent = SAME_FAMILY if same_family else OTHER_FAMILY
     mean, low, high = bound(losses.challenger - losses.champion, losses.cases, per_cent, seed)
     figures = (
-        f"the challenger's log-loss is {_figure(abs(mean))} {'lower' if mean < 0 else 'higher'} {over},"
+        f"the challenger's {measure} is {_figure(abs(mean))} {'lower' if mean < 0 else 'higher'} {over},"
         f" {per_cent} % bound {_figure(low)} to {_figure(high)}"
     )
     if high < 0:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import psycopg
 from sqlalchemy.exc import DBAPIError
 
-from cli import load, models, results, runs, serving, upkeep  # noqa: F401  # each adds its commands to the group
+from cli import load, models, predictions, results, runs, serving, upkeep  # noqa: F401  # each adds its commands to the group
 from cli.app import cli
 from cli.health import health
 from errors import SmartCRMError

@@ -12,10 +12,12 @@ from typing import Any
 
 from cli.console import out
 from embedded import restaurant
+from kinds import requests
 from settings import Settings
 from signatures import signed_headers
 from source.load import load
 from source.reading import has_orders
+from store.database import transaction
 
 SEED = 20260101
 
@@ -40,7 +42,9 @@ def prepare(settings: Settings) -> None:
 def post_import(settings: Settings) -> list[dict[str, Any]]:
     """Post a signed import as the CRM's backend would; returns the runs that the 202 names."""
     webhook_id, now = f"demo_{uuid.uuid4().hex}", datetime.now(UTC)
-    body = json.dumps({"type": "import.completed", "timestamp": now.isoformat(), "data": {"import_id": webhook_id}})
+    with transaction(settings.database_url) as session:
+        data = {"import_id": webhook_id, "kinds": requests.computed(session, settings)}
+    body = json.dumps({"type": "import.completed", "timestamp": now.isoformat(), "data": data})
     headers = {"Content-Type": "application/json"}
     headers |= signed_headers(settings.webhook_secrets[:1], webhook_id, now, body)
     url = f"http://127.0.0.1:{settings.port}/webhooks/imports"

@@ -13,6 +13,7 @@ from redis.exceptions import RedisError, ResponseError
 from sqlalchemy.exc import SQLAlchemyError
 
 from broker import checks as broker
+from cli import checked_models as models
 from errors import SettingsError, SmartCRMError, UnavailableError
 from kinds.menu.plan import read_dayparts
 from kinds.rfm.ties import REMEDY, heavy_tie
@@ -46,6 +47,7 @@ def examine(settings: Settings, env: Mapping[str, str]) -> Iterator[Finding]:
     yield from _segments(settings)
     yield from _dayparts(settings)
     yield from _menu(settings)
+    yield from models.examine(settings)
     yield from _redis(settings)
     yield from _secrets(settings)
     yield from _environment(settings, env)

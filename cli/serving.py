@@ -15,7 +15,7 @@ from uuid import UUID
 import click
 
 from broker import checks
-from cli import console, tables
+from cli import console, predictions, tables
 from cli.app import cli, environment
 from cli.console import out
 from cli.health import flower_prefix
@@ -48,6 +48,8 @@ def demo(once: bool) -> None:
             with transaction(serving_settings.database_url) as session:
                 tables.show_summary(rfm_results.summary(session))
                 console.show_menu(menu_results.menu(session), top=TOP_SHOWN)
+                for line in predictions.story(session):
+                    out.print(line, soft_wrap=True)
             _print_urls(serving_settings)
             if once or not sys.stdout.isatty():
                 return

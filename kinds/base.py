@@ -41,7 +41,7 @@ class Stage:
 
     `before` is called when the stage before is complete and parts of this one are missing: with each look at the run,
     so it has to find out whether its work is done already. It may add parts to this stage, and it may reopen parts of
-    the stage before whose rows a crash took. It runs under the run's lock: a step that takes longer than seconds is
+    the stages before whose rows a crash took. It runs under the run's lock: a step that takes longer than seconds is
     a stage of its own, with one part.
 
     `inline` says that a single part is done at once instead of by a message, which would cost more than the work.

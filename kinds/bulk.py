@@ -1,4 +1,5 @@
-"""Moving many rows: within one database by INSERT … SELECT, between two by COPY piped through, unparsed.
+"""Moving many rows: within one database by INSERT … SELECT, between two by COPY piped through, unparsed; and columns of
+numbers out of our database as arrays, and back.
 
 What else is to be known of the rows is read in the same snapshot of the source: by the same statement, or on a
 connection that sees one state of it.
@@ -6,8 +7,11 @@ connection that sees one state of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from psycopg import sql
 from sqlalchemy.orm import Session
 
@@ -47,3 +51,33 @@ def insert_from_source(
         with theirs.cursor().copy(copy_out) as rows, ours.cursor().copy(copy_in) as into:
             for block in rows:
                 into.write(block)
+
+
+def whole_columns(session: Session, query: sql.Composable, names: Sequence[str]) -> list[NDArray[np.int64]]:
+    """Integer columns of a query without NULLs, as arrays; each leaves PostgreSQL as one value, eight bytes a row."""
+    packed = sql.SQL(", ").join(
+        sql.SQL("string_agg(int8send({}::bigint), '')").format(sql.Identifier(name)) for name in names
+    )
+    row = driver(session).execute(sql.SQL("SELECT {} FROM ({}) AS rows").format(packed, query), binary=True).fetchone()
+    assert row is not None
+    return [np.frombuffer(value or b"", dtype=">i8").astype(np.int64) for value in row]
+
+
+def copy_columns(session: Session, table: sql.Identifier, columns: Mapping[str, NDArray[Any]]) -> None:
+    """Put arrays without gaps into a table: int32 as `int`, int64 as `bigint`, float64 as `float8`.
+
+    They go in COPY's binary format, which is their own memory with each value's length in front.
+    """
+    fields: list[tuple[str, str]] = [("fields", ">i2")]
+    for name, column in columns.items():
+        fields += [(f"{name} length", ">i4"), (name, column.dtype.newbyteorder(">").str)]
+    rows = np.zeros(len(next(iter(columns.values()))), dtype=fields)
+    rows["fields"] = len(columns)
+    for name, column in columns.items():
+        rows[f"{name} length"], rows[name] = column.dtype.itemsize, column
+    names = sql.SQL(", ").join(map(sql.Identifier, columns))
+    query = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary)").format(table, names)
+    with driver(session).cursor().copy(query) as copy:
+        copy.write(b"PGCOPY\n\xff\r\n\0" + bytes(8))
+        copy.write(rows.tobytes())
+        copy.write(b"\xff\xff")

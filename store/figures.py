@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import text
@@ -11,14 +11,25 @@ from sqlalchemy.orm import Session
 
 @dataclass(frozen=True)
 class Figure:
-    """The value of a gauge for one label: `of` is the label's value."""
+    """The value of a gauge for its labels."""
 
     name: str
     description: str
-    label: str
-    of: str
+    labels: Mapping[str, str]
     value: float
 
+
+# What the models in service note with each run; an index above its limit is an alarm.
+_DRIFT = """
+SELECT kind, key, (value->>'{}')::float FROM analytics_models,
+  jsonb_each(CASE WHEN jsonb_typeof(metrics #> '{{drift,features}}') = 'object'
+    THEN metrics #> '{{drift,features}}' ELSE '{{}}' END)
+WHERE status = 'champion'
+"""
+_LAST_MONTH = """
+SELECT kind, (metrics #>> '{{drift,last_month,{}}}')::float FROM analytics_models
+WHERE status = 'champion' AND metrics #>> '{{drift,last_month,{}}}' IS NOT NULL
+"""
 
 _STATES = (
     (
@@ -48,13 +59,43 @@ _STATES = (
         "SELECT s, (SELECT count(*) FROM analytics_events WHERE state = s)"
         " FROM unnest(ARRAY['waiting', 'delivered', 'failed', 'gone']) AS s",
     ),
+    (
+        "model_version",
+        "The version of the model in service.",
+        "kind",
+        "SELECT kind, version FROM analytics_models WHERE status = 'champion'",
+    ),
+    (
+        "model_drift",
+        "Population stability index of a feature of the model in service: how far customers moved since its training.",
+        "kind feature",
+        _DRIFT.format("psi"),
+    ),
+    (
+        "model_drift_limit",
+        "The index above which customers have changed by more than chance.",
+        "kind feature",
+        _DRIFT.format("limit"),
+    ),
+    (
+        "model_last_month_ratio",
+        "Customers that the model expected to order in the last thirty days, divided by those who did.",
+        "kind",
+        _LAST_MONTH.format("predicted_to_actual", "predicted_to_actual"),
+    ),
+    (
+        "model_last_month_calibration_error",
+        "Calibration error of the model in service over the last thirty days.",
+        "kind",
+        _LAST_MONTH.format("calibration_error", "calibration_error"),
+    ),
 )
 
 
 def states(session: Session, kinds: Sequence[str]) -> list[Figure]:
     """The gauges' current values; `kinds` are the kinds that have runs."""
     return [
-        Figure(name, description, label, of, float(value))
-        for name, description, label, query in _STATES
-        for of, value in session.execute(text(query), {"kinds": list(kinds)} if ":kinds" in query else {})
+        Figure(name, description, dict(zip(labels.split(), of, strict=True)), float(value))
+        for name, description, labels, query in _STATES
+        for *of, value in session.execute(text(query), {"kinds": list(kinds)} if ":kinds" in query else {})
     ]

@@ -19,6 +19,7 @@ from webhook import (
     menu_matrix,
     metrics,
     openapi,
+    predictions,
     problems,
     runs,
     segments,
@@ -63,7 +64,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     app.config["TABLES_CHECKED"] = _tables_checked(app.config["SETTINGS"])
     problems.register(app)
-    nouns = (imports, runs, segments, segments_preview, changes, menu, menu_matrix, versions)
+    nouns = (imports, runs, segments, segments_preview, changes, menu, menu_matrix, predictions, versions)
     for module in (*nouns, health, metrics, openapi):
         app.register_blueprint(module.blueprint)
     app.before_request(_begin)

@@ -81,9 +81,9 @@ def _kept(settings: Settings) -> Iterator[Metric]:
     families: dict[str, GaugeMetricFamily] = {}
     for state in states:
         family_of = families.setdefault(
-            state.name, GaugeMetricFamily(f"smartcrm_{state.name}", state.description, labels=[state.label])
+            state.name, GaugeMetricFamily(f"smartcrm_{state.name}", state.description, labels=[*state.labels])
         )
-        family_of.add_metric([state.of], state.value)
+        family_of.add_metric([*state.labels.values()], state.value)
     yield from families.values()
 
 

@@ -53,3 +53,11 @@ class Body(BaseModel):
     @classmethod
     def _without_nulls(cls, value: Any) -> Any:
         return {name: each for name, each in value.items() if each is not None} if isinstance(value, dict) else value
+
+
+class TooLittleData(BaseModel):
+    """In place of results that need more data than there is: how much of what they need, and how much there is."""
+
+    status: Literal["too_little_data"] = "too_little_data"
+    needs: dict[str, int]
+    has: dict[str, int]

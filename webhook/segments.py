@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Annotated, Self
@@ -23,6 +21,7 @@ from kinds.rfm.ties import warnings
 from store.published import PublishedState
 from webhook.access import authorize
 from webhook.changes import SegmentChange
+from webhook.cursors import closed, opened
 from webhook.cut_points import CutPoints
 from webhook.described import described, query
 from webhook.models import PLAIN, Limit
@@ -123,7 +122,7 @@ def customers() -> Response:
     params = query(SegmentsQuery)
     if params.mobile_id is not None:
         return one_customer(params.mobile_id)
-    after = _opened(params.cursor) if params.cursor else None
+    after = opened(params.cursor) if params.cursor else None
 
     def answer(session: Session, state: PublishedState) -> CustomerPage:
         names = results.segment_names(state)
@@ -137,24 +136,10 @@ def customers() -> Response:
             run_id=state.run.run_id,
             as_of=state.as_of,
             segments=page,
-            next_cursor=_closed(page[-1].mobile_id) if more else None,
+            next_cursor=closed(page[-1].mobile_id) if more else None,
         )
 
     return read("rfm", answer)
-
-
-def _closed(mobile_id: str) -> str:
-    return base64.urlsafe_b64encode(mobile_id.encode()).decode().rstrip("=")
-
-
-def _opened(cursor: str) -> str:
-    try:
-        opened = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
-    except (binascii.Error, ValueError):
-        opened = "\x00"
-    if "\x00" in opened:
-        raise Problem(422, "invalid_cursor", "This is not the next_cursor of a page.")
-    return opened
 
 
 @blueprint.get("/rfm_segments/summary")

@@ -140,13 +140,13 @@ def _next_stage(session: Session, settings: Settings, run: Run) -> list[tuple[st
     assert run.plan is not None
     kind = kinds.get(run.kind)
     inline = run.mode == "incremental" and run.plan.get("inline", True)
-    before = None
-    for stage in kind.stages:
+    for place, stage in enumerate(kind.stages):
         missing = progress.missing(session, run, stage.name)
-        if missing and stage.before is not None and before is not None:
+        if missing and stage.before is not None and place:
             stage.before(session, settings, run)
-            if progress.missing(session, run, before.name):
-                return _to_send(session, run, before.name)
+            for earlier in kind.stages[:place]:
+                if progress.missing(session, run, earlier.name):
+                    return _to_send(session, run, earlier.name)
             missing = progress.missing(session, run, stage.name)
         if inline or (stage.inline and len(missing) == 1 and missing[0].sent_at is None):
             # A message would take longer than the work.
@@ -155,7 +155,6 @@ def _next_stage(session: Session, settings: Settings, run: Run) -> list[tuple[st
                 part.done_at = runs.now(session)
         elif missing:
             return _to_send(session, run, stage.name)
-        before = stage
     if run.mode == "incremental":
         kind.merge(session, settings, run)
     else:

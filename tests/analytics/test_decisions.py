@@ -88,7 +88,7 @@ def test_a_challenger_behind_the_baseline_is_refused_and_the_first_model_says_so
         " over three holdouts",
     )
     first = decide(Losses(None, ones * 0.4, ones * 0.3, ones), holdouts=1, champion=None, same_family=False, seed=1)
-    assert first.promoted and "does not beat recency" in first.sentence
+    assert first.promoted and "does not beat the baseline" in first.sentence
 
 
 def test_a_champion_behind_the_baseline_gives_way_to_one_that_is_not() -> None:

@@ -1,0 +1,144 @@
+"""Results of one row per customer, in a table that is partitioned by generation and within it by customer shard.
+
+    orders ─► <name>_staging_g<run>_s<shard> ─► <name>_results_g<run>_s<shard>
+
+Staging tables are unlogged, for their speed: a crash of PostgreSQL empties them whole.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from psycopg import sql
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from store import ledger, progress
+from store.database import driver
+from store.models import Part, Run
+
+OLDER_STATEMENTS_WAIT = 2.0
+
+# Staging of runs that have ended, and generations of runs that came to nothing.
+_LEFT_OVER = """
+SELECT relname FROM pg_class JOIN analytics_runs
+  ON generation = substring(relname FROM '^' || %(name)s || '_(?:staging|results)_g([0-9]+)(?:_s[0-9]+)?$')::bigint
+WHERE pg_table_is_visible(pg_class.oid)
+  AND (starts_with(relname, %(name)s || '_staging') AND status IN ('succeeded', 'failed', 'cancelled')
+    OR relkind = 'p' AND status IN ('failed', 'cancelled'))
+"""
+
+
+@dataclass(frozen=True)
+class Generations:
+    """The tables of one kind, whose names begin with `name`."""
+
+    name: str
+
+    @property
+    def results(self) -> sql.Identifier:
+        """All generations."""
+        return sql.Identifier(f"{self.name}_results")
+
+    def staging(self, run: Run, shard: int) -> sql.Identifier:
+        """What a shard's orders were read to."""
+        return sql.Identifier(f"{self.name}_staging_g{run.generation}_s{shard}")
+
+    def piece(self, run: Run, shard: int) -> sql.Identifier:
+        """A shard's results."""
+        return sql.Identifier(f"{self.name}_results_g{run.generation}_s{shard}")
+
+    def stage(self, session: Session, run: Run, part: Part, columns: str) -> sql.Identifier:
+        """Make the part's staging table, empty; a table of an incremental run is read in its own transaction."""
+        table = self.staging(run, part.part)
+        driver(session).execute(sql.SQL("DROP TABLE IF EXISTS {}").format(table))
+        persistence = sql.SQL("UNLOGGED" if run.mode != "incremental" else "")
+        query = sql.SQL("CREATE {} TABLE {} ({})").format(persistence, table, sql.SQL(columns))
+        driver(session).execute(query)
+        return table
+
+    def create(self, session: Session, run: Run, shards: Sequence[int]) -> None:
+        """Make the run's generation: empty pieces, unseen since nothing names it yet.
+
+        It is attached when the run starts and not when it is published: a statement that was planned before the
+        ATTACH knows nothing of the new pieces, and would find none of the rows if it then saw the new name.
+        ATTACH takes no lock that a reader minds.
+        """
+        connection = driver(session)
+        whole = sql.Identifier(f"{self.name}_results_g{run.generation}")
+        connection.execute(sql.SQL("CREATE TABLE {} (LIKE {}) PARTITION BY LIST (shard)").format(whole, self.results))
+        for shard in shards:
+            connection.execute(
+                sql.SQL("CREATE TABLE {} PARTITION OF {} FOR VALUES IN ({})").format(
+                    self.piece(run, shard), whole, sql.Literal(shard)
+                )
+            )
+        connection.execute(
+            sql.SQL("ALTER TABLE {} ATTACH PARTITION {} FOR VALUES IN ({})").format(
+                self.results, whole, sql.Literal(run.generation)
+            )
+        )
+
+    def add_key(self, session: Session, run: Run, shard: int) -> None:
+        """Give a filled piece its key."""
+        key = sql.Identifier(f"{self.name}_results_g{run.generation}_s{shard}_key")
+        query = sql.SQL("CREATE UNIQUE INDEX IF NOT EXISTS {} ON {} (mobile_id)").format(key, self.piece(run, shard))
+        driver(session).execute(query)
+
+    def lost_shards(self, session: Session, run: Run, rows: Mapping[int, int]) -> list[int]:
+        """The shards whose part staged rows and whose staging table has none."""
+        shards = [shard for shard, count in rows.items() if count]
+        if not shards:
+            return []
+        filled = sql.SQL(", ").join(
+            sql.SQL("EXISTS (SELECT FROM {})").format(self.staging(run, shard)) for shard in shards
+        )
+        row = driver(session).execute(sql.SQL("SELECT {}").format(filled)).fetchone()
+        assert row is not None
+        return [shard for shard, has_rows in zip(shards, row, strict=True) if not has_rows]
+
+    def settle(self, session: Session, run: Run) -> None:
+        """Before publishing: let every statement end that may have been planned before the generation was attached.
+
+        One that runs longer than planning can take has its snapshot, and with it the old generation, already.
+        """
+        attached = progress.first_done(session, run)
+        deadline = time.monotonic() + OLDER_STATEMENTS_WAIT
+        query = (
+            "SELECT EXISTS (SELECT FROM pg_locks JOIN pg_stat_activity USING (pid)"
+            " WHERE relation = %s::regclass AND granted AND pid <> pg_backend_pid()"
+            " AND coalesce(state, 'active') = 'active' AND coalesce(query_start, '-infinity') < %s)"
+        )
+        while time.monotonic() < deadline:
+            row = driver(session).execute(query, [f"{self.name}_results", attached]).fetchone()
+            if not row or not row[0]:
+                return
+            time.sleep(0.01)
+
+    def unneeded(self, session: Session) -> list[Callable[[Session], None]]:
+        """Steps that drop the tables of runs that have ended."""
+        found = driver(session).execute(_LEFT_OVER, {"name": self.name}).fetchall()
+        return [partial(_drop, table=table) for (table,) in found]
+
+    def discard(self, session: Session, generations: Sequence[int]) -> None:
+        """Drop generations."""
+        for generation in generations:
+            _drop(session, f"{self.name}_results_g{generation}")
+
+    def forget(self, session: Session, kind: str, mobile_id: str) -> int:
+        """Remove a customer's rows, and the id elsewhere: where it bounds a shard, and in the ledgers."""
+        removed = ledger.forget(session, kind, mobile_id)
+        query = sql.SQL("DELETE FROM {} WHERE mobile_id = %s").format(self.results)
+        removed += driver(session).execute(query, [mobile_id]).rowcount
+        of_kind = Part.run_id.in_(select(Run.run_id).where(Run.kind == kind))
+        for column in (Part.lower, Part.upper):
+            bounds = update(Part).where(of_kind, column == mobile_id).values({column: None}).returning(Part.part)
+            removed += len(session.execute(bounds).all())
+        return removed
+
+
+def _drop(session: Session, table: str) -> None:
+    driver(session).execute(sql.SQL("DROP TABLE IF EXISTS {}").format(sql.Identifier(table)))

@@ -1,0 +1,1 @@
+"""Whether each customer orders again, when, and what that is worth."""

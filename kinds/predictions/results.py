@@ -1,0 +1,109 @@
+"""Reading published predictions: customers page by page, one of them, and what they come to per segment."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Row, select, text
+from sqlalchemy.orm import Session
+
+from store.models import ModelVersion
+from store.published import PublishedState
+
+PREDICTION_COLUMNS = (
+    "mobile_id",
+    "p_alive",
+    "p_order_30d",
+    "p_order_90d",
+    "expected_orders_90d",
+    "expected_value_90d",
+    "next_order_from",
+    "next_order_median",
+    "next_order_to",
+    "overdue_since",
+    "model_version",
+    "run_id",
+    "computed_at",
+)
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Which customers: within these probabilities, overdue or not, and of a segment; None does not ask."""
+
+    min_p_order_90d: float | None = None
+    max_p_order_90d: float | None = None
+    overdue: bool | None = None
+    segment: str | None = None
+
+
+def too_little_data(state: PublishedState) -> dict[str, Any] | None:
+    """What a model needs and what there is, where that is too little; None where there are predictions."""
+    found: dict[str, Any] | None = (state.run.counts or {}).get("too_little_data")
+    return found
+
+
+def predictions(
+    session: Session, wanted: Filter = Filter(), *, after: str | None = None, limit: int | None = None
+) -> Sequence[Row[Any]]:
+    """Published customers in order of their ids, from the one that follows `after`."""
+    conditions = {
+        "mobile_id > :after": after,
+        "p_order_90d >= :least": wanted.min_p_order_90d,
+        "p_order_90d <= :most": wanted.max_p_order_90d,
+        "(overdue_since IS NOT NULL) = :overdue": wanted.overdue,
+        "mobile_id IN (SELECT mobile_id FROM rfm_segments WHERE segment = :segment)": wanted.segment,
+    }
+    where = " AND ".join(condition for condition, value in conditions.items() if value is not None)
+    query = (
+        f"SELECT {', '.join(PREDICTION_COLUMNS)} FROM customer_predictions"  # noqa: S608  # our own names
+        f" {'WHERE ' + where if where else ''} ORDER BY mobile_id LIMIT :limit"
+    )
+    values = {
+        "after": after,
+        "least": wanted.min_p_order_90d,
+        "most": wanted.max_p_order_90d,
+        "overdue": wanted.overdue,
+        "segment": wanted.segment,
+        "limit": limit,
+    }
+    return session.execute(text(query), values).all()
+
+
+def customer(session: Session, state: PublishedState, mobile_id: str) -> Row[Any] | None:
+    """One published customer, with the history behind the prediction: x, t_x and t in days, and the segment."""
+    query = (
+        f"SELECT {', '.join(f'p.{name}' for name in PREDICTION_COLUMNS)}, r.x, r.t_x, r.t AS seen,"  # noqa: S608  # our own
+        " (SELECT segment FROM rfm_segments WHERE mobile_id = :id) AS segment"
+        " FROM customer_predictions AS p JOIN prediction_results AS r USING (mobile_id)"
+        " WHERE r.generation = :generation AND p.mobile_id = :id"
+    )
+    return session.execute(text(query), {"id": mobile_id, "generation": state.generation}).first()
+
+
+def by_segment(session: Session) -> Sequence[Row[Any]]:
+    """Per segment, and for all (NULL): customers, how many are overdue, and sums of what is expected; largest first.
+
+    A customer whom the published segments do not know counts with all alone.
+    """
+    return session.execute(
+        text(
+            "SELECT segment, count(*) AS customers, count(overdue_since) AS overdue,"
+            " avg(p_order_90d) AS mean_p_order_90d, sum(expected_orders_90d) AS expected_orders_90d,"
+            " sum(expected_value_90d) AS expected_value_90d"
+            " FROM customer_predictions LEFT JOIN rfm_segments USING (mobile_id)"
+            " GROUP BY GROUPING SETS ((segment), ()) HAVING segment IS NOT NULL OR grouping(segment) = 1"
+            " ORDER BY grouping(segment) DESC, customers DESC, segment"
+        )
+    ).all()
+
+
+def last_month(session: Session, state: PublishedState) -> dict[str, Any] | None:
+    """What the model in service gave the last thirty days beside what happened; None where nobody has looked."""
+    version = (state.run.plan or {}).get("champion")
+    query = select(ModelVersion).where(ModelVersion.kind == state.run.kind, ModelVersion.version == version)
+    model = session.scalars(query).first()
+    found: dict[str, Any] | None = None if model is None else model.metrics.get("drift", {}).get("last_month")
+    return found

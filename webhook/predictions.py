@@ -1,0 +1,232 @@
+"""`/predictions`: who is expected to order again, when, and for how much."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Annotated, Any, Literal, Self
+from uuid import UUID
+
+from flask import Blueprint, Response, current_app
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from sqlalchemy.orm import Session
+
+from kinds.predictions import results
+from kinds.rfm import results as rfm_results
+from settings import Settings
+from store.database import snapshot
+from store.published import PublishedState, published
+from webhook.access import authorize
+from webhook.cursors import closed, opened
+from webhook.described import described, query
+from webhook.models import PLAIN, Limit, TooLittleData
+from webhook.problems import Problem
+from webhook.reading import read
+
+blueprint = Blueprint("predictions", __name__)
+blueprint.before_request(authorize)
+
+KIND = "predictions"
+Probability = Annotated[float, Field(ge=0, le=1)]
+
+
+class PredictionsQuery(BaseModel):
+    """Which customers to list, and from where on; or one customer, by the id."""
+
+    min_p_order_90d: Probability | None = None
+    max_p_order_90d: Probability | None = None
+    overdue: bool | None = Field(default=None, description="Only those who are overdue, or only those who are not.")
+    segment: Annotated[str, Field(max_length=256, pattern=PLAIN)] | None = Field(
+        default=None, description="A segment's name, in any case."
+    )
+    mobile_id: Annotated[str, Field(pattern=PLAIN)] | None = Field(
+        default=None, description="One customer, as by the path: for an id that is `summary`, and any other."
+    )
+    limit: Limit = 100
+    cursor: Annotated[str, Field(max_length=4096)] | None = Field(
+        default=None, description="`next_cursor` of the page before."
+    )
+
+    @model_validator(mode="after")
+    def _one_or_many(self) -> Self:
+        others = (self.min_p_order_90d, self.max_p_order_90d, self.overdue, self.segment, self.cursor)
+        if self.mobile_id is not None and any(other is not None for other in others):
+            raise ValueError("mobile_id can't be given with a filter or cursor")
+        return self
+
+
+class Prediction(BaseModel):
+    """A row of `customer_predictions`."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    mobile_id: str
+    p_alive: float = Field(description="The probability of being still a customer.")
+    p_order_30d: float
+    p_order_90d: float = Field(description="The probability of an order within 90 days: rank by this one.")
+    expected_orders_90d: float = Field(description="Business days with a purchase.")
+    expected_value_90d: Decimal = Field(description="With two decimals, as text, so that nothing is lost.")
+    next_order_from: date | None = Field(description="The 10 % point; null where `p_order_90d` is below 0.2.")
+    next_order_median: date | None
+    next_order_to: date | None = Field(description="The 90 % point.")
+    overdue_since: date | None = Field(description="null: not overdue, by the customer's own rhythm.")
+    model_version: int
+    run_id: UUID = Field(description="The run that last wrote the row.")
+    computed_at: datetime
+
+
+class LastMonth(BaseModel):
+    """What the model gave the last thirty days beside what happened."""
+
+    customers: int
+    predicted: float = Field(description="Customers expected to order.")
+    actual: int
+    predicted_to_actual: float | None
+    calibration_error: float
+
+
+class PredictionPage(BaseModel):
+    """Customers in order of their ids."""
+
+    run_id: UUID = Field(description="The run that this page was read from.")
+    as_of: datetime
+    predictions: list[Prediction]
+    next_cursor: str | None
+
+
+class History(BaseModel):
+    """What a prediction follows from, in business days."""
+
+    x: int = Field(description="Days with a purchase after the first one.")
+    t_x: int = Field(description="Days from the first to the last of them.")
+    T: int = Field(description="Days from the first of them until today.")
+
+
+class ExplainedPrediction(Prediction):
+    """A customer's prediction with the history behind it."""
+
+    published_run_id: UUID
+    as_of: datetime
+    history: History
+    segment: str | None = Field(description="In the published segments; null where they don't have the customer.")
+
+
+class SegmentPredictions(BaseModel):
+    """What is expected of a segment."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    segment: str | None = Field(description="null: all customers.")
+    customers: int
+    overdue: int = Field(description="Due by their own rhythm, and have not come.")
+    mean_p_order_90d: float
+    expected_orders_90d: float
+    expected_value_90d: Decimal
+
+
+class PredictionSummary(BaseModel):
+    """All customers first, then each segment, largest first.
+
+    The model knows no yearly season: before and after a peak all levels are off, and `last_month` tells by how much.
+    """
+
+    run_id: UUID
+    as_of: datetime
+    season_unknown: Literal[True] = True
+    last_month: LastMonth | None
+    segments: list[SegmentPredictions]
+
+
+@blueprint.get("/predictions")
+@described(
+    answer=(PredictionPage, ExplainedPrediction, TooLittleData), query=PredictionsQuery, problems=(404,), cached=True
+)
+def predictions() -> Response:
+    """Customers in order of their ids, all or those asked for; or the one with an id."""
+    asked = query(PredictionsQuery)
+    if asked.mobile_id is not None:
+        return one_prediction(asked.mobile_id)
+    after = opened(asked.cursor) if asked.cursor else None
+
+    def answer(session: Session, state: PublishedState) -> BaseModel:
+        wanted = results.Filter(
+            asked.min_p_order_90d, asked.max_p_order_90d, asked.overdue, _segment(session, asked.segment)
+        )
+        rows = results.predictions(session, wanted, after=after, limit=asked.limit + 1)
+        page = [Prediction.model_validate(row) for row in rows[: asked.limit]]
+        return PredictionPage(
+            run_id=state.run.run_id,
+            as_of=state.as_of,
+            predictions=page,
+            next_cursor=closed(page[-1].mobile_id) if len(rows) > asked.limit else None,
+        )
+
+    return read(KIND, _if_enough(answer), also=_segments_tag() if asked.segment else "")
+
+
+@blueprint.get("/predictions/summary")
+@described(answer=(PredictionSummary, TooLittleData), problems=(404,), cached=True)
+def prediction_summary() -> Response:
+    """What is expected of each segment, how many of it are overdue, and how the last month went."""
+
+    def answer(session: Session, state: PublishedState) -> BaseModel:
+        last = results.last_month(session, state)
+        return PredictionSummary(
+            run_id=state.run.run_id,
+            as_of=state.as_of,
+            last_month=None if last is None else LastMonth.model_validate(last),
+            segments=[SegmentPredictions.model_validate(row) for row in results.by_segment(session)],
+        )
+
+    return read(KIND, _if_enough(answer), also=_segments_tag())
+
+
+@blueprint.get("/predictions/<path:mobile_id>")
+@described(answer=(ExplainedPrediction, TooLittleData), problems=(404,), cached=True)
+def one_prediction(mobile_id: str) -> Response:
+    """One customer's prediction, and the history behind it."""
+
+    def answer(session: Session, state: PublishedState) -> BaseModel:
+        row = None if "\x00" in mobile_id else results.customer(session, state, mobile_id)
+        if row is None:
+            raise Problem(404, "customer_not_found", "There is no such customer with a purchase.")
+        return ExplainedPrediction(
+            **Prediction.model_validate(row).model_dump(),
+            published_run_id=state.run.run_id,
+            as_of=state.as_of,
+            history=History(x=row.x, t_x=row.t_x, T=row.seen),
+            segment=row.segment,
+        )
+
+    return read(KIND, _if_enough(answer), also=_segments_tag())
+
+
+def _if_enough(answer: Any) -> Any:
+    """The answer, where there is enough data for one."""
+
+    def enough(session: Session, state: PublishedState) -> BaseModel:
+        lacking = results.too_little_data(state)
+        found: BaseModel = answer(session, state) if lacking is None else TooLittleData(**lacking)
+        return found
+
+    return enough
+
+
+def _segment(session: Session, wanted: str | None) -> str | None:
+    if wanted is None:
+        return None
+    state = published(session, "rfm")
+    names = [] if state is None else rfm_results.segment_names(state)
+    found = rfm_results.segment_named(names, wanted)
+    if found is None:
+        known = f"there are {', '.join(names)}" if names else "none are published"
+        raise Problem(422, "unknown_segment", f"There is no segment of that name; {known}.")
+    return found
+
+
+def _segments_tag() -> str:
+    """What says which segments were read beside the predictions."""
+    settings: Settings = current_app.config["SETTINGS"]
+    with snapshot(settings.database_url) as session:
+        state = published(session, "rfm")
+    return "" if state is None else state.tag
