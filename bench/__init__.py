@@ -1,1 +1,1 @@
-"""The benchmark: ours beside the SQL, pandas, Polars and DuckDB that people could run instead, on one set of orders."""
+"""The benchmark: full runs compared with SQL, pandas, Polars and DuckDB implementations on the same orders."""

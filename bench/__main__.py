@@ -33,7 +33,7 @@ def _size(text: str) -> int:
 @click.option("--rounds", default=3, show_default=True, help="Interleaved rounds per figure.")
 @click.option("--report-only", is_flag=True, help="Write the page and charts anew from the results that are there.")
 def main(size: str, rounds: int, report_only: bool) -> None:
-    """Measure ours beside every rival on SIZE transactions, and write down what came out."""
+    """Measure our runs and all other implementations on SIZE transactions, and write the results."""
     if not report_only:
         absent = [rival.title for rival in RIVALS if not rival.installed]
         if absent:

@@ -1,4 +1,4 @@
-"""The peer of our reads: a bare Flask route that runs one indexed query over a pooled connection."""
+"""The reference for our reads: a bare Flask route that runs one indexed query over a pooled connection."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from store.database import engine
 
 
 def create_app() -> Flask:
-    """`/customer/<mobile_id>`: a row of the orders' index."""
+    """An application with one route, `/customer/<mobile_id>`, which reads a row by the orders' index."""
     app = Flask(__name__)
     pool = engine(os.environ["DATABASE_URL"])
     query = sqlalchemy.text("SELECT mobile_id, created_at FROM fact_transactions WHERE mobile_id = :id LIMIT 1")

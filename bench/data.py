@@ -1,8 +1,8 @@
-"""The orders that everybody reads: made inside PostgreSQL by generate_series, the same for the same size.
+"""The benchmark's orders, generated inside PostgreSQL by generate_series; the same size gives the same orders.
 
-Two years of a restaurant: `size` transactions, a tenth as many customers with a heavy tail (the busiest come
-hundreds of times as often as the median), guests, a few refunds, 2.5 lines a transaction, 200 items. Every
-value is a hash of its row's number, so that it depends on no seed kept elsewhere and on no query plan.
+Two years of a restaurant: `size` transactions, a tenth as many customers with a heavy tail (the most frequent ones come
+hundreds of times as often as the median), guests, a few refunds, 2.5 lines per transaction, 200 items. Every value is a
+hash of its row's number, so that it depends on no seed and on no query plan.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from analytics.dayparts import DEFAULT_DAYPARTS, MINUTE
 from source.tables import SOURCE_TABLES
 
 DAYS = 731
-START = datetime(2024, 1, 1, 4, tzinfo=UTC)  # and the last of the days is 2025-12-31
+START = datetime(2024, 1, 1, 4, tzinfo=UTC)  # the last day is 2025-12-31
 AS_OF = datetime(2026, 1, 1, 3, 59, 59, 999999, tzinfo=UTC)
 TIMEZONE = "Europe/London"
 ITEMS = 200
@@ -26,7 +26,7 @@ HOURS = (1, 2, 3, 7, 9, 7, 6, 8, 16, 15, 8, 5, 5, 7, 13, 17, 14, 9, 5, 3, 2, 1, 
 
 
 def _chance(row: str, seed: int) -> str:
-    """SQL for a number in [0, 1) that looks random and belongs to the row."""
+    """SQL for a pseudo-random number in [0, 1) that depends on the row's number."""
     return f"((hashint8extended({row}, {seed}) & 9007199254740991) / 9007199254740992.0::float8)"
 
 
@@ -34,8 +34,8 @@ def _cumulated() -> list[float]:
     return [sum(HOURS[: hour + 1]) / sum(HOURS) for hour in range(len(HOURS))]
 
 
-# created_at rises with the id, as orders do, but for up to ten minutes between a till and the server. Within a
-# day orders follow HOURS: `part` of the day's orders are done where the cumulated hours say so.
+# created_at rises with the id, except for up to ten minutes between till and server. Within a day orders follow HOURS:
+# the time at which `part` of the day's orders are done is interpolated in the cumulated HOURS.
 TRANSACTIONS = f"""
 INSERT INTO fact_transactions (transaction_id, mobile_id, total_amount, created_at)
 SELECT n,
@@ -52,7 +52,7 @@ FROM (SELECT n, day, part, width_bucket(part, %(cumulated)s::float8[]) AS hour
       AS placed) AS parted) AS timed
 """
 
-# One to four lines; a till gathers what is ordered twice in `quantity`, so an item stands once in a transaction.
+# One to four lines; an item is at most once in a transaction, since tills sum it in `quantity`.
 LINES = f"""
 INSERT INTO fact_transaction_items (id, transaction_id, item_id, quantity, price)
 SELECT 4 * (n - 1) + line, n, item, CASE WHEN {_chance("4 * n + line", 7)} < 0.8 THEN 1 ELSE 2 END,
@@ -71,9 +71,9 @@ FROM generate_series(1, {ITEMS}) AS n
 
 
 def make(url: str, size: int, start: datetime = START) -> None:
-    """Make and fill the source tables of an empty database, with their keys, recommended indexes and statistics.
+    """Create and fill the source tables of an empty database, with keys, recommended indexes and statistics.
 
-    Vacuumed as well: autovacuum would do it within the first minutes, in the middle of somebody's time.
+    They are vacuumed, since autovacuum would do it within the first minutes, during a measurement.
     """
     values = {"size": size, "customers": size // 10, "start": start, "cumulated": _cumulated()}
     with psycopg.connect(url, autocommit=True, cursor_factory=psycopg.ClientCursor) as connection:
@@ -96,7 +96,7 @@ def make(url: str, size: int, start: datetime = START) -> None:
 
 
 def _fill_dayparts(connection: psycopg.Connection[tuple[object, ...]]) -> None:
-    """The default dayparts as rows, for those who join them."""
+    """Insert the default dayparts, for implementations that join them."""
     for daypart in DEFAULT_DAYPARTS:
         connection.execute(
             "INSERT INTO dim_menu_daytimes VALUES (%s, %s, time '00:00' + %s * interval '1 minute',"
@@ -106,13 +106,13 @@ def _fill_dayparts(connection: psycopg.Connection[tuple[object, ...]]) -> None:
 
 
 def until_now() -> datetime:
-    """A start with which the orders end where the business day of this moment began."""
+    """The start with which the orders end at the start of the current business day."""
     today = (datetime.now(UTC) - timedelta(hours=4)).replace(hour=4, minute=0, second=0, microsecond=0)
     return today - timedelta(days=DAYS)
 
 
 def import_orders(url: str, orders: int) -> tuple[int, int]:
-    """Add orders of this moment, as an import does; returns the first and the last of their ids."""
+    """Add current orders, as an import does; returns their first and last id."""
     with psycopg.connect(url) as connection:
         row = connection.execute("SELECT max(transaction_id) FROM fact_transactions").fetchone()
         first = (row[0] if row else 0) + 1

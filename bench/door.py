@@ -1,4 +1,4 @@
-"""Our own side of a benchmark: the whole system on embedded servers, driven through its signed webhook."""
+"""The whole system on embedded servers, driven through its signed webhook, for benchmarks."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from store.models import Run
 
 @contextmanager
 def system(log: Path) -> Iterator[Settings]:
-    """Webhook, worker, beat and Flower on embedded servers; what they print goes to `log`."""
+    """Run webhook, worker, beat and Flower on embedded servers, with their output in `log`."""
     with (
         environment(embedded_only=True) as settings,
         serving(settings, log=log, any_port=True) as (served, _),
@@ -44,7 +44,7 @@ def post(settings: Settings, *, kinds: tuple[str, ...] = ("rfm", "menu"), mode: 
 
 
 def published(settings: Settings, asked: list[UUID]) -> list[Run]:
-    """Wait until all these runs have succeeded, without taking from the processors what the runs need."""
+    """Wait until all these runs have succeeded, polling rarely so that it does not slow them down."""
     waiting = "SELECT count(*) FROM analytics_runs WHERE run_id = ANY(%s) AND status <> ALL(%s)"
     with psycopg.connect(settings.database_url, autocommit=True) as connection:
         while connection.execute(waiting, [asked, list(runs.FINISHED)]).fetchone() != (0,):
@@ -58,7 +58,7 @@ def published(settings: Settings, asked: list[UUID]) -> list[Run]:
 
 
 def refresh(settings: Settings, mode: str, kinds: tuple[str, ...] = ("rfm", "menu")) -> float:
-    """Seconds from the post to the last of its runs being published."""
+    """Seconds from the post until the last of its runs is published."""
     began = time.perf_counter()
     for run in published(settings, post(settings, kinds=kinds, mode=mode)):
         if run.mode != mode:

@@ -1,4 +1,4 @@
-"""No time is believed before its result: a rival's table beside what ours published, row for row."""
+"""Comparing another implementation's results with our published results, row by row."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ PUBLISHED = {"rfm": "rfm_segments", "menu": "menu_recommendation"}
 
 
 class WrongResultError(Exception):
-    """A rival's rows are not ours; its times mean nothing."""
+    """The rows of another implementation differ from ours, so its times can't be compared."""
 
 
 def check(url: str, rival: Rival) -> int:
-    """Compare the columns whose definition both share and return the number of rows.
+    """Compare the columns with the same definition; returns the number of rows.
 
     Raises
     ------
@@ -42,6 +42,6 @@ def check(url: str, rival: Rival) -> int:
 
 
 def forget(url: str, rival: Rival) -> None:
-    """Drop what the rival kept."""
+    """Drop the results of another implementation."""
     with psycopg.connect(url) as connection:
         connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(sql.Identifier(rival.table)))

@@ -1,4 +1,4 @@
-"""The front door under load: signed posts at a steady rate, and reads beside a bare Flask route.
+"""The webhook under load: signed posts at a constant rate, and reads compared with a bare Flask route.
 
 python -m bench.load [POSTS_PER_SECOND] [SECONDS] [SIZE]
 """
@@ -42,7 +42,7 @@ def _session() -> requests.Session:
 
 
 def posts(settings: Settings, rate: int, seconds: int) -> dict[str, object]:
-    """Post imports on a schedule, each at its own time whatever became of the others."""
+    """Post imports on a fixed schedule, independent of the answers to earlier ones."""
     url, began = f"http://{HOST}:{settings.port}/webhooks/imports", time.perf_counter() + 0.5
 
     def one(number: int) -> tuple[int, float]:
@@ -74,7 +74,7 @@ def posts(settings: Settings, rate: int, seconds: int) -> dict[str, object]:
 
 
 def reads(settings: Settings, bare_port: int) -> dict[str, dict[str, float]]:
-    """Read one customer, one daypart and the bare route in turn; median and p99 of each, and ratios."""
+    """Read one customer, one daypart and the bare route, interleaved; returns median, p99 and ratios of each."""
     token = {"Authorization": f"Bearer {settings.api_tokens[0]}"}
     with psycopg.connect(settings.database_url) as connection:
         ids = [row[0] for row in connection.execute("SELECT mobile_id FROM rfm_segments ORDER BY random() LIMIT 500")]
@@ -90,14 +90,14 @@ def reads(settings: Settings, bare_port: int) -> dict[str, dict[str, float]]:
             sent = time.perf_counter()
             _session().get(url, headers=token, timeout=30).raise_for_status()
             waits[name].append(time.perf_counter() - sent)
-    told = {}
+    report = {}
     for name, each in waits.items():
         each.sort()
-        told[name] = {"median ms": 1000 * statistics.median(each), "p99 ms": 1000 * each[int(0.99 * len(each))]}
+        report[name] = {"median ms": 1000 * statistics.median(each), "p99 ms": 1000 * each[int(0.99 * len(each))]}
     for name in ("customer", "daypart"):
         for figure in ("median ms", "p99 ms"):
-            told[name][f"{figure[:-3]} ÷ bare"] = told[name][figure] / told["bare"][figure]
-    return told
+            report[name][f"{figure[:-3]} ÷ bare"] = report[name][figure] / report["bare"][figure]
+    return report
 
 
 def _listens(port: int) -> bool:
@@ -106,7 +106,7 @@ def _listens(port: int) -> bool:
 
 
 def main(rate: int = 200, seconds: int = 60, size: int = 100_000) -> None:
-    """Print what came of it, and keep it in bench/results."""
+    """Print the results, and write them to bench/results."""
     with tempfile.TemporaryDirectory() as home:
         os.environ["SMARTCRM_HOME"] = home
         with door.system(Path(home) / "system.log") as settings:
@@ -119,13 +119,13 @@ def main(rate: int = 200, seconds: int = 60, size: int = 100_000) -> None:
             try:
                 while not _listens(port):
                     time.sleep(0.1)
-                told = {"reads": reads(settings, port), "posts": posts(settings, rate, seconds)}
+                report = {"reads": reads(settings, port), "posts": posts(settings, rate, seconds)}
             finally:
                 bare.terminate()
                 bare.wait()
     RESULTS.mkdir(parents=True, exist_ok=True)
-    (RESULTS / "load.json").write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n")
-    print(json.dumps(told, indent=1, ensure_ascii=False))
+    (RESULTS / "load.json").write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n")
+    print(json.dumps(report, indent=1, ensure_ascii=False))
 
 
 if __name__ == "__main__":

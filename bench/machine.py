@@ -1,4 +1,4 @@
-"""On what was measured: cores, processor, memory and the versions of all that took part; nothing that names a host."""
+"""The machine and versions of a measurement: cores, processor, memory, libraries; without host names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is measured, one function per measure."""
+"""The measurements, one function each."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Figures = dict[str, Any]
 
 @dataclass(frozen=True)
 class Bench:
-    """A filled and migrated database, Redis, a folder for logs, and how many rounds make a figure."""
+    """A filled and migrated database, Redis, a folder for logs, and the number of rounds."""
 
     database_url: str
     redis_url: str
@@ -33,22 +33,22 @@ class Bench:
     rounds: int
 
     def workers(self, processes: int) -> Workers:
-        """Ours, with so many worker processes."""
+        """Our workers, with this number of processes."""
         return Workers(self.database_url, self.redis_url, self.folder, processes=processes)
 
 
 def footprint(bench: Bench) -> Figures:
-    """Tasks, bytes through Redis and peak memory of a full run of each kind, outside of any timing."""
+    """Tasks, bytes through Redis and peak memory of a full run of each kind, without timing."""
     with bench.workers(2) as two:
         return {"footprint": {kind: two.footprint(kind) for kind in KINDS}}
 
 
 def full_runs(bench: Bench) -> Figures:
-    """Seconds of full runs of ours with two and one process, of every rival, and of the floor, in turns."""
+    """Seconds of our full runs with two and one process, of the other implementations and the floor, interleaved."""
     figures: Figures = {}
     with bench.workers(2) as two, bench.workers(1) as one:
         for kind in KINDS:
-            # So that no process makes its first connection, or imports, on the clock.
+            # A warm-up, so that no process connects or imports during a measurement.
             two.run(kind)
             one.run(kind)
             rivals = [rival for rival in RIVALS if rival.kind == kind]
@@ -63,16 +63,16 @@ def full_runs(bench: Bench) -> Figures:
 
 
 def incremental_runs(bench: Bench) -> Figures:
-    """Seconds of incremental runs of both kinds after imports of this moment, beside full ones, in turns.
+    """Seconds of incremental runs of both kinds after current imports, interleaved with full runs.
 
-    Last, since its imports stay; what a run over 1,000 orders takes is seen outside of the timing.
+    The last measurement, since its imports stay. The footprint of a run over 1,000 orders is measured without timing.
     """
     with psycopg.connect(bench.database_url) as connection:
         row = connection.execute("SELECT count(*) FROM fact_transactions").fetchone()
     assert row is not None
     imports = sorted({1_000, *(-(-row[0] // parts) for parts in (10_000, 1_000, 100))})
     with bench.workers(2) as two:
-        two.run(*KINDS, as_of=None)  # for the incremental ones to build on
+        two.run(*KINDS, as_of=None)  # the incremental runs start from it
         data.import_orders(bench.database_url, 1_000)
         footprint = {kind: two.footprint(kind, mode="incremental", as_of=None) for kind in KINDS}
         turns: dict[str, Callable[[], Figures]] = {
@@ -121,19 +121,19 @@ def _rival(bench: Bench, rival: Rival) -> Callable[[], Figures]:
 
 
 def _in_turns(bench: Bench, turns: dict[str, Callable[[], Figures]]) -> dict[str, Figures]:
-    """Each contender's seconds over the rounds, with median, min and max, and its largest peak memory if it told."""
-    told: dict[str, list[Figures]] = {name: [] for name in turns}
+    """The seconds of each implementation over the rounds, with median, min and max, and its largest peak memory."""
+    measured: dict[str, list[Figures]] = {name: [] for name in turns}
     for number in range(1, bench.rounds + 1):
         for name, turn in turns.items():
             with _clean_slate(bench):
-                told[name].append(turn())
-            print(f"round {number}  {name:<16} {told[name][-1]['seconds']:8.2f} s", flush=True)
-    return {name: _summed_up(figures) for name, figures in told.items()}
+                measured[name].append(turn())
+            print(f"round {number}  {name:<16} {measured[name][-1]['seconds']:8.2f} s", flush=True)
+    return {name: _summed_up(figures) for name, figures in measured.items()}
 
 
 @contextmanager
 def _clean_slate(bench: Bench) -> Iterator[None]:
-    """Nobody writes back the pages that the one before him has left."""
+    """Run a checkpoint, so that no measurement writes back the pages of the one before."""
     with psycopg.connect(bench.database_url, autocommit=True) as connection:
         connection.execute("CHECKPOINT")
     yield

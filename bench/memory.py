@@ -1,6 +1,6 @@
-"""Peak memory of processes while something runs: their proportional set size, which counts a shared page in shares.
+"""Peak memory of processes: their proportional set size, which divides shared pages between the processes.
 
-Read from /proc, so on Linux alone; elsewhere there is nothing to see.
+Read from /proc, so on Linux only; elsewhere the result is empty.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def children(parent: int) -> list[int]:
     found = []
     for stat in PROC.glob("[0-9]*/stat"):
         with suppress(OSError):
-            # Behind the name, which may hold anything: state, parent, …
+            # The fields after the name, which may contain anything: state, parent, …
             if int(stat.read_text().rpartition(")")[2].split()[1]) == parent:
                 found.append(int(stat.parent.name))
     return found
@@ -37,7 +37,7 @@ def proportional_mb(process: int) -> float:
 
 
 class PeakMemory:
-    """Watches processes in a thread of its own; `peaks` has the largest MB per role, of the role's largest process."""
+    """Watches processes in a background thread; `peaks` has the peak MB of the largest process of each role."""
 
     def __init__(self, roles: Callable[[], dict[str, list[int]]]) -> None:
         self.peaks: dict[str, float] = {}

@@ -1,4 +1,4 @@
-"""Ours as it is run: prefork Celery workers on Redis and PostgreSQL, asked for a run until it is published."""
+"""Our runs for the benchmark: prefork Celery workers on Redis and PostgreSQL, from the request to the publish."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from settings import Settings
 from store import inbox, runs
 from store.database import engine, transaction
 
-PATIENCE = 1800  # seconds for one run
+TIMEOUT = 1800  # seconds for one run
 START = 60  # seconds for a worker to listen
 
 
 class RunFailedError(Exception):
-    """A run of ours did not end well, or not in time."""
+    """A run of ours failed, or did not end in time."""
 
 
 class Workers:
-    """One Celery worker with so many prefork processes, on a Redis database of its own beside its neighbour."""
+    """A Celery worker with this number of prefork processes, on a separate Redis database."""
 
     def __init__(self, database_url: str, redis_url: str, folder: Path, *, processes: int) -> None:
         self.processes = processes
@@ -46,7 +46,7 @@ class Workers:
         self.settings = Settings.from_env(self.env)
         self.celery = Celery("bench", changes=self.settings.redis.celery_settings)
         self._programs = ProcessGroup()
-        self._parent = 0  # the process id of the one that forked the others
+        self._parent = 0  # the process id of the parent of the worker processes
 
     def __enter__(self) -> Self:
         command = [sys.executable, "-m", "celery", "-A", "worker.app", "worker", "--queues", "control,compute"]
@@ -57,7 +57,7 @@ class Workers:
         while not (stats := self.celery.control.inspect(timeout=0.3).stats()):
             if time.monotonic() > deadline:
                 self.__exit__()
-                raise RunFailedError(f"The worker does not listen; its last words: {self.log.read_text()[-2000:]}")
+                raise RunFailedError(f"The worker does not listen; the end of its log: {self.log.read_text()[-2000:]}")
         (one,) = stats.values()
         self._parent = one["pid"]
         return self
@@ -68,9 +68,9 @@ class Workers:
         engine(self.settings.database_url).dispose()
 
     def run(self, *kinds: str, mode: str = "full", as_of: datetime | None = AS_OF) -> float:
-        """Seconds from asking for runs of these kinds to the last of them being published.
+        """Seconds from the request for runs of these kinds until the last of them is published.
 
-        What beat's sweep would remove afterwards, an older generation and staging, is removed after the clock.
+        Old generations and staging, which beat's sweep would remove later, are removed after the measurement.
         """
         started = time.perf_counter()
         with transaction(self.settings.database_url) as session:
@@ -84,7 +84,7 @@ class Workers:
         return seconds
 
     def _wait(self, run_id: UUID, mode: str) -> None:
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT
         with psycopg.connect(self.settings.database_url, autocommit=True) as connection:
             while time.monotonic() < deadline:
                 row = connection.execute(
@@ -95,7 +95,7 @@ class Workers:
                 if row is None or row[0] in runs.FINISHED:
                     raise RunFailedError(f"The run, asked for as {mode}, ended as {row}")
                 time.sleep(0.005)
-        raise RunFailedError(f"The run did not end within {PATIENCE} s")
+        raise RunFailedError(f"The run did not end within {TIMEOUT} s")
 
     def footprint(self, kind: str, mode: str = "full", as_of: datetime | None = AS_OF) -> dict[str, Any]:
         """One run's tasks, bytes through Redis, and peak proportional memory in MB of its largest processes."""
@@ -103,7 +103,7 @@ class Workers:
         before = self._bytes_through_redis()
         with PeakMemory(self._roles) as memory:
             self.run(kind, mode=mode, as_of=as_of)
-        time.sleep(1)  # the last task's own acknowledgement
+        time.sleep(1)  # for the last task's acknowledgement
         tasks = [line for line in self.log.read_bytes()[said:].splitlines() if _tells_of_a_task(line)]
         return {
             "tasks": len(tasks),

@@ -1,4 +1,4 @@
-"""What a refresh after an import costs: incremental beside full beside one SQL statement, interleaved.
+"""The time of a refresh after an import, compared with full runs and with one SQL statement per kind, interleaved.
 
 python -m bench.refresh [SIZE] [ORDERS] [ROUNDS]
 """
@@ -25,7 +25,7 @@ RESULTS = Path(__file__).parent / "results" / "door"  # those beside it are make
 
 
 def main(size: int = 1_000_000, orders: int = 1_000, rounds: int = 5) -> None:
-    """Print medians in seconds and their ratios, and keep them in bench/results."""
+    """Print medians in seconds and their ratios, and write them to bench/results."""
     with tempfile.TemporaryDirectory() as home:
         os.environ["SMARTCRM_HOME"] = home
         with door.system(Path(home) / "system.log") as settings:
@@ -51,7 +51,7 @@ def main(size: int = 1_000_000, orders: int = 1_000, rounds: int = 5) -> None:
                     timed(f"full {kind}", partial(door.refresh, settings, "full", (kind,)))
     medians = {name: statistics.median(seconds) for name, seconds in taken.items()}
     sql = medians["sql rfm"] + medians["sql menu"]
-    told = {
+    report = {
         "size": size,
         "orders": orders,
         "seconds": {name: [min(each), medians[name], max(each)] for name, each in taken.items()},
@@ -64,12 +64,12 @@ def main(size: int = 1_000_000, orders: int = 1_000, rounds: int = 5) -> None:
         },
     }
     RESULTS.mkdir(parents=True, exist_ok=True)
-    (RESULTS / f"refresh-{size}-{orders}.json").write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n")
-    print(json.dumps(told, indent=1, ensure_ascii=False))
+    (RESULTS / f"refresh-{size}-{orders}.json").write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n")
+    print(json.dumps(report, indent=1, ensure_ascii=False))
 
 
 def _replaced(url: str, statement: Callable[[str, str, datetime], None]) -> None:
-    """The statement's table anew, over all orders up to now."""
+    """Run the statement for all orders up to now, replacing its table."""
     with psycopg.connect(url) as connection:
         connection.execute("DROP TABLE IF EXISTS rival")
     statement(url, "rival", datetime.now(UTC))

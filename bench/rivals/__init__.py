@@ -1,7 +1,7 @@
-"""What people could run instead of ours, each written as its best friend would write it.
+"""Other implementations of the same work, each written as favourably as possible.
 
-Every rival reads the source tables of one database and leaves its results in a table of its own with a primary
-key. It may use both processors, more memory than PostgreSQL's defaults grant, and what it knows of the data.
+Each reads the source tables of one database and writes its results to a table with a primary key. It may use both
+processors, more memory than PostgreSQL's defaults, and knowledge of the data.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ MENU_ALL = ("daytime_id", "rank", "menu_item_id", "orders", "quantity", "share")
 
 @dataclass(frozen=True)
 class Rival:
-    """One way to do the work of a kind; `agrees` are the columns whose definition is ours as well."""
+    """An implementation of a kind's work; `agrees` are the columns with the same definition as ours."""
 
     name: str
     kind: str
@@ -29,22 +29,24 @@ class Rival:
 
     @property
     def table(self) -> str:
-        """Where it leaves its results."""
+        """The name of its result table."""
         return f"rival_{self.name}"
 
     @property
     def installed(self) -> bool:
-        """Whether its libraries are there."""
+        """Whether its libraries are installed."""
         return all(find_spec(library) for library in self.needs)
 
     def run(self, url: str) -> None:
-        """Do the work once, from rows to a keyed table."""
+        """Do the work once, from the source rows to a table with a primary key."""
         getattr(import_module(f"bench.rivals.{self.module}"), self.function)(url, self.table)
 
 
 POLARS, DUCKDB = ("polars", "adbc_driver_postgresql"), ("duckdb", "adbc_driver_postgresql")
 RIVALS = (
-    Rival("rfm_ntile", "rfm", "SQL, NTILE", "statements", "rfm_ntile", RFM_VALUES),  # it parts equal values
+    Rival(
+        "rfm_ntile", "rfm", "SQL, NTILE", "statements", "rfm_ntile", RFM_VALUES
+    ),  # its scores differ for equal values
     Rival("rfm_percentile", "rfm", "SQL, percentile_cont + CASE", "statements", "rfm_percentile", RFM_ALL),
     Rival("rfm_pandas", "rfm", "pandas", "pandas_frames", "rfm", RFM_ALL),
     Rival("rfm_polars", "rfm", "Polars over ADBC", "polars_frames", "rfm", RFM_ALL, POLARS),

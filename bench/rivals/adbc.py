@@ -1,4 +1,4 @@
-"""Rows to and from PostgreSQL as Arrow, for Polars and DuckDB; what can be decided on a row is asked of PostgreSQL."""
+"""Rows from and to PostgreSQL as Arrow, for Polars and DuckDB; PostgreSQL does the row-wise filters."""
 
 from __future__ import annotations
 
@@ -24,10 +24,9 @@ def read(url: str, query: str) -> Any:
 
 
 def keep_rfm(url: str, table: str, rows: Any) -> None:
-    """Keep `rows`, a pyarrow Table with `cents` for monetary, as one table with its key.
+    """Write `rows`, a pyarrow Table with `cents` for monetary, to a table with its key.
 
-    Arrow's decimals do not arrive as numeric, so cents are turned into money by a copy inside PostgreSQL, which
-    costs less than text.
+    ADBC can't write numeric, so cents are converted by a copy inside PostgreSQL, which is faster than writing text.
     """
     with dbapi.connect(url) as connection, connection.cursor() as cursor:
         cursor.adbc_ingest(f"{table}_landing", rows, mode="create", temporary=True)
@@ -41,7 +40,7 @@ def keep_rfm(url: str, table: str, rows: Any) -> None:
 
 
 def keep_menu(url: str, table: str, rows: Any) -> None:
-    """Keep `rows`, a pyarrow Table, as one table with its key."""
+    """Write `rows`, a pyarrow Table, to a table with its key."""
     with dbapi.connect(url) as connection, connection.cursor() as cursor:
         cursor.adbc_ingest(table, rows, mode="create")
         cursor.execute(f"ALTER TABLE {table} ADD PRIMARY KEY (daytime_id, rank)")

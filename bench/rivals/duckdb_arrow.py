@@ -1,4 +1,4 @@
-"""DuckDB: its SQL over Arrow tables that ADBC brought from PostgreSQL, and Arrow back."""
+"""DuckDB: SQL over Arrow tables that ADBC has read from PostgreSQL, and Arrow back."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ QUALIFY rank <= {TOP_N}
 
 
 def rfm(url: str, table: str) -> None:
-    """Group by customer, take the cut points, score."""
+    """Group by customer, compute the cut points, score."""
     with duckdb.connect() as connection:
         connection.register("orders", adbc.read(url, adbc.RFM_ROWS))
         adbc.keep_rfm(url, table, connection.sql(RFM).to_arrow_table())

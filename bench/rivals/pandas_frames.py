@@ -12,7 +12,7 @@ from sqlalchemy import Engine, create_engine
 
 from bench.rivals.rules import AS_OF, BUSINESS_DATE, DAY_START, DAYPART_STARTS, SEGMENTS, TIMEZONE, TOP_N
 
-CHUNK = 500_000  # rows that are Python objects at one time; a plain read_sql of 25 M lines would need 15 GB
+CHUNK = 500_000  # rows that are Python objects at a time; a plain read_sql of 25 M lines would need 15 GB
 
 
 def rfm(url: str, table: str) -> None:
@@ -37,7 +37,7 @@ def rfm(url: str, table: str) -> None:
             "mobile_id": customers["mobile_id"],
             "recency_days": customers["recency_days"],
             "frequency": customers["frequency"],
-            # Exact below 2^53 cents, and shorter to write than a Decimal.
+            # Exact below 2^53 cents, and faster to write than Decimals.
             "monetary": customers["cents"] / 100,
             "r_score": r,
             "f_score": f,

@@ -11,7 +11,7 @@ FIFTHS = (0.2, 0.4, 0.6, 0.8)
 
 
 def rfm(url: str, table: str) -> None:
-    """Group by customer, take the cut points, score."""
+    """Group by customer, compute the cut points, score."""
     orders = pl.from_arrow(adbc.read(url, adbc.RFM_ROWS))
     assert isinstance(orders, pl.DataFrame)
     purchase = pl.col("cents") >= 1
@@ -52,7 +52,7 @@ def rfm(url: str, table: str) -> None:
 
 
 def _below(customers: pl.DataFrame, measure: str) -> pl.Expr:
-    """How many of the measure's cut points lie strictly below a value."""
+    """The number of the measure's cut points strictly below a value."""
     points = [customers[measure].quantile(fifth, interpolation="linear") for fifth in FIFTHS]
     return pl.sum_horizontal((pl.col(measure) > point).cast(pl.Int16) for point in points)
 

@@ -1,6 +1,6 @@
-"""The SQL that an expert would write: one statement into a table, and its primary key after the rows.
+"""SQL as an expert would write it: one statement into a table, and then its primary key.
 
-CREATE TABLE AS may read in parallel, which INSERT … SELECT may not; the key is built on what is there.
+CREATE TABLE AS can use parallel workers, INSERT … SELECT can't; building the key afterwards is faster.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ WITH {CUSTOMERS}, scored AS (
 )
 {RESULT}"""
 
-# One ordered-set aggregate per measure; `customers` is kept, since it is read twice.
+# One ordered-set aggregate per measure; `customers` is materialized, since it is read twice.
 RFM_PERCENTILE = f"""
 WITH {CUSTOMERS.replace("customers AS (", "customers AS MATERIALIZED (")}, cuts AS (
   SELECT percentile_cont(ARRAY[0.2, 0.4, 0.6, 0.8]) WITHIN GROUP (ORDER BY recency_days) AS rs,
@@ -86,8 +86,8 @@ SELECT daytime_id, rank::int, item_id AS menu_item_id, orders, quantity, orders:
 FROM ranked JOIN baskets USING (daytime_id)
 WHERE rank <= {top}"""
 
-# It knows that an item stands once in a transaction and that none is without a line, so it counts rows. The local
-# time is taken once per transaction, behind a fence, and so is the end of a daypart.
+# It assumes that an item is at most once in a transaction and that no transaction is without a line, so it counts rows.
+# The local time and the end of a daypart are computed once per transaction, with an optimization fence.
 MENU_TUNED = """
 WITH parts AS MATERIALIZED (
   SELECT daytime_id, start_time, end_time + interval '59.999999 seconds' AS until FROM dim_menu_daytimes
@@ -120,27 +120,27 @@ FLOOR = {
 
 
 def rfm_ntile(url: str, table: str, as_of: datetime = AS_OF) -> None:
-    """Quintiles by NTILE, which parts customers with equal values."""
+    """Quintiles by NTILE, which may give customers with equal values different scores."""
     _keep(url, table, RFM_NTILE, "mobile_id", as_of=as_of)
 
 
 def rfm_percentile(url: str, table: str) -> None:
-    """Quintiles by interpolated cut points, as ours."""
+    """Quintiles by interpolated cut points, as in our runs."""
     _keep(url, table, RFM_PERCENTILE, "mobile_id")
 
 
 def menu_plain(url: str, table: str) -> None:
-    """The join as it comes to mind."""
+    """A straightforward join."""
     _keep(url, table, MENU_PLAIN, "daytime_id, rank", tuned=False)
 
 
 def menu_tuned(url: str, table: str, as_of: datetime = AS_OF) -> None:
-    """The join as it comes to mind after a day with EXPLAIN ANALYZE."""
+    """The join after a day of tuning with EXPLAIN ANALYZE."""
     _keep(url, table, MENU_TUNED, "daytime_id, rank", as_of=as_of)
 
 
 def floor(url: str, kind: str) -> None:
-    """Read every row of a kind once and do next to nothing with it."""
+    """Read every row of a kind once, with trivial aggregates."""
     with psycopg.connect(url) as connection:
         connection.execute(FLOOR[kind]).fetchall()
 
@@ -148,7 +148,7 @@ def floor(url: str, kind: str) -> None:
 def _keep(
     url: str, table: str, query: LiteralString, key: LiteralString, *, tuned: bool = True, as_of: datetime = AS_OF
 ) -> None:
-    """The query's rows in a table with this primary key."""
+    """Create a table with the query's rows and this primary key."""
     values = {
         "today": sql.Literal(BUSINESS_DATE),
         "zone": sql.Literal(TIMEZONE),

@@ -5,7 +5,7 @@ from alembic import op
 revision = "0003"
 down_revision = "0002"
 
-# The rows of a generation get their numbers from its run; generations that no reader sees are dropped.
+# The rows of a generation get their numbers from its run; generations that no reader sees are left out.
 CONVERT = """
 ALTER TABLE analytics_runs ADD segment_names TEXT[];
 UPDATE analytics_runs SET segment_names = ARRAY(
