@@ -30,14 +30,14 @@ def serving(home: Path, **env: str) -> Iterator[tuple[subprocess.Popen[str], str
         [SMARTCRM, "up"], env=environment(home, **env), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )
     assert process.stdout is not None
-    told = ""
+    reported = ""
     try:
         for line in process.stdout:
-            told += line
+            reported += line
             if line.startswith("ready"):
                 break
-        assert "ready" in told, told
-        yield process, told
+        assert "ready" in reported, reported
+        yield process, reported
     finally:
         process.terminate()
         process.wait(40)

@@ -42,8 +42,8 @@ def pgbouncer(*urls: str, folder: Path, settings: str = "") -> Iterator[list[str
     )
     account.reach(config)
     account.read(folder)
-    with log.open("wb") as told:
-        process = subprocess.Popen([command, str(config)], stdout=told, stderr=told, **account.drop)
+    with log.open("wb") as reported:
+        process = subprocess.Popen([command, str(config)], stdout=reported, stderr=reported, **account.drop)
     try:
         pooled = [f"postgresql://postgres@127.0.0.1:{port}/{to['dbname']}" for to in given]
         wait_for(lambda: _answers(pooled[0]))

@@ -247,10 +247,10 @@ class Workers:
     def request(self, *kinds: str, as_of: datetime | None = None) -> list[UUID]:
         """Ask for runs and hint at them, as the webhook does."""
         with transaction(self.settings.database_url) as session:
-            asked = [run.run_id for run in inbox.request(session, kinds, as_of=as_of)]
-        for run_id in asked:
+            requested = [run.run_id for run in inbox.request(session, kinds, as_of=as_of)]
+        for run_id in requested:
             self.celery.send_task("smartcrm.advance", (str(run_id),), queue="control")
-        return asked
+        return requested
 
     def finished(self, run_ids: list[UUID], seconds: float = 60) -> list[RunState]:
         """The runs' states once all have ended."""
@@ -265,10 +265,10 @@ class Workers:
     def processes_that_did(self, task: str) -> set[int]:
         """The pool processes that did this task, by what they logged."""
         lines = [line for log in self.folder.glob("w*@test.log") for line in log.read_text().splitlines()]
-        told = [json.loads(line) for line in lines if line.startswith("{")]
+        reported = [json.loads(line) for line in lines if line.startswith("{")]
         return {
             each["process"]
-            for each in told
+            for each in reported
             if each["event"].startswith(f"Task {task}[") and "succeeded" in each["event"]
         }
 

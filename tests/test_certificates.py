@@ -101,8 +101,8 @@ def test_another_authority_is_not_trusted(peers: Peers, tmp_path: Path) -> None:
         assert webhook.becomes_healthy()
         with pytest.raises(urllib.error.HTTPError) as unready:
             urllib.request.urlopen(f"http://127.0.0.1:{webhook.port}/readyz")
-        told = unready.value.read().decode()
-        assert unready.value.code == 503 and told.count('"down"') == 3, told  # database, source and redis
+        reported = unready.value.read().decode()
+        assert unready.value.code == 503 and reported.count('"down"') == 3, reported  # database, source and redis
     with peers.service("flower", tmp_path / "fourth", strangers) as flower:
         assert flower.becomes_healthy() and "compute" not in broker_page(flower)
 

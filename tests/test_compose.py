@@ -263,7 +263,7 @@ def only_those_that_stand_still_are_unhealthy(started: Mapping[str, Service], pa
         ]
     for name in paused:
         started[name].resume()
-    return [name for name, told in zip(started, well, strict=True) if not told.result()] == list(paused)
+    return [name for name, reported in zip(started, well, strict=True) if not reported.result()] == list(paused)
 
 
 def test_commands_start_and_health_checks_tell_who_stands_still(
@@ -312,7 +312,7 @@ def test_redis_does_not_start_without_a_password(tmp_path: Path) -> None:
     assert done.returncode != 0 and "set REDIS_PASSWORD in .env" in done.stderr
 
 
-def test_redis_keeps_what_it_was_told_and_throws_nothing_away(tmp_path: Path) -> None:
+def test_redis_keeps_its_data_and_evicts_nothing(tmp_path: Path) -> None:
     port = choose_port("PORT", 0)
     password = REQUIRED["REDIS_PASSWORD"]
     env = {"PATH": os.defpath} | environment("redis")
@@ -327,11 +327,11 @@ def test_redis_keeps_what_it_was_told_and_throws_nothing_away(tmp_path: Path) ->
             ):
                 stranger.ping()
             with redis.Redis(HOST, port, password=password, decode_responses=True) as client:
-                told = client.config_get("appendonly", "appendfsync", "maxmemory", "maxmemory-policy")
+                reported = client.config_get("appendonly", "appendfsync", "maxmemory", "maxmemory-policy")
         finally:
             server.terminate()
-    assert told.pop("maxmemory") == str(256 << 20)
-    assert told == {"appendonly": "yes", "appendfsync": "everysec", "maxmemory-policy": "noeviction"}
+    assert reported.pop("maxmemory") == str(256 << 20)
+    assert reported == {"appendonly": "yes", "appendfsync": "everysec", "maxmemory-policy": "noeviction"}
 
 
 def accepts(port: int) -> bool:
@@ -496,7 +496,7 @@ def test_workers_have_time_to_end_and_can_be_many(celeryconfig: dict[str, Any]) 
     assert "worker@%h" in SERVICES["worker"]["command"]
 
 
-def test_a_beat_whose_schedule_stands_still_is_told_within_minutes(celeryconfig: dict[str, Any]) -> None:
+def test_a_beat_whose_schedule_stands_still_is_reported_within_minutes(celeryconfig: dict[str, Any]) -> None:
     check = SERVICES["beat"]["healthcheck"]
     noticed = celeryconfig["beat_remote_control_max_tick_age"] + check["retries"] * seconds(check["interval"])
     assert celeryconfig["beat_enable_remote_control"]

@@ -80,8 +80,8 @@ def test_a_crm_with_tables_of_the_same_names_is_served_by_what_the_document_says
             migrated = smartcrm(home, "migrate", **env)
             assert migrated.returncode == 0 and "GRANT USAGE ON SCHEMA smartcrm" in migrated.stdout, migrated.stderr
             crm.execute("ANALYZE")
-            with serving(home, **env) as (_, told):
-                url = re.search(r"http://\S+/webhooks/imports", told).group()  # type: ignore[union-attr]
+            with serving(home, **env) as (_, reported):
+                url = re.search(r"http://\S+/webhooks/imports", reported).group()  # type: ignore[union-attr]
                 checked = smartcrm(home, "doctor", **env)
                 assert checked.returncode == 0, checked.stdout + checked.stderr
                 crm.execute(results_as_views.encode())

@@ -122,8 +122,8 @@ def test_a_recipe_shows_the_orders_as_we_read_them(migrated_url: str, tmp_path: 
 
 
 def found(url: str, tmp_path: Path) -> list[str]:
-    told = examine(make_settings(url, tmp_path), {})
-    return [each.found for each in told if each.subject == "fact_transactions" and each.level != "ok"]
+    reported = examine(make_settings(url, tmp_path), {})
+    return [each.found for each in reported if each.subject == "fact_transactions" and each.level != "ok"]
 
 
 def test_doctor_warns_of_ids_that_look_alike_and_of_those_that_stand_for_nobody(
@@ -132,13 +132,14 @@ def test_doctor_warns_of_ids_that_look_alike_and_of_those_that_stand_for_nobody(
     ids: list[Any] = ["+447700", "447700", "00447700", " 4477 00", "a b", "ab", "c", "nan", "NULL ", "0", None, ""]
     rows = [(number, each, "5.00", NOON) for number, each in enumerate(ids, start=1)]
     fill(migrated_url, {"fact_transactions": transactions(rows)})
-    told = found(migrated_url, tmp_path)
+    reported = found(migrated_url, tmp_path)
     assert any(
-        each.startswith("3 transactions have an id that stands for nobody") and "such as 8:" in each for each in told
+        each.startswith("3 transactions have an id that stands for nobody") and "such as 8:" in each
+        for each in reported
     )
     assert any(
         each.startswith("2 customers come with ids that differ only in +, zeros or spaces") and "1 and" not in each[:20]
-        for each in told
+        for each in reported
     )
     fill(migrated_url, {"fact_transactions": transactions(rows[4:5] + rows[6:7])})
     assert not any("ids" in each or "nobody" in each for each in found(migrated_url, tmp_path))

@@ -46,8 +46,8 @@ def test_the_wheel_names_what_it_needs_and_holds_what_it_reads(wheel: Path) -> N
     with zipfile.ZipFile(wheel) as archive:
         files = set(archive.namelist())
         (metadata,) = (name for name in files if name.endswith(".dist-info/METADATA"))
-        told = Parser().parsestr(archive.read(metadata).decode())
-    required = told.get_all("Requires-Dist") or []
+        reported = Parser().parsestr(archive.read(metadata).decode())
+    required = reported.get_all("Requires-Dist") or []
     always = [line for line in required if "extra ==" not in line]
     assert named(always) == named((ROOT / "requirements.in").read_text().splitlines())
     assert all(re.search("[<>=]=", line.partition(";")[0]) for line in required), required

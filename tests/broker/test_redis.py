@@ -84,7 +84,9 @@ def test_one_database_serves_broker_and_results_beside_other_programs(migrated_u
     ],
     ids=["full", "replica", "command refused", "keys refused"],
 )
-def test_a_server_that_refuses_writes_is_told(migrated_url: str, tmp_path: Path, lines: list[str], word: str) -> None:
+def test_a_server_that_refuses_writes_is_reported(
+    migrated_url: str, tmp_path: Path, lines: list[str], word: str
+) -> None:
     with server(tmp_path, *lines) as port:
         url = f"redis://127.0.0.1:{port}/0"
         if word == "used memory":
@@ -176,10 +178,10 @@ def test_a_run_whose_messages_lie_in_the_old_layout_goes_on(migrated_url: str, t
     fill(migrated_url, plain_orders())
     with server(tmp_path) as port, Workers(migrated_url, f"redis://127.0.0.1:{port}/0", tmp_path) as workers:
         with transaction(migrated_url) as session:
-            asked = [run.run_id for run in inbox.request(session, ["menu"])]
+            requested = [run.run_id for run in inbox.request(session, ["menu"])]
         ask(port, "LPUSH", "control", "what the version before has sent")
         workers.start(beat=True)
-        assert workers.finished(asked)[0].run.status == "succeeded"
+        assert workers.finished(requested)[0].run.status == "succeeded"
 
 
 @pytest.mark.parametrize(
@@ -201,7 +203,7 @@ def test_a_run_whose_messages_lie_in_the_old_layout_goes_on(migrated_url: str, t
         ("unix:///run/redis.sock", "redis://"),
     ],
 )
-def test_a_url_that_can_not_work_is_told_without_its_password(url: str, error: str) -> None:
+def test_a_url_that_can_not_work_is_reported_without_its_password(url: str, error: str) -> None:
     with pytest.raises(ValueError, match=error) as refused:
         parse(url)
     assert "pa" not in str(refused.value).replace("password", "").replace("passed", "").split(";")[0].split()
@@ -262,8 +264,8 @@ def test_a_sentinel_failover_loses_no_run(migrated_url: str, tmp_path: Path) -> 
                     info: Any = ask(first, "INFO", "server", password="pw")
                     os.kill(info["process_id"], signal.SIGKILL)
                     with transaction(migrated_url) as session:
-                        asked = [run.run_id for run in inbox.request(session, ["rfm", "menu"])]
-                    states = workers.finished(asked, 120)
+                        requested = [run.run_id for run in inbox.request(session, ["rfm", "menu"])]
+                    states = workers.finished(requested, 120)
                     assert [state.run.status for state in states] == ["succeeded", "succeeded"]
                     wait_for(lambda: readiness(migrated_url, tmp_path, url) == "ok", 60)
                     assert str(ask(second, "ROLE", password="pw")).startswith("['master'")

@@ -65,9 +65,9 @@ def test_two_demos_started_together_keep_apart(tmp_path: Path) -> None:
         subprocess.Popen(command, env=environment(home), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         for home in homes
     ]
-    told = [demo.communicate(timeout=500) for demo in started]
-    assert [demo.returncode for demo in started] == [0, 0], told
-    urls = [re.search(r"Webhook +(http://\S+)", said).group(1) for said, _ in told]  # type: ignore[union-attr]
+    output = [demo.communicate(timeout=500) for demo in started]
+    assert [demo.returncode for demo in started] == [0, 0], output
+    urls = [re.search(r"Webhook +(http://\S+)", said).group(1) for said, _ in output]  # type: ignore[union-attr]
     assert len(set(urls)) == 2
     for home in homes:
         assert "Address already in use" not in (home / "logs" / "demo.log").read_text()
@@ -85,9 +85,9 @@ def test_up_serves_and_the_other_commands_use_what_it_runs(tmp_path: Path) -> No
         plain_orders(30)[table].to_csv(files[option], index=False)
     loaded = smartcrm(home, "load", *[str(part) for pair in files.items() for part in pair])
     assert loaded.returncode == 0 and "30 rows into fact_transactions" in loaded.stdout, loaded.stderr
-    with serving(home) as (process, told):
-        url = re.search(r"http://127\.0\.0\.1:\d+(?=/webhooks)", told).group()  # type: ignore[union-attr]
-        flower = re.search(r"Flower +(http://\S+)", told).group(1)  # type: ignore[union-attr]
+    with serving(home) as (process, output):
+        url = re.search(r"http://127\.0\.0\.1:\d+(?=/webhooks)", output).group()  # type: ignore[union-attr]
+        flower = re.search(r"Flower +(http://\S+)", output).group(1)  # type: ignore[union-attr]
         assert json.load(urllib.request.urlopen(f"{url}/healthz")) == {"status": "ok"}
         with pytest.raises(urllib.error.HTTPError, match="401"):
             urllib.request.urlopen(flower)
@@ -131,8 +131,8 @@ def test_waiting_lasts_as_long_as_an_up_of_this_home_is_starting(
         assert waiting.poll() is None
         workers.start(beat=True)
         os.close(starting)
-        told, _ = waiting.communicate(timeout=120)
-        assert waiting.returncode == 0 and told.count("succeeded") == 2
+        output, _ = waiting.communicate(timeout=120)
+        assert waiting.returncode == 0 and output.count("succeeded") == 2
 
 
 def post_signed(home: Path, url: str) -> None:
@@ -208,14 +208,14 @@ def test_a_segment_map_with_a_code_missing_fails_the_run_by_that_code(tmp_path: 
     assert failed.status == "failed" and "misses 555" in (failed.error or "")
 
 
-def test_an_unreachable_redis_is_told_and_the_runs_stay_asked_for(tmp_path: Path, migrated_url: str) -> None:
+def test_an_unreachable_redis_is_reported_and_the_runs_stay_requested(tmp_path: Path, migrated_url: str) -> None:
     done = smartcrm(tmp_path, "recompute", DATABASE_URL=migrated_url, REDIS_URL="redis://127.0.0.1:1/0")
     assert done.returncode == 1 and "REDIS_URL: Redis can't be reached" in done.stderr, done.stderr
     with psycopg.connect(migrated_url) as connection:
         assert connection.execute("SELECT count(*) FROM analytics_runs WHERE status = 'pending'").fetchone() == (2,)
 
 
-def test_a_role_without_rights_is_told_in_one_sentence(tmp_path: Path, migrated_url: str) -> None:
+def test_a_role_without_rights_is_reported_in_one_sentence(tmp_path: Path, migrated_url: str) -> None:
     with psycopg.connect(migrated_url, autocommit=True) as admin:
         admin.execute("CREATE ROLE stranger LOGIN")
         done = smartcrm(tmp_path, "runs", DATABASE_URL=migrated_url.replace("postgres:@", "stranger:@"))
@@ -240,9 +240,9 @@ def test_a_database_that_goes_away_ends_the_wait_with_one_sentence(
     with psycopg.connect(servers["DATABASE_URL"], autocommit=True) as admin:
         admin.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(sql.Identifier(name)))
         admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
-    _, told = waiting.communicate(timeout=30)
-    assert waiting.returncode == 1 and len(told.strip().splitlines()) == 1, told
-    assert told.startswith("smartcrm: PostgreSQL failed: ") and "not currently accepting connections" in told
+    _, output = waiting.communicate(timeout=30)
+    assert waiting.returncode == 1 and len(output.strip().splitlines()) == 1, output
+    assert output.startswith("smartcrm: PostgreSQL failed: ") and "not currently accepting connections" in output
 
 
 def test_forgetting_tells_what_it_did_and_whom_it_does_not_know(tmp_path: Path, migrated_url: str) -> None:
@@ -258,15 +258,15 @@ def test_forgetting_tells_what_it_did_and_whom_it_does_not_know(tmp_path: Path, 
 def test_two_reasons_make_one_sentence(tmp_path: Path, migrated_url: str) -> None:
     settings = make_settings(migrated_url, tmp_path)
     with transaction(migrated_url) as session:
-        asked = inbox.request(session, ["rfm", "menu"])
-        for run in asked:
+        requested = inbox.request(session, ["rfm", "menu"])
+        for run in requested:
             runs.finish(session, run, "failed", error_code="internal_error", error=f"There is no {run.kind}.")
-    with pytest.raises(SmartCRMError) as told:
-        workers.wait_for(settings, [run.run_id for run in asked], lambda: None)
-    assert str(told.value) == "The rfm run failed: There is no rfm; the menu run failed: There is no menu."
+    with pytest.raises(SmartCRMError) as output:
+        workers.wait_for(settings, [run.run_id for run in requested], lambda: None)
+    assert str(output.value) == "The rfm run failed: There is no rfm; the menu run failed: There is no menu."
 
 
-def test_a_known_segment_may_be_empty_and_an_unknown_one_is_told(tmp_path: Path, migrated_url: str) -> None:
+def test_a_known_segment_may_be_empty_and_an_unknown_one_is_reported(tmp_path: Path, migrated_url: str) -> None:
     publish(migrated_url, tmp_path)
     empty = smartcrm(tmp_path, "segments", "--segment", "Champions", DATABASE_URL=migrated_url)
     assert (empty.returncode, empty.stderr) == (0, "") and "c1" not in empty.stdout
@@ -280,7 +280,7 @@ def test_a_known_segment_may_be_empty_and_an_unknown_one_is_told(tmp_path: Path,
 
 
 @pytest.mark.parametrize("name", ["out.csv", "out.parquet"])
-def test_an_export_that_can_not_be_written_is_told_with_its_reason(
+def test_an_export_that_can_not_be_written_is_reported_with_its_reason(
     tmp_path: Path, migrated_url: str, name: str
 ) -> None:
     publish(migrated_url, tmp_path)
@@ -313,9 +313,7 @@ def test_no_program_starts_with_a_wrong_segment_map(tmp_path: Path, migrated_url
     assert done.returncode != 0 and "SEGMENT_MAP: " in done.stderr.strip().splitlines()[-1]
 
 
-def test_tables_of_another_version_are_told_with_what_mends_them(
-    tmp_path: Path, database_url: str, redis_url: str
-) -> None:
+def test_tables_of_another_version_are_reported_with_the_fix(tmp_path: Path, database_url: str, redis_url: str) -> None:
     done = smartcrm(tmp_path, "recompute", DATABASE_URL=database_url, REDIS_URL=redis_url)
     assert done.returncode == 1 and "run smartcrm migrate" in done.stderr
 

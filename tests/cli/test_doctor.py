@@ -35,7 +35,7 @@ def test_a_well_kept_system_has_neither_fault_nor_warning(settings: Settings) ->
     assert len(found(settings, "ok")) >= 9
 
 
-def test_indexes_that_are_missing_are_told_with_the_ddl_that_adds_them(settings: Settings) -> None:
+def test_indexes_that_are_missing_are_reported_with_the_ddl_that_adds_them(settings: Settings) -> None:
     fill(settings.database_url, plain_orders())
     with psycopg.connect(settings.database_url, autocommit=True) as connection:
         connection.execute("ANALYZE")
@@ -50,13 +50,13 @@ def test_indexes_that_are_missing_are_told_with_the_ddl_that_adds_them(settings:
     assert found(settings, "warning") == []
 
 
-def test_tables_that_were_never_analyzed_are_told(settings: Settings) -> None:
+def test_tables_that_were_never_analyzed_are_reported(settings: Settings) -> None:
     fill(settings.database_url, plain_orders())
-    told = [finding.remedy for finding in found(settings, "warning") if "analyzed" in finding.found]
-    assert told == ["ANALYZE fact_transactions;", "ANALYZE fact_transaction_items;", "ANALYZE dim_menu_items;"]
+    reported = [finding.remedy for finding in found(settings, "warning") if "analyzed" in finding.found]
+    assert reported == ["ANALYZE fact_transactions;", "ANALYZE fact_transaction_items;", "ANALYZE dim_menu_items;"]
 
 
-def test_a_reader_who_may_write_is_told_how_to_be_kept_from_it(settings: Settings, tmp_path: Path) -> None:
+def test_a_reader_who_may_write_is_reported_with_the_revoke(settings: Settings, tmp_path: Path) -> None:
     user = f"crm_{settings.database_url.split('/')[3].split('?')[0]}"
     with psycopg.connect(settings.database_url, autocommit=True) as connection:
         connection.execute(f"CREATE ROLE {user} LOGIN".encode())
@@ -69,13 +69,13 @@ def test_a_reader_who_may_write_is_told_how_to_be_kept_from_it(settings: Setting
                 TIMEZONE="UTC",
                 SOURCE_DATABASE_URL=settings.database_url.replace("postgres:@", f"{user}:@"),
             )
-            told = [finding for finding in found(reader, "warning") if "may write" in finding.found]
-            assert [finding.subject for finding in told] == [
+            reported = [finding for finding in found(reader, "warning") if "may write" in finding.found]
+            assert [finding.subject for finding in reported] == [
                 "fact_transactions",
                 "fact_transaction_items",
                 "dim_menu_items",
             ]
-            for finding in told:
+            for finding in reported:
                 connection.execute(finding.remedy.encode())
             assert found(reader, "warning") == []
         finally:
@@ -88,8 +88,8 @@ def test_what_would_fail_a_run_is_a_fault(settings: Settings) -> None:
             "INSERT INTO dim_menu_daytimes VALUES (1, 'A', '10:00', '12:00'), (2, 'B', '11:00', '13:00')"
         )
         connection.execute("ALTER TABLE fact_transactions DROP COLUMN total_amount")
-    told = " ".join(finding.found for finding in found(settings, "fault"))
-    assert "1 'A'" in told and "overlap" in told and "no column total_amount" in told
+    reported = " ".join(finding.found for finding in found(settings, "fault"))
+    assert "1 'A'" in reported and "overlap" in reported and "no column total_amount" in reported
 
 
 def test_servers_that_are_away_are_faults(tmp_path: Path) -> None:
@@ -112,8 +112,8 @@ def test_weak_secrets_and_embedded_servers_are_warnings(settings: Settings, tmp_
         FLOWER_PASSWORD="password",
         WEBHOOK_SECRETS="whsec_MDEyMzQ1Njc4OWFiY2RlZg==",
     )
-    told = {finding.subject for finding in found(weak, "warning", {})}
-    assert told == {"API_TOKENS", "FLOWER_PASSWORD", "WEBHOOK_SECRETS", "TIMEZONE", "DATABASE_URL", "REDIS_URL"}
+    reported = {finding.subject for finding in found(weak, "warning", {})}
+    assert reported == {"API_TOKENS", "FLOWER_PASSWORD", "WEBHOOK_SECRETS", "TIMEZONE", "DATABASE_URL", "REDIS_URL"}
 
 
 STRANGE = """
@@ -131,14 +131,14 @@ INSERT INTO dim_menu_items VALUES ('soup', 'Soup'), ('chips', 'Fish [/chips]');
 """
 
 
-def test_all_wrong_columns_are_told_at_once_with_the_view_that_mends_them(
+def test_all_wrong_columns_are_reported_at_once_with_the_view_that_fixes_them(
     migrated_url: str, redis_url: str, tmp_path: Path
 ) -> None:
     with psycopg.connect(migrated_url, autocommit=True) as connection:
         connection.execute(STRANGE)
         strange = make_settings(migrated_url, tmp_path, redis_url, TIMEZONE="Europe/London")
-        told = [finding for finding in found(strange, "fault") if finding.subject.startswith(("fact_", "dim_"))]
-        assert [(finding.subject, finding.found.count("The source")) for finding in told] == [
+        reported = [finding for finding in found(strange, "fault") if finding.subject.startswith(("fact_", "dim_"))]
+        assert [(finding.subject, finding.found.count("The source")) for finding in reported] == [
             ("fact_transactions", 4),
             ("fact_transaction_items", 3),
             ("dim_menu_items", 2),
@@ -182,7 +182,7 @@ def test_all_wrong_columns_are_told_at_once_with_the_view_that_mends_them(
 def test_what_the_menu_is_ranked_by_and_leaves_out_has_to_be_there(settings: Settings, tmp_path: Path) -> None:
     fill(settings.database_url, plain_orders())
     rules = {"MENU_RANK_BY": "margin", "MENU_EXCLUDE": "category:starters,category:Tips"}
-    asked = make_settings(settings.database_url, tmp_path, settings.redis_url, TIMEZONE="Europe/London", **rules)
-    told = {finding.subject: finding.found for finding in found(asked, "warning")}
-    assert told["MENU_EXCLUDE"] == "no item has the category 'Tips'"
-    assert told["MENU_RANK_BY"] == "1 of 1 items have no cost: they rank last"
+    requested = make_settings(settings.database_url, tmp_path, settings.redis_url, TIMEZONE="Europe/London", **rules)
+    reported = {finding.subject: finding.found for finding in found(requested, "warning")}
+    assert reported["MENU_EXCLUDE"] == "no item has the category 'Tips'"
+    assert reported["MENU_RANK_BY"] == "1 of 1 items have no cost: they rank last"

@@ -30,9 +30,9 @@ def test_a_map_is_previewed_by_name_or_path(published: str, tmp_path: Path) -> N
     before = rfm_segments(published)
     done = smartcrm(tmp_path, "segments", "--preview", "visits", "--json", DATABASE_URL=published)
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    assert told["customers"] == 6 and told["cut_points"]["source"]["frequency"] == "own"
-    assert sum(move["customers"] for move in told["moves"]) == told["moved"] == len(told["sample"])
+    reported = json.loads(done.stdout)
+    assert reported["customers"] == 6 and reported["cut_points"]["source"]["frequency"] == "own"
+    assert sum(move["customers"] for move in reported["moves"]) == reported["moved"] == len(reported["sample"])
     assert rfm_segments(published).equals(before)
     drawn = smartcrm(tmp_path, "segments", "--preview", "visits", DATABASE_URL=published)
     assert drawn.returncode == 0 and "frequency (own)" in drawn.stdout and "would move" in drawn.stdout

@@ -54,7 +54,7 @@ def group(lines: list[str]) -> Iterator[ProcessGroup]:
         yield group
 
 
-def told(folder: Path, name: str) -> psutil.Process:
+def reported_process(folder: Path, name: str) -> psutil.Process:
     """The process that wrote its id under this name."""
     wait_for((folder / name).exists)
     return psutil.Process(int((folder / name).read_text()))
@@ -82,7 +82,7 @@ def test_a_program_gets_its_environment_and_no_input_and_writes_to_its_log(group
 
 def test_stop_ends_programs_with_their_children(group: ProcessGroup, tmp_path: Path) -> None:
     group.start("waiting", waiting(tmp_path), os.environ)
-    parent, child = told(tmp_path, "parent"), told(tmp_path, "child")
+    parent, child = reported_process(tmp_path, "parent"), reported_process(tmp_path, "child")
     group.stop()
     assert gone(parent)
     wait_for(lambda: gone(child), seconds=5)  # killed, which the kernel does in its own time
@@ -90,7 +90,7 @@ def test_stop_ends_programs_with_their_children(group: ProcessGroup, tmp_path: P
 
 def test_stop_ends_what_does_not_heed_it_after_the_grace(group: ProcessGroup, tmp_path: Path) -> None:
     group.start("stubborn", waiting(tmp_path, "stubborn"), os.environ)
-    processes = [told(tmp_path, "parent"), told(tmp_path, "child")]
+    processes = [reported_process(tmp_path, "parent"), reported_process(tmp_path, "child")]
     group.stop()
     wait_for(lambda: all(gone(process) for process in processes), seconds=5)
 
@@ -101,7 +101,7 @@ def test_programs_stop_side_by_side(tmp_path: Path) -> None:
         for folder in folders:
             folder.mkdir()
             group.start("stubborn", waiting(folder, "stubborn"), os.environ)
-        processes = [told(folder, "parent") for folder in folders]
+        processes = [reported_process(folder, "parent") for folder in folders]
         born = time.monotonic()
         group.stop()
         assert 1 <= time.monotonic() - born < 3
@@ -111,7 +111,7 @@ def test_programs_stop_side_by_side(tmp_path: Path) -> None:
 @pytest.mark.parametrize("word", ["", "stubborn"])
 def test_nothing_outlives_an_owner_that_is_killed(tmp_path: Path, word: str) -> None:
     owner = subprocess.Popen([sys.executable, "-c", OWN, WAIT, str(tmp_path), word], cwd=ROOT)
-    processes = [told(tmp_path, "parent"), told(tmp_path, "child")]
+    processes = [reported_process(tmp_path, "parent"), reported_process(tmp_path, "child")]
     tethers = psutil.Process(owner.pid).children()
     owner.kill()
     owner.wait()
@@ -123,7 +123,7 @@ def test_no_program_that_the_owner_starts_holds_the_others_pipes(tmp_path: Path)
         "time.sleep", "import subprocess; subprocess.Popen(['sleep', '60'], close_fds=False)\n    time.sleep"
     )
     owner = subprocess.Popen([sys.executable, "-c", outlives, WAIT, str(tmp_path)], cwd=ROOT)
-    parent = told(tmp_path, "parent")
+    parent = reported_process(tmp_path, "parent")
     sleep = wait_for(lambda: [child for child in psutil.Process(owner.pid).children() if child.name() == "sleep"])[0]
     owner.kill()
     owner.wait()
@@ -170,20 +170,20 @@ def test_waits_grow_to_half_a_minute_and_shrink_after_a_steady_minute(monkeypatc
 
 def test_a_killed_program_takes_what_is_left_of_its_group_with_it(group: ProcessGroup, tmp_path: Path) -> None:
     group.start("waiting", waiting(tmp_path), os.environ)
-    parent, child = told(tmp_path, "parent"), told(tmp_path, "child")
+    parent, child = reported_process(tmp_path, "parent"), reported_process(tmp_path, "child")
     parent.kill()
     wait_for(lambda: gone(child), seconds=5)
 
 
 def test_a_program_that_runs_is_left_alone(group: ProcessGroup, lines: list[str], tmp_path: Path) -> None:
     group.start("waiting", waiting(tmp_path), os.environ)
-    parent = told(tmp_path, "parent")
+    parent = reported_process(tmp_path, "parent")
     for _ in range(3):
         group.watch()
     assert (lines, parent.is_running()) == ([], True)
 
 
-def test_a_program_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_a_program_that_is_not_there_is_reported(tmp_path: Path) -> None:
     lines: list[str] = []
     with ProcessGroup(say=lines.append) as group:
         group.start("missing", ["/no/such/program"], os.environ, tmp_path / "log")
@@ -204,7 +204,7 @@ def test_a_tether_ends_as_its_command_does(command: str, status: int) -> None:
 
 def test_a_tether_leaves_the_terminal_to_its_owner_and_stops_on_sigterm(tmp_path: Path) -> None:
     with tethered(*waiting(tmp_path)) as process:
-        parent = told(tmp_path, "parent")
+        parent = reported_process(tmp_path, "parent")
         process.send_signal(signal.SIGINT)
         process.send_signal(signal.SIGHUP)
         with pytest.raises(subprocess.TimeoutExpired):

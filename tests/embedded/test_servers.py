@@ -145,14 +145,14 @@ def test_a_fresh_home_gives_both_servers(home: Path) -> None:
             assert client.config_get("appendonly") == {"appendonly": "yes"}
 
 
-def test_only_what_is_asked_for_is_given(home: Path) -> None:
+def test_only_what_is_requested_is_given(home: Path) -> None:
     with open_servers(home, database=False, redis=True) as urls:
         assert list(urls) == ["REDIS_URL"]
     with open_servers(home, database=True, redis=False) as urls:
         assert list(urls) == ["DATABASE_URL"]
 
 
-def test_nothing_starts_when_nothing_is_asked_for(home: Path) -> None:
+def test_nothing_starts_when_nothing_is_requested(home: Path) -> None:
     with open_servers(home, database=False, redis=False) as urls:
         assert urls == {}
         assert not home.exists()
@@ -360,21 +360,21 @@ def test_a_port_that_was_taken_meanwhile_is_exchanged(home: Path) -> None:
         assert (after.password, after.port != before.port) == (before.password, True)
 
 
-def test_a_broken_data_folder_is_told_in_one_sentence(home: Path) -> None:
+def test_a_broken_data_folder_is_reported_in_one_sentence(home: Path) -> None:
     with open_servers(home, database=True, redis=False):
         pass
     wait_for(lambda: not processes(home))
     (home / "postgres/data/PG_VERSION").write_text("9\n")
-    with pytest.raises(EmbeddedError) as told, open_servers(home, database=True, redis=False):
+    with pytest.raises(EmbeddedError) as reported, open_servers(home, database=True, redis=False):
         pass
-    assert str(told.value).startswith(f"PostgreSQL did not start; the last message in {home}/logs/postgres.log: ")
-    assert "FATAL:  database files are incompatible with server" in str(told.value)
-    assert "\n" not in str(told.value)
+    assert str(reported.value).startswith(f"PostgreSQL did not start; the last message in {home}/logs/postgres.log: ")
+    assert "FATAL:  database files are incompatible with server" in str(reported.value)
+    assert "\n" not in str(reported.value)
     with open_servers(home, database=False, redis=True) as urls:
         assert redis.Redis.from_url(urls["REDIS_URL"]).ping()
 
 
-def test_a_broken_append_only_file_is_told_in_one_sentence(home: Path) -> None:
+def test_a_broken_append_only_file_is_reported_in_one_sentence(home: Path) -> None:
     with open_servers(home, database=False, redis=True):
         pass
     wait_for(lambda: not processes(home))
@@ -385,7 +385,7 @@ def test_a_broken_append_only_file_is_told_in_one_sentence(home: Path) -> None:
         open_servers(home, database=False, redis=True).__enter__()
 
 
-def test_a_home_that_is_a_file_is_told_in_one_sentence(home: Path) -> None:
+def test_a_home_that_is_a_file_is_reported_in_one_sentence(home: Path) -> None:
     home.write_text("")
     with pytest.raises(EmbeddedError, match="SMARTCRM_HOME"):
         open_servers(home, database=True, redis=True).__enter__()

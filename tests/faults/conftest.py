@@ -57,5 +57,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     """The table, where a file for it was named."""
     path = terminalreporter.config.getoption("--report")
     if path is not None:
-        told = [each.user_properties for kept in ("passed", "failed") for each in terminalreporter.stats.get(kept, ())]
-        report.write(path, [named for properties in told for named in properties])
+        records = [
+            each.user_properties for kept in ("passed", "failed") for each in terminalreporter.stats.get(kept, ())
+        ]
+        report.write(path, [named for properties in records for named in properties])

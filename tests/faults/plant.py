@@ -124,7 +124,7 @@ class Plant:
         self.lines: list[tuple[Any, ...]] = []
         # The states that readers may see of the segments, and of the rankings; at first there are none.
         self.whole = {"(0,0,0)"}, {"(0,0)"}
-        self.asked: list[Import] = []
+        self.requested: list[Import] = []
         self._importing = threading.Lock()
         self._closing = ExitStack()
         self._stopping = threading.Event()
@@ -190,8 +190,8 @@ class Plant:
 
     def _webhook_is_ready(self) -> bool:
         with suppress(requests.RequestException):
-            told = requests.get(f"http://127.0.0.1:{self.settings.port}/readyz", timeout=5).json()
-            return bool(told["status"] == "ready")
+            reported = requests.get(f"http://127.0.0.1:{self.settings.port}/readyz", timeout=5).json()
+            return bool(reported["status"] == "ready")
         return False
 
     def _worker_answers(self) -> bool:
@@ -233,8 +233,8 @@ class Plant:
 
     def redis_server(self) -> psutil.Process:
         """The Redis server's process."""
-        told: Any = self.redis.info("server")
-        return psutil.Process(told["process_id"])
+        reported: Any = self.redis.info("server")
+        return psutil.Process(reported["process_id"])
 
     # ---- the CRM
 
@@ -293,8 +293,8 @@ class Plant:
                 break
         time.sleep(max(0.0, (dated - datetime.now(UTC)).total_seconds()))  # until the orders are of the past
         data = {"mode": mode, **({"kinds": list(kinds)} if kinds else {})}
-        made = self._post(f"msg_{len(self.asked)}", json.dumps({"type": "import.completed", "data": data}), dated)
-        self.asked.append(made)
+        made = self._post(f"msg_{len(self.requested)}", json.dumps({"type": "import.completed", "data": data}), dated)
+        self.requested.append(made)
         return made
 
     def _post(self, webhook_id: str, body: str, dated: datetime) -> Import:
@@ -341,7 +341,7 @@ class Plant:
                     assert state.run.as_of is not None
                     assert state.run.as_of >= each.dated, "a run that does not cover its import"
         delivered = set(read(self.database_url, "SELECT delivery_id FROM analytics_deliveries").delivery_id)
-        assert {each.webhook_id for each in self.asked} <= delivered
+        assert {each.webhook_id for each in self.requested} <= delivered
         for kind, look in (("rfm", self._check_rfm), ("menu", self._check_menu)):
             published = read(self.database_url, f"SELECT as_of FROM analytics_published WHERE kind = '{kind}'")
             if len(published):
@@ -382,9 +382,9 @@ class Plant:
         found = []
         for line in self.log.read_bytes()[since:].splitlines():
             with suppress(ValueError):
-                told = json.loads(line)
-                if isinstance(told, dict):
-                    found.append(told)
+                reported = json.loads(line)
+                if isinstance(reported, dict):
+                    found.append(reported)
         return found
 
     def stand_still(self, process: psutil.Process, seconds: float) -> None:

@@ -266,7 +266,7 @@ def disk_full(strike: Strike) -> Iterator[None]:
                 wait_for(lambda: "DiskFull" in plant.log.read_text(errors="replace"))
                 ballast.unlink()
                 strike.ends()
-                plant.finished(plant.asked)
+                plant.finished(plant.requested)
         _renew_sessions(plant)
         plant.finished([plant.imports()])
         wait_for(lambda: (plant.clear(), not read(plant.database_url, _IN_SMALL).any(axis=None))[1])
@@ -426,7 +426,7 @@ def clock_jumps(strike: Strike, *, hours: int) -> Iterator[None]:
         with messages_dropped(strike):
             yield
         strike.ends()
-        plant.finished(plant.asked)
+        plant.finished(plant.requested)
     finally:
         plant.group.end("jumping beat")
         shutil.rmtree(folder)
@@ -444,7 +444,7 @@ def two_beats(strike: Strike) -> Iterator[None]:
         with messages_dropped(strike):
             yield
         strike.ends()
-        plant.finished(plant.asked)
+        plant.finished(plant.requested)
     finally:
         plant.group.end("second beat")
         shutil.rmtree(folder)

@@ -29,17 +29,17 @@ def test_fault(
     for _ in range(times):
         plant.ready()
         readers = list(plant.watched())
-        logged, asked = plant.log.stat().st_size, len(plant.asked)
+        logged, requested = plant.log.stat().st_size, len(plant.requested)
         strike = Strike(plant, pause)
         record_property("struck", (named.name, named.point))
         mode = named.mode or plant.chance.choice(("full", "incremental"))
         with named.fault(strike):
             plant.imports(*named.kinds, mode=mode)
         ended = strike.ended or time.monotonic()
-        plant.finished(plant.asked[asked:])
+        plant.finished(plant.requested[requested:])
         seconds = time.monotonic() - ended
         plant.imports(mode=mode)
-        made = plant.asked[asked:]
+        made = plant.requested[requested:]
         plant.finished(made)
         plant.check(made)
         plant.check_readers(readers)

@@ -73,15 +73,15 @@ def test_soak(tmp_path: Path, times: int, long: bool, record_property: Callable[
         stopping.set()
         striking.join()
         last = time.monotonic()
-        plant.finished(plant.asked)
+        plant.finished(plant.requested)
         drained = time.monotonic() - last
         plant.ready()
         memory.stopping.set()
-        plant.check(plant.asked)
+        plant.check(plant.requested)
         plant.check_readers(readers)
         check_that_nothing_is_left(plant)
         grown = memory.grown()
-        record_property("soak", (len(plant.asked), struck, round(drained, 1), grown))
+        record_property("soak", (len(plant.requested), struck, round(drained, 1), grown))
         for name, (early, late) in grown.items():
             assert late < early * (1 + GROWTH), f"{name} grew from {early:.0f} to {late:.0f} MB"
         if long:
@@ -92,8 +92,8 @@ def check_that_nothing_is_left(plant: Plant) -> None:
     """What a run needs is gone once it has ended, in Redis and in PostgreSQL."""
     wait_for(lambda: (plant.clear(), len(read(plant.database_url, LEFT)) == 0)[1])
     counts = read(plant.database_url, COUNTS).iloc[0]
-    assert counts.deliveries == len(plant.asked)
-    assert counts.runs <= 2 * len(plant.asked)
+    assert counts.deliveries == len(plant.requested)
+    assert counts.runs <= 2 * len(plant.requested)
     assert counts.tallied <= 1 and counts.pending == 0
     wait_for(lambda: lasting(plant) <= {b"control", b"compute"})
 

@@ -201,7 +201,7 @@ WARNED = [
 
 
 @pytest.mark.parametrize(("ids", "what", "where"), WARNED)
-def test_ids_that_something_has_spoilt_are_told_with_their_number_and_first_line(
+def test_ids_that_something_has_spoilt_are_reported_with_their_number_and_first_line(
     database_url: str, tmp_path: Path, ids: list[str], what: str, where: str
 ) -> None:
     lines = [f'{number},"{each}",1,2024-06-05 13:00' for number, each in enumerate(ids)]

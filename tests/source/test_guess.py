@@ -36,7 +36,7 @@ def test_a_guessed_map_loads_its_export(database_url: str, tmp_path: Path, name:
 
 
 @pytest.mark.parametrize(
-    ("dates", "order", "asked"),
+    ("dates", "order", "requested"),
     [
         (["05/06/2024", "14/06/2024"], "dmy", False),
         (["05/06/2024", "06/14/2024"], "mdy", False),
@@ -46,26 +46,26 @@ def test_a_guessed_map_loads_its_export(database_url: str, tmp_path: Path, name:
         (["2024-06-05"], None, False),
     ],
 )
-def test_the_order_of_dates_is_taken_from_days_above_12_or_asked_for(
-    tmp_path: Path, dates: list[str], order: str | None, asked: bool
+def test_the_order_of_dates_is_taken_from_days_above_12_or_requested(
+    tmp_path: Path, dates: list[str], order: str | None, requested: bool
 ) -> None:
     (tmp_path / "s.csv").write_text("Date,Item,Price\n" + "".join(f"{each},Soup,5.00\n" for each in dates))
     found = guess(tmp_path / "s.csv", Options())
     assert found.options.date_order == order
-    assert any("day first or month first" in note for note in found.notes) == asked
+    assert any("day first or month first" in note for note in found.notes) == requested
 
 
 @pytest.mark.parametrize(
-    ("prices", "decimal", "asked"),
+    ("prices", "decimal", "requested"),
     [(["2,39", "1.234,50"], ",", False), (["1,234.50"], ".", False), (["1,234"], None, True), (["2.39"], None, False)],
 )
-def test_the_decimal_sign_is_taken_from_cents_or_asked_for(
-    tmp_path: Path, prices: list[str], decimal: str | None, asked: bool
+def test_the_decimal_sign_is_taken_from_cents_or_requested(
+    tmp_path: Path, prices: list[str], decimal: str | None, requested: bool
 ) -> None:
     (tmp_path / "s.csv").write_text("Date;Item;Price\n" + "".join(f"2024-06-05;Soup;{each}\n" for each in prices))
     found = guess(tmp_path / "s.csv", Options())
     assert (found.options.decimal, found.options.delimiter) == (decimal, ";")
-    assert any("decimal?" in note for note in found.notes) == asked
+    assert any("decimal?" in note for note in found.notes) == requested
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])

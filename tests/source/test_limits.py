@@ -65,7 +65,7 @@ def found(url: str) -> list[tuple[str, str]]:
         ([(1, "walk-in", "1e30", NOON), (2, "walk-in", "-1e30", NOON)], 1),
     ],
 )
-def test_a_customers_sum_beyond_the_limit_is_told_by_column_and_transaction(
+def test_a_customers_sum_beyond_the_limit_is_reported_by_column_and_transaction(
     migrated_url: str, tmp_path: Path, amount: str, sold: list[Any], largest: int
 ) -> None:
     fill(migrated_url, orders([*sold, (9, "b", "50000", NOON)], []), amount=amount)
@@ -77,7 +77,7 @@ def test_a_customers_sum_beyond_the_limit_is_told_by_column_and_transaction(
     assert [level for level, _ in found(migrated_url)] == ["fault"]
 
 
-def test_a_workers_part_tells_it_too(workers: Workers) -> None:
+def test_a_workers_part_reports_it_too(workers: Workers) -> None:
     fill(workers.settings.database_url, orders([(1, "walk-in", "6e11", NOON), (2, "walk-in", "6e11", NOON)], LINES[:1]))
     workers.start()
     (failed,) = workers.finished(workers.request("rfm"))
@@ -93,8 +93,8 @@ def test_the_largest_sum_there_is_and_amounts_out_of_the_window_are_no_fault(mig
     run = run_inline(settings, "rfm", as_of=NOON).run
     assert run.status == "succeeded", run.error
     assert read(migrated_url, "SELECT monetary FROM rfm_segments").monetary.tolist() == [Decimal("999999999999.99")]
-    told = run_inline(settings, "rfm").run
-    assert told.status == "succeeded", told.error
+    reported = run_inline(settings, "rfm").run
+    assert reported.status == "succeeded", reported.error
     failed = attempt(make_settings(migrated_url, tmp_path), "rfm")
     assert failed.status == "failed" and "Transaction 2 " in (failed.error or "")
 
@@ -112,7 +112,7 @@ def test_the_largest_sum_there_is_and_amounts_out_of_the_window_are_no_fault(mig
     ],
 )
 @pytest.mark.parametrize("mode", ["full", "incremental"])
-def test_a_line_beyond_the_limit_is_told_by_column_and_transaction(
+def test_a_line_beyond_the_limit_is_reported_by_column_and_transaction(
     migrated_url: str, tmp_path: Path, quantity: str, line: tuple[Any, ...], column: str, limit: str, mode: str
 ) -> None:
     settings = make_settings(migrated_url, tmp_path)
@@ -136,7 +136,7 @@ def test_a_line_beyond_the_limit_is_told_by_column_and_transaction(
         ([(1, 1, 6 * 10**14, "0"), (2, 1, 7 * 10**14, "0")], "quantity"),
     ],
 )
-def test_lines_that_add_up_to_too_much_are_told_with_the_largest(
+def test_lines_that_add_up_to_too_much_are_reported_with_the_largest(
     migrated_url: str, tmp_path: Path, lines: list[Any], column: str, mode: str
 ) -> None:
     settings = make_settings(migrated_url, tmp_path)

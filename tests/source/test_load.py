@@ -41,10 +41,10 @@ def test_real_folders_load_whole(database_url: str, data_folder: Path) -> None:
         database_url, files, timezone="UTC", progress=lambda name, done, total: seen.setdefault(name, []).append(done)
     )
     assert loaded.rows == {table: len(frame_of(path)) for table, path in files.items()}
-    told = read(database_url, "SELECT sum(total_amount) AS total, max(created_at) AS last FROM fact_transactions")
+    reported = read(database_url, "SELECT sum(total_amount) AS total, max(created_at) AS last FROM fact_transactions")
     frame = frame_of(files["fact_transactions"])
-    assert told.total[0] == sum(Decimal(str(amount)) for amount in frame.total_amount)
-    assert told["last"][0] == frame.created_at.max()
+    assert reported.total[0] == sum(Decimal(str(amount)) for amount in frame.total_amount)
+    assert reported["last"][0] == frame.created_at.max()
     assert all(steps == sorted(steps) and steps for steps in seen.values())
 
 

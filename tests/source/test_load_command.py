@@ -21,8 +21,8 @@ def test_an_export_is_guessed_loaded_and_updated(
     (tmp_path / "till.csv").write_bytes(TILL.encode("cp1252"))
     env = {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "TIMEZONE": "Europe/Berlin"}
     sales = ["load", "--sales", str(tmp_path / "till.csv")]
-    told = json.loads(smartcrm(tmp_path, *sales, "--guess", "--json", **env).stdout)
-    assert told["columns"]["created_at"] == ["Datum", "Uhrzeit"] and (tmp_path / "map.toml").exists()
+    reported = json.loads(smartcrm(tmp_path, *sales, "--guess", "--json", **env).stdout)
+    assert reported["columns"]["created_at"] == ["Datum", "Uhrzeit"] and (tmp_path / "map.toml").exists()
     sales += ["--map", str(tmp_path / "map.toml")]
     first = smartcrm(tmp_path, *sales, **env)
     assert "3 rows into fact_transactions" in first.stdout and "recompute --wait" in first.stdout, first.stderr
@@ -42,9 +42,9 @@ def test_what_a_file_says_is_neither_markup_nor_control(tmp_path: Path, database
     refused = smartcrm(tmp_path, "load", "--transactions", str(path), **env)
     assert refused.returncode == 1 and "[/x]" in refused.stderr and "\x1b" not in refused.stderr
     path.write_text(HEADER + "1,nan,1,2024-06-05\n")
-    told = smartcrm(tmp_path, "load", "--transactions", str(path), **env)
-    assert "1 row into fact_transactions\n" in told.stdout, told.stderr
-    assert "[red]orders.csv" in told.stderr and "nan" in told.stderr and "noon" in told.stderr
+    reported = smartcrm(tmp_path, "load", "--transactions", str(path), **env)
+    assert "1 row into fact_transactions\n" in reported.stdout, reported.stderr
+    assert "[red]orders.csv" in reported.stderr and "nan" in reported.stderr and "noon" in reported.stderr
 
 
 def test_a_map_that_ships_is_found_by_its_name(tmp_path: Path, database_url: str, redis_url: str) -> None:
@@ -54,7 +54,7 @@ def test_a_map_that_ships_is_found_by_its_name(tmp_path: Path, database_url: str
     assert "2 rows into fact_transactions" in done.stdout and "3 rows left out by status" in done.stdout, done.stderr
 
 
-def test_options_that_do_not_go_together_are_told(tmp_path: Path, database_url: str, redis_url: str) -> None:
+def test_options_that_do_not_go_together_are_reported(tmp_path: Path, database_url: str, redis_url: str) -> None:
     env = {"DATABASE_URL": database_url, "REDIS_URL": redis_url}
     for arguments, said in (
         (["--sales", "x.csv"], "--sales needs --map"),

@@ -107,7 +107,7 @@ def test_what_is_no_time_or_could_be_two_is_refused(text: str, order: DateOrder 
         ("2018-02-17 23:30", "America/Sao_Paulo", "2018-02-18T01:30", times.TWICE),
     ],
 )
-def test_what_was_assumed_is_told(text: str, zone: str, right: str, remark: str) -> None:
+def test_what_was_assumed_is_reported(text: str, zone: str, right: str, remark: str) -> None:
     found, remarks = read(text, zone=ZoneInfo(zone))
     assert found.startswith(right) and remarks == [remark]
 

@@ -74,7 +74,7 @@ def state(url: str) -> list[tuple[Any, ...]]:
     return [tuple(row) for row in read(url, "SELECT state, attempts FROM analytics_events ORDER BY 1, 2").to_numpy()]
 
 
-def test_every_finished_run_is_told_to_the_receiver_signed(workers: Workers, receiver: Receiver) -> None:
+def test_every_finished_run_is_reported_to_the_receiver_signed(workers: Workers, receiver: Receiver) -> None:
     fill(workers.settings.database_url, plain_orders())
     receiver.answers = [500, 301]  # the first two are tried again; a redirect is no delivery
     workers.start(beat=True, EVENT_URLS=receiver.url, EVENT_SECRETS=KEY)
@@ -82,9 +82,9 @@ def test_every_finished_run_is_told_to_the_receiver_signed(workers: Workers, rec
     url = workers.settings.database_url
     wait_for(lambda: [row[0] for row in state(url)] == ["delivered", "delivered"], 40)
     assert len(receiver.received) == 4 and len(set(receiver.ids)) == 2
-    told = {event["data"]["run_id"]: event for event in receiver.received}
-    assert set(told) == {str(each.run.run_id) for each in states}
-    for event in told.values():
+    reported = {event["data"]["run_id"]: event for event in receiver.received}
+    assert set(reported) == {str(each.run.run_id) for each in states}
+    for event in reported.values():
         assert event["type"] == "run.succeeded" and event["data"]["mode"] == "full"
         assert set(event["data"]) >= {"kind", "counts", "last_change_id"}
     assert receiver.ids[0].startswith("evt_")
@@ -129,12 +129,14 @@ def test_waits_grow_over_a_day_and_then_it_has_failed(settings: Settings) -> Non
         with transaction(url) as session:
             claimed = claim(session)
         assert len(claimed) == 2
-        told = read(url, "SELECT extract(epoch FROM min(next_attempt_at) - now())::float AS wait FROM analytics_events")
-        waits.append(float(told["wait"][0]))
+        reported = read(
+            url, "SELECT extract(epoch FROM min(next_attempt_at) - now())::float AS wait FROM analytics_events"
+        )
+        waits.append(float(reported["wait"][0]))
         with transaction(url) as session:
             for message in claimed:
                 events.answered(session, message.event_id, None, "ConnectionError")
-    assert all(0.79 * wait < told < 1.21 * wait for wait, told in zip(events.WAITS, waits, strict=False))
+    assert all(0.79 * wait < reported < 1.21 * wait for wait, reported in zip(events.WAITS, waits, strict=False))
     assert list(events.WAITS) == sorted(events.WAITS) and 20 * 3600 < sum(events.WAITS) < 28 * 3600
     assert state(url) == [("failed", 11), ("failed", 11)]
 
@@ -145,8 +147,8 @@ def test_a_receiver_that_is_gone_gets_nothing_more(settings: Settings) -> None:
     with transaction(settings.database_url) as session:
         one = next(message for message in claim(session) if message.url.endswith("/a"))
         events.answered(session, one.event_id, 410, "410 Gone")
-    told = read(settings.database_url, "SELECT url, state FROM analytics_events")
-    assert set(told.itertuples(index=False, name=None)) == {
+    reported = read(settings.database_url, "SELECT url, state FROM analytics_events")
+    assert set(reported.itertuples(index=False, name=None)) == {
         ("http://one.test/a", "gone"),
         ("http://two.test/b", "waiting"),
     }

@@ -125,8 +125,8 @@ def test_a_standby_that_is_promoted_under_load_goes_on_with_everything_that_was_
                 first.follow(second)
                 first.start()
                 wait_for(lambda: _ready(server) == (503, "read_only"))
-                told = [finding.found for finding in examine(settings, {}) if finding.level == "fault"]
-                assert "it is read-only now" in told
+                reported = [finding.found for finding in examine(settings, {}) if finding.level == "fault"]
+                assert "it is read-only now" in reported
                 wait_for(lambda: load.answers[503] > 20)
                 relay.target, promoted = second.port, time.monotonic()
             back = load.back_after(promoted)
@@ -140,8 +140,8 @@ def test_a_standby_that_is_promoted_under_load_goes_on_with_everything_that_was_
         assert set(load.answers) <= {202, 503}
         stored = set(read(second.url, "SELECT delivery_id FROM analytics_deliveries").delivery_id)
         assert {name for _, name in load.accepted} <= stored
-        asked = workers.request("rfm", "menu")
-        ended = workers.finished(asked, 120)
+        requested = workers.request("rfm", "menu")
+        ended = workers.finished(requested, 120)
         assert [each.error for each in ended] == [None, None]
         wait_for(lambda: not _unfinished(second.url), 120)
         failed = read(second.url, "SELECT error FROM analytics_runs WHERE status NOT IN ('succeeded', 'cancelled')")
@@ -191,16 +191,16 @@ def test_a_database_that_only_reads_now_and_then_fails_no_run(
         flapping = threading.Thread(target=flap)
         flapping.start()
         try:
-            asked = []
+            requested = []
             for _ in range(12):
-                asked += wait_for(lambda: _asked(workers.settings))
-                workers.finished(asked[-2:], 180)
+                requested += wait_for(lambda: _asked(workers.settings))
+                workers.finished(requested[-2:], 180)
             log = "".join(path.read_text() for path in tmp_path.glob("w*@test.log"))
             assert "takes no writes at present" in log or "ReadOnlyError" in log
         finally:
             over.set()
             flapping.join()
-        assert {state(workers.settings, run_id).run.status for run_id in asked} == {"succeeded"}
+        assert {state(workers.settings, run_id).run.status for run_id in requested} == {"succeeded"}
 
 
 def _asked(settings: Settings) -> list[object] | None:

@@ -226,10 +226,10 @@ def test_a_delivery_of_version_0004_keeps_its_runs_under_its_sender(migrated_url
         ("msg_1", imported),
         ("api_1", {"kinds": ["rfm"], "mode": "full", "as_of": None}),
     ]
-    asked = [uuid4() for _ in stored]
+    requested = [uuid4() for _ in stored]
     with psycopg.connect(migrated_url) as connection:
         connection.execute(AS_0004)
-        for run_id, (name, body) in zip(asked, stored, strict=True):
+        for run_id, (name, body) in zip(requested, stored, strict=True):
             connection.execute(
                 "INSERT INTO analytics_runs (run_id, kind, mode, status, as_of_given, named_ids)"
                 " VALUES (%s, 'rfm', 'full', 'cancelled', false, '[]')",
@@ -242,7 +242,7 @@ def test_a_delivery_of_version_0004_keeps_its_runs_under_its_sender(migrated_url
         connection.execute(
             "INSERT INTO analytics_events (event_id, run_id, url, body, state, created_at, attempts, next_attempt_at)"
             " VALUES (gen_random_uuid(), %s, 'http://crm.test/', '{}', 'delivered', now(), 1, now())",
-            [asked[0]],
+            [requested[0]],
         )
     migrate(migrated_url)
     assert read(migrated_url, "SELECT asked_for FROM analytics_nights").asked_for.tolist() == [date(2026, 3, 2)]
@@ -254,11 +254,11 @@ def test_a_delivery_of_version_0004_keeps_its_runs_under_its_sender(migrated_url
     def again(sender: inbox.Sender, name: str) -> UUID:
         return inbox.deliver(migrated_url, sender, name, {}, ["rfm"], "full")[0].run_id
 
-    assert again("nightly", "2026-03-02") == asked[0]
-    assert again("webhook", "nightly 2026-03-03") == asked[1]
-    assert again("webhook", "msg_1") == asked[2]
-    assert again("api", "api_1") == asked[3]
-    assert again("webhook", "2026-03-02") not in asked and again("nightly", "2026-03-03") not in asked
+    assert again("nightly", "2026-03-02") == requested[0]
+    assert again("webhook", "nightly 2026-03-03") == requested[1]
+    assert again("webhook", "msg_1") == requested[2]
+    assert again("api", "api_1") == requested[3]
+    assert again("webhook", "2026-03-02") not in requested and again("nightly", "2026-03-03") not in requested
 
 
 def test_a_database_that_version_0003_left_with_runs_under_way_is_taken_up(database_url: str, tmp_path: Path) -> None:

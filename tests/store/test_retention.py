@@ -143,5 +143,7 @@ def test_a_fault_that_is_logged_names_no_customer(settings: Settings) -> None:
         "  for _ in range(2): session.execute(text('INSERT INTO t VALUES (:id)'), {'id': '+447700900123'})\n"
         "except Exception: structlog.get_logger('x').exception('failed')"
     )
-    told = subprocess.run([sys.executable, "-c", code, settings.database_url], capture_output=True, text=True).stderr
-    assert "duplicate key" in told and "7700900123" not in told
+    reported = subprocess.run(
+        [sys.executable, "-c", code, settings.database_url], capture_output=True, text=True
+    ).stderr
+    assert "duplicate key" in reported and "7700900123" not in reported

@@ -34,12 +34,14 @@ def crm(database_url: str) -> str:
     return database_url
 
 
-def test_tables_of_others_are_told_with_the_setting_that_makes_room(crm: str, redis_url: str, tmp_path: Path) -> None:
+def test_tables_of_others_are_reported_with_the_setting_that_makes_room(
+    crm: str, redis_url: str, tmp_path: Path
+) -> None:
     settings = make_settings(crm, tmp_path, redis_url)
     for refused in (migrate, require_current):
-        with pytest.raises(SchemaError, match=r"alembic_version, rfm_segments.*RESULTS_SCHEMA=smartcrm") as told:
+        with pytest.raises(SchemaError, match=r"alembic_version, rfm_segments.*RESULTS_SCHEMA=smartcrm") as reported:
             refused(crm)
-        assert "\n" not in str(told.value)
+        assert "\n" not in str(reported.value)
     with pytest.raises(SchemaError):
         create_app(settings)
     (error,) = [finding for finding in examine(settings, {}) if finding.subject == "results database"][:1]

@@ -74,14 +74,14 @@ def test_a_generated_client_sends_an_import_and_reads_what_came_of_it(
     )
     assert accepted.status_code == 202, accepted.content
     assert accepted.headers["Location"] == "/runs?webhook_id=msg_1"
-    (asked,) = accepted.parsed.runs
-    assert finish_inline(make_settings(migrated_url, tmp_path), asked.run_id).run.status == "succeeded"
-    run = module("api.runs.runs_one_run").sync(asked.run_id, client=client)
+    (requested,) = accepted.parsed.runs
+    assert finish_inline(make_settings(migrated_url, tmp_path), requested.run_id).run.status == "succeeded"
+    run = module("api.runs.runs_one_run").sync(requested.run_id, client=client)
     assert (run.status, run.mode, run.progress) == ("succeeded", "full", 1)
     page = module("api.segments.segments_customers").sync_detailed(client=client, limit=5)
     assert page.headers["ETag"]
     assert [each.mobile_id for each in page.parsed.segments] == ["c1", "c10", "c11", "c12", "c2"]
     one = module("api.segments.segments_customers").sync(client=client, mobile_id="c7")
-    assert (one.mobile_id, one.monetary, one.published_run_id) == ("c7", "70.00", asked.run_id)
+    assert (one.mobile_id, one.monetary, one.published_run_id) == ("c7", "70.00", requested.run_id)
     refused = module("api.segments.segments_one_customer").sync("nobody", client=client)
     assert (refused.status, refused.error_code) == (404, "customer_not_found")

@@ -68,7 +68,7 @@ def received(client: socket.socket) -> bytes:
     return b"".join(iter(lambda: client.recv(65536), b""))
 
 
-def told(answer: bytes) -> tuple[int, dict[str, object]]:
+def parsed(answer: bytes) -> tuple[int, dict[str, object]]:
     """The status and the problem document of the one answer that these bytes are."""
     head, _, body = answer.partition(b"\r\n\r\n")
     assert b"application/problem+json" in head
@@ -119,18 +119,16 @@ def post(headers: str, body: bytes = b"", *, host: str = "Host: x\r\n", version:
         pytest.param(b"GET / HTTP/9.9\r\nHost: x\r\n\r\n", 400, id="version"),
     ],
 )
-def test_what_is_no_request_is_told_so_by_a_problem_document(
-    webhook: Webhook, request_bytes: bytes, status: int
-) -> None:
-    answered, problem = told(exchange(webhook.port, request_bytes, end=True))
+def test_a_malformed_request_gets_a_problem_document(webhook: Webhook, request_bytes: bytes, status: int) -> None:
+    answered, problem = parsed(exchange(webhook.port, request_bytes, end=True))
     assert answered == status, problem
     assert problem["detail"]
     assert webhook.answers()
 
 
-def test_what_is_accepted_is_told_to_whoever_compresses(webhook: Webhook) -> None:
+def test_a_compressed_body_is_refused_with_the_accepted_encoding(webhook: Webhook) -> None:
     answer = exchange(webhook.port, post("Content-Length: 2\r\nContent-Encoding: gzip\r\n", b"{}"))
-    status, problem = told(answer)
+    status, problem = parsed(answer)
     assert (status, problem["error_code"]) == (415, "unsupported_media_type")
     assert "without Content-Encoding" in str(problem["detail"]) and b"Accept-Encoding: identity" in answer
 
@@ -218,7 +216,7 @@ def test_a_request_that_does_not_arrive_in_time_is_ended(webhook: Webhook, part:
         if part == "header":
             assert answer == b""
         else:
-            assert told(answer)[0] == 408
+            assert parsed(answer)[0] == 408
 
 
 def test_a_kept_connection_outlives_the_time_of_one_request(webhook: Webhook) -> None:

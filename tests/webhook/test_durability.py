@@ -23,8 +23,8 @@ POSTS, KILLS = 500, 5
 
 def post(server: system.Webhook, webhook_id: str) -> list[list[str]]:
     """Post an import until it is accepted, and once more; returns the run ids of every 202."""
-    body, told = json.dumps({"type": "import.completed"}), []
-    while len(told) < 2:
+    body, reported = json.dumps({"type": "import.completed"}), []
+    while len(reported) < 2:
         now = datetime.now(UTC)
         headers = {
             "Content-Type": "application/json",
@@ -38,8 +38,8 @@ def post(server: system.Webhook, webhook_id: str) -> list[list[str]]:
             wait_for(server.answers)
             continue
         assert answer.status_code == 202, answer.text
-        told.append([run["run_id"] for run in answer.json()["runs"]])
-    return told
+        reported.append([run["run_id"] for run in answer.json()["runs"]])
+    return reported
 
 
 def test_every_202_has_its_runs_after_kills_at_random_moments(
@@ -62,7 +62,7 @@ def test_every_202_has_its_runs_after_kills_at_random_moments(
         with ThreadPoolExecutor(9) as threads:
             killer = threads.submit(kill_now_and_then)
             ids = [f"msg_{number}" for number in range(POSTS)]
-            told: dict[str, Any] = dict(zip(ids, threads.map(lambda each: post(server, each), ids), strict=True))
+            reported: dict[str, Any] = dict(zip(ids, threads.map(lambda each: post(server, each), ids), strict=True))
             done.set()
             assert killer.result() >= 1
     finally:
@@ -71,7 +71,7 @@ def test_every_202_has_its_runs_after_kills_at_random_moments(
         json.loads(line)
     stored = read(migrated_url, "SELECT delivery_id, run_ids FROM analytics_deliveries")
     kept = {row.delivery_id: [str(run_id) for run_id in row.run_ids] for row in stored.itertuples()}
-    assert set(kept) == set(told)
-    assert all(answer == kept[webhook_id] for webhook_id, answers in told.items() for answer in answers)
+    assert set(kept) == set(reported)
+    assert all(answer == kept[webhook_id] for webhook_id, answers in reported.items() for answer in answers)
     runs = set(read(migrated_url, "SELECT run_id::text AS run_id FROM analytics_runs").run_id)
     assert {run_id for run_ids in kept.values() for run_id in run_ids} == runs and len(runs) == 2

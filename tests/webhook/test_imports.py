@@ -72,9 +72,9 @@ def token(value: str = "second-token") -> dict[str, str]:
 def test_an_import_signed_with_any_configured_secret_gets_its_runs(client: FlaskClient, secret: str) -> None:
     answer = signed(client, {"type": "import.completed"}, secret=secret)
     assert answer.status_code == 202 and answer.headers["Location"] == "/runs?webhook_id=msg_1"
-    told = answer.get_json()["runs"]
-    assert [run["kind"] for run in told] == ["rfm", "menu"]
-    assert all(run["status"] == "pending" and run["url"] == f"/runs/{run['run_id']}" for run in told)
+    reported = answer.get_json()["runs"]
+    assert [run["kind"] for run in reported] == ["rfm", "menu"]
+    assert all(run["status"] == "pending" and run["url"] == f"/runs/{run['run_id']}" for run in reported)
 
 
 def test_the_same_webhook_id_gives_the_same_runs_and_starts_nothing(client: FlaskClient, settings: Settings) -> None:
@@ -85,10 +85,10 @@ def test_the_same_webhook_id_gives_the_same_runs_and_starts_nothing(client: Flas
 
 
 def test_the_runs_of_a_delivery_are_found_by_its_id(client: FlaskClient) -> None:
-    asked = signed(client, {"type": "import.completed"}, webhook_id="msg_ä/&1".encode().decode("latin-1"))
-    assert asked.status_code == 202
-    listed = client.get(asked.headers["Location"], headers=token()).get_json()["runs"]
-    assert {run["run_id"] for run in listed} == {run["run_id"] for run in asked.get_json()["runs"]}
+    requested = signed(client, {"type": "import.completed"}, webhook_id="msg_ä/&1".encode().decode("latin-1"))
+    assert requested.status_code == 202
+    listed = client.get(requested.headers["Location"], headers=token()).get_json()["runs"]
+    assert {run["run_id"] for run in listed} == {run["run_id"] for run in requested.get_json()["runs"]}
 
 
 @pytest.mark.parametrize(
@@ -151,10 +151,10 @@ def test_another_secret_and_another_body_are_refused(client: FlaskClient) -> Non
         ({"type": "import.completed", "data": {"import_id": "a\x00b"}}, "data.import_id"),
     ],
 )
-def test_a_signed_body_that_makes_no_sense_is_told_where(client: FlaskClient, body: Any, named: str) -> None:
+def test_an_invalid_signed_body_is_refused_with_its_place(client: FlaskClient, body: Any, named: str) -> None:
     answer = signed(client, body)
-    told = answer.get_json(force=True)
-    assert answer.status_code == 422 and told["error_code"] == "invalid_request" and named in told["detail"]
+    reported = answer.get_json(force=True)
+    assert answer.status_code == 422 and reported["error_code"] == "invalid_request" and named in reported["detail"]
 
 
 def test_a_body_over_64_kilobytes_is_refused(client: FlaskClient) -> None:
@@ -168,9 +168,9 @@ def test_a_run_shows_its_state_and_when_to_ask_again(client: FlaskClient, settin
     assert waiting.get_json()["status"] == "pending" and waiting.headers["Retry-After"] == "1"
     run_inline(settings, "rfm")
     ended = client.get(run["url"], headers=token())
-    told = ended.get_json()
-    assert (told["status"], told["error_code"], told["progress"]) == ("failed", "source_table_missing", 0)
-    assert "fact_transactions" in told["error"] and "Retry-After" not in ended.headers
+    reported = ended.get_json()
+    assert (reported["status"], reported["error_code"], reported["progress"]) == ("failed", "source_table_missing", 0)
+    assert "fact_transactions" in reported["error"] and "Retry-After" not in ended.headers
 
 
 @pytest.mark.parametrize("headers", [{}, token("third-token"), {"Authorization": "Basic second-token"}, token("")])
@@ -264,9 +264,7 @@ def test_failures_are_not_held_against_anybody_while_redis_is_away(migrated_url:
     assert {client.get("/runs", headers=token("wrong-token")).status_code for _ in range(70)} == {401}
 
 
-def test_while_postgres_is_away_nothing_is_accepted_and_the_sender_is_told_when_to_come_back(
-    tmp_path: Path, redis_url: str
-) -> None:
+def test_without_postgres_nothing_is_accepted_and_the_answer_says_when_to_retry(tmp_path: Path, redis_url: str) -> None:
     with open_servers(tmp_path / "own", database=True, redis=False) as urls:
         migrate(urls["DATABASE_URL"])
         settings = make_settings(urls["DATABASE_URL"], tmp_path, redis_url, WEBHOOK_SECRETS=NEW, API_TOKENS="a-token-1")
@@ -307,14 +305,14 @@ def test_deliveries_are_counted_by_outcome_and_retention_lowers_no_count(
     assert counted() == expected
 
 
-def test_readiness_tells_which_part_is_down(migrated_url: str, redis_url: str, tmp_path: Path) -> None:
-    def told(redis: str, **env: str) -> tuple[int, Any]:
+def test_readiness_reports_which_part_is_down(migrated_url: str, redis_url: str, tmp_path: Path) -> None:
+    def reported(redis: str, **env: str) -> tuple[int, Any]:
         answer = create_app(make_settings(migrated_url, tmp_path, redis, **env)).test_client().get("/readyz")
         return answer.status_code, answer.get_json()
 
-    assert told(redis_url) == (200, {"status": "ready", "database": "ok", "source": "ok", "redis": "ok"})
+    assert reported(redis_url) == (200, {"status": "ready", "database": "ok", "source": "ok", "redis": "ok"})
     away = {"SOURCE_DATABASE_URL": "postgresql://127.0.0.1:1/crm"}
-    assert told("redis://127.0.0.1:1/0", **away) == (
+    assert reported("redis://127.0.0.1:1/0", **away) == (
         200,
         {"status": "degraded", "database": "ok", "source": "down", "redis": "down"},
     )
@@ -325,14 +323,14 @@ def test_a_webhook_id_can_not_stand_for_what_is_ours(client: FlaskClient, settin
     for name in ("nightly 2026-11-26", "2026-11-26"):
         answer = signed(client, {"type": "import.completed", "data": {"kinds": ["menu"]}}, webhook_id=name)
         stranger[name] = answer.get_json()["runs"][0]["run_id"]
-    asked = inbox.deliver(settings.database_url, "nightly", "2026-11-26", {}, ["rfm", "menu"], "full")
-    assert [run.kind for run in asked] == ["rfm", "menu"] and asked[0].mode == "full"
+    requested = inbox.deliver(settings.database_url, "nightly", "2026-11-26", {}, ["rfm", "menu"], "full")
+    assert [run.kind for run in requested] == ["rfm", "menu"] and requested[0].mode == "full"
     for name, run_id in stranger.items():
         listed = client.get("/runs", query_string={"webhook_id": name}, headers=token()).get_json()["runs"]
         assert [run["run_id"] for run in listed] == [run_id]
 
 
-def test_runs_of_the_past_that_are_too_many_are_told_to_wait(client: FlaskClient) -> None:
+def test_too_many_runs_with_an_as_of_are_refused(client: FlaskClient) -> None:
     def ask() -> TestResponse:
         return client.post("/runs", json={"kinds": ["menu"], "as_of": "2026-03-02"}, headers=token())
 
@@ -364,12 +362,12 @@ def test_a_run_that_waits_or_works_can_be_cancelled_and_no_other(client: FlaskCl
 
 
 def test_a_run_whose_step_takes_long_is_cancelled_later(client: FlaskClient, settings: Settings) -> None:
-    asked = client.post("/runs", json={"kinds": ["menu"]}, headers=token()).get_json()["runs"][0]
+    requested = client.post("/runs", json={"kinds": ["menu"]}, headers=token()).get_json()["runs"][0]
     with transaction(settings.database_url) as session:
-        runs.lock(session, UUID(asked["run_id"]))
-        busy = client.post(f"{asked['url']}/cancel", headers=token())
+        runs.lock(session, UUID(requested["run_id"]))
+        busy = client.post(f"{requested['url']}/cancel", headers=token())
         assert busy.status_code == 503 and busy.get_json()["error_code"] == "run_busy" and busy.headers["Retry-After"]
-    assert client.post(f"{asked['url']}/cancel", headers=token()).status_code == 200
+    assert client.post(f"{requested['url']}/cancel", headers=token()).status_code == 200
 
 
 def test_it_starts_without_postgres_and_serves_once_that_is_there(
@@ -385,10 +383,10 @@ def test_it_starts_without_postgres_and_serves_once_that_is_there(
 
     def ask() -> tuple[int, str, str | None]:
         answer = requests.post(f"{webhook.url}/runs", headers=token("first-token"), timeout=30)
-        told = answer.json()
+        reported = answer.json()
         if answer.status_code == 503:
             assert answer.headers["Content-Type"] == "application/problem+json" and str(folder) not in answer.text
-        return answer.status_code, told.get("error_code", ""), answer.headers.get("Retry-After")
+        return answer.status_code, reported.get("error_code", ""), answer.headers.get("Retry-After")
 
     try:
         assert ask() == (503, "database_unavailable", "5")

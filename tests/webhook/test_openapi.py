@@ -162,16 +162,16 @@ def test_ten_thousand_spoilt_messages_are_each_refused_politely(app: Flask) -> N
     assert answers.keys() >= {401, 415, 422, 429}
 
 
-def test_the_document_tells_headers_licence_and_outgoing_events(app: Flask, settings: Settings) -> None:
+def test_the_document_has_headers_licence_and_outgoing_events(app: Flask, settings: Settings) -> None:
     document = app.test_client().get("/openapi.json").get_json()
     assert document["info"]["license"]["identifier"] == "Apache-2.0" and document["servers"] == [{"url": "/"}]
     for path, operations in document["paths"].items():
-        for told in operations.values():
-            for status, answer in told["responses"].items():
+        for reported in operations.values():
+            for status, answer in reported["responses"].items():
                 assert answer["description"] and "\n" not in answer["description"]
                 headers = answer.get("headers", {})
                 assert ("Retry-After" in headers) == (status in ("429", "503") or (path, status) == RUN_SHOWN)
-                assert ("ETag" in headers) == ("304" in told["responses"] and status in ("200", "304"))
+                assert ("ETag" in headers) == ("304" in reported["responses"] and status in ("200", "304"))
                 assert ("Location" in headers) == (status == "202")
     made = replace(settings, event_urls=("http://127.0.0.1:1/",))
     assert run_inline(made, "rfm").run.status == "succeeded"

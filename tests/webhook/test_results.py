@@ -114,7 +114,7 @@ def test_pages_hold_every_customer_once_in_order(published: Api) -> None:
     }
 
 
-def test_one_segment_is_listed_alone_and_an_unknown_one_is_told(published: Api) -> None:
+def test_one_segment_is_listed_alone_and_an_unknown_one_is_reported(published: Api) -> None:
     table = rfm_segments(published.settings.database_url)
     wanted = table[table.segment == "Lost"].mobile_id.tolist()
     assert [row["mobile_id"] for row in published.get("/rfm_segments?segment=Lost")["segments"]] == sorted(wanted)
@@ -139,9 +139,9 @@ def test_one_segment_is_listed_alone_and_an_unknown_one_is_told(published: Api) 
         ("runs?kind=fast", "kind"),
     ],
 )
-def test_a_query_that_makes_no_sense_is_told_where(published: Api, query: str, named: str) -> None:
-    told = published.get(f"/{query}", 422)
-    assert named in told["detail"] and told["status"] == 422
+def test_an_invalid_query_is_refused_with_its_place(published: Api, query: str, named: str) -> None:
+    reported = published.get(f"/{query}", 422)
+    assert named in reported["detail"] and reported["status"] == 422
 
 
 @pytest.mark.parametrize(
@@ -158,33 +158,41 @@ def test_an_empty_value_in_a_query_is_one_that_is_not_given(published: Api, quer
 
 
 def test_a_customer_is_shown_with_what_the_values_were_held_against(published: Api) -> None:
-    told = published.get("/rfm_segments/+44 20 00%2Fä")
+    reported = published.get("/rfm_segments/+44 20 00%2Fä")
     frequencies = pd.Series(range(1, 13))
-    assert [float(point) for point in told["cut_points"]["frequency"]] == [
+    assert [float(point) for point in reported["cut_points"]["frequency"]] == [
         pytest.approx(frequencies.quantile(q)) for q in (0.2, 0.4, 0.6, 0.8)
     ]
     spent = frequencies * (frequencies + 0.5)
-    assert [float(point) for point in told["cut_points"]["monetary"]] == [
+    assert [float(point) for point in reported["cut_points"]["monetary"]] == [
         pytest.approx(spent.quantile(q)) for q in (0.2, 0.4, 0.6, 0.8)
     ]
-    assert (told["frequency"], told["monetary"], told["rfm_score"], told["last_change"]) == (1, "1.50", "511", None)
+    assert (reported["frequency"], reported["monetary"], reported["rfm_score"], reported["last_change"]) == (
+        1,
+        "1.50",
+        "511",
+        None,
+    )
     assert published.get("/rfm_segments/nobody", 404)["error_code"] == "customer_not_found"
     assert published.get("/rfm_segments/%00", 404)["error_code"] == "customer_not_found"
 
 
-def test_a_move_is_told_with_the_customer_and_in_the_changes(published: Api) -> None:
+def test_a_move_is_reported_with_the_customer_and_in_the_changes(published: Api) -> None:
     for visit in range(20):
         published.sell(5000 + visit, "+44 20 00/ä", "99.00")
     run_inline(published.settings, "rfm", at=NOON + timedelta(hours=2), mode="incremental")
-    told = published.get("/rfm_segments/+44 20 00%2Fä")
-    assert (told["segment"], told["last_change"]["to_segment"]) == ("Champions", "Champions")
-    assert (told["last_change"]["from_segment"], told["last_change"]["reason"]) == ("New Customers", "behaviour")
+    reported = published.get("/rfm_segments/+44 20 00%2Fä")
+    assert (reported["segment"], reported["last_change"]["to_segment"]) == ("Champions", "Champions")
+    assert (reported["last_change"]["from_segment"], reported["last_change"]["reason"]) == (
+        "New Customers",
+        "behaviour",
+    )
     seen, after, more = [], "", True
     while more:
         page = published.get(f"/segment_changes?limit=1{after}")
         seen += page["changes"]
         after, more = f"&after={page['next_after']}", page["has_more"]
-    assert told["last_change"] in seen
+    assert reported["last_change"] in seen
     assert len({change["change_id"] for change in seen}) == len(seen)
     assert published.get(f"/segment_changes?{after[1:]}") == {
         "changes": [],
@@ -202,10 +210,10 @@ def test_a_cursor_older_than_what_is_kept_gets_410(published: Api) -> None:
 
 
 def test_the_summary_agrees_with_the_table(published: Api) -> None:
-    told = published.get("/rfm_segments/summary")
+    reported = published.get("/rfm_segments/summary")
     table = rfm_segments(published.settings.database_url)
-    assert told["customers"] == 12 and sum(row["share"] for row in told["segments"]) == pytest.approx(1)
-    assert {row["segment"]: row["customers"] for row in told["segments"]} == table.segment.value_counts().to_dict()
+    assert reported["customers"] == 12 and sum(row["share"] for row in reported["segments"]) == pytest.approx(1)
+    assert {row["segment"]: row["customers"] for row in reported["segments"]} == table.segment.value_counts().to_dict()
 
 
 def test_an_etag_spares_the_answer_until_the_next_publish(published: Api) -> None:
@@ -242,9 +250,9 @@ def test_a_customer_whose_id_is_a_word_of_a_path_is_read_by_the_query(published:
         published.sell(6000 + number, customer, "7.00")
     run_inline(published.settings, "rfm", at=NOON + timedelta(hours=2))
     for customer in ("summary", "+44 &/?", "+44 20 03/ä"):
-        told = published.get(f"/rfm_segments?mobile_id={quote(customer, safe='')}")
-        assert told["mobile_id"] == customer and told["cut_points"]
-    assert told == published.get("/rfm_segments/+44 20 03/ä")
+        reported = published.get(f"/rfm_segments?mobile_id={quote(customer, safe='')}")
+        assert reported["mobile_id"] == customer and reported["cut_points"]
+    assert reported == published.get("/rfm_segments/+44 20 03/ä")
     unknown = published.get("/rfm_segments?mobile_id=nobody", 404)
     assert unknown["error_code"] == "customer_not_found"
     assert "mobile_id" in published.get("/rfm_segments?mobile_id=summary&segment=Lost", 422)["detail"]
@@ -287,7 +295,7 @@ def test_now_is_the_restaurants_time(published: Api) -> None:
     assert published.get("/menu_recommendations?at=now")["daypart"]["daytime_label"] == "Now"
 
 
-def test_runs_can_be_asked_for_with_a_token(api: Api) -> None:
+def test_runs_can_be_requested_with_a_token(api: Api) -> None:
     answer = api.client.post("/runs", headers=TOKEN)
     assert answer.status_code == 202
     listed = api.get(answer.headers["Location"])["runs"]
@@ -303,8 +311,8 @@ def test_runs_can_be_asked_for_with_a_token(api: Api) -> None:
 
 
 def test_a_run_with_an_as_of_says_full_from_the_start(api: Api) -> None:
-    asked = {"kinds": ["menu"], "mode": "incremental", "as_of": "2026-03-02"}
-    answer = api.client.post("/runs", headers=TOKEN, json=asked)
+    requested = {"kinds": ["menu"], "mode": "incremental", "as_of": "2026-03-02"}
+    answer = api.client.post("/runs", headers=TOKEN, json=requested)
     (run,) = api.get(answer.headers["Location"])["runs"]
     assert (run["status"], run["mode"]) == ("pending", "full")
     assert api.get(run["url"])["mode"] == "full"
@@ -318,18 +326,18 @@ def test_metrics_tell_what_was_done_and_what_waits(published: Api) -> None:
     with redis.Redis.from_url(published.settings.redis_url) as client:
         waiting = client.lpush(f"{PREFIX}compute", "one", "two")
     text = published.client.get("/metrics", headers=TOKEN).get_data(as_text=True)
-    told = {
+    reported = {
         (sample.name, *sorted(sample.labels.items())): sample.value
         for family in text_string_to_metric_families(text)
         for sample in family.samples
     }
-    assert told["smartcrm_runs_total", ("kind", "rfm"), ("mode", "full"), ("outcome", "succeeded")] == 2
-    assert told["smartcrm_parts_total", ("kind", "menu"), ("stage", "rank")] == 2
-    assert told["smartcrm_skipped_rows_total", ("kind", "rfm"), ("rows", "transactions")] == 1
-    assert told["smartcrm_run_seconds_total", ("kind", "rfm"), ("mode", "full")] > 0
-    assert 0 <= told["smartcrm_published_age_seconds", ("kind", "rfm")] < 60
-    assert told["smartcrm_runs_unfinished", ("status", "pending")] == 1
-    assert told["smartcrm_queue_length", ("queue", "compute")] == waiting == 2
+    assert reported["smartcrm_runs_total", ("kind", "rfm"), ("mode", "full"), ("outcome", "succeeded")] == 2
+    assert reported["smartcrm_parts_total", ("kind", "menu"), ("stage", "rank")] == 2
+    assert reported["smartcrm_skipped_rows_total", ("kind", "rfm"), ("rows", "transactions")] == 1
+    assert reported["smartcrm_run_seconds_total", ("kind", "rfm"), ("mode", "full")] > 0
+    assert 0 <= reported["smartcrm_published_age_seconds", ("kind", "rfm")] < 60
+    assert reported["smartcrm_runs_unfinished", ("status", "pending")] == 1
+    assert reported["smartcrm_queue_length", ("queue", "compute")] == waiting == 2
     assert "+44" not in text
     assert published.client.get("/metrics").status_code == 401
 
@@ -344,11 +352,11 @@ def test_every_answer_has_its_security_headers(api: Api) -> None:
 def test_the_log_names_the_route_and_no_customer(published: Api, caplog: pytest.LogCaptureFixture) -> None:
     import structlog
 
-    with structlog.testing.capture_logs() as told:
+    with structlog.testing.capture_logs() as reported:
         published.get("/rfm_segments/+44 20 00%2Fä")
         published.get("/rfm_segments?limit=1&cursor=MQ")
-    assert [line["route"] for line in told] == ["/rfm_segments/<path:mobile_id>", "/rfm_segments"]
-    assert "+44" not in str(told) and "MQ" not in str(told)
+    assert [line["route"] for line in reported] == ["/rfm_segments/<path:mobile_id>", "/rfm_segments"]
+    assert "+44" not in str(reported) and "MQ" not in str(reported)
 
 
 @pytest.mark.long

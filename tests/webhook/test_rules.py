@@ -37,24 +37,30 @@ def test_a_preview_over_http_is_what_the_next_run_with_that_map_publishes(
 ) -> None:
     before = rfm_segments(published.settings.database_url)
     tables = {"cut_points": {"frequency": [0, 1, 3, 7.5]}, "monetary": {"measure": "average"}}
-    told = post(published, tables)
+    reported = post(published, tables)
     assert rfm_segments(published.settings.database_url).equals(before)
-    assert told["cut_points"]["source"] == {"recency_days": "quintiles", "frequency": "own", "monetary": "quintiles"}
-    assert told["cut_points"]["unit"]["monetary"] == "money per purchase"
-    assert told["cut_points"]["frequency"] == ["0", "1", "3", "7.5"] and told["customers"] == 12
+    assert reported["cut_points"]["source"] == {
+        "recency_days": "quintiles",
+        "frequency": "own",
+        "monetary": "quintiles",
+    }
+    assert reported["cut_points"]["unit"]["monetary"] == "money per purchase"
+    assert reported["cut_points"]["frequency"] == ["0", "1", "3", "7.5"] and reported["customers"] == 12
     path = tmp_path / "map.toml"
     path.write_text('[cut_points]\nfrequency = [0, 1, 3, 7.5]\n[monetary]\nmeasure = "average"\n')
     run_inline(replace(published.settings, segment_map=path), "rfm", at=NOON + timedelta(hours=1))
     after = rfm_segments(published.settings.database_url)
-    assert {row["segment"]: row["customers"] for row in told["segments"] if row["customers"]} == Counter(after.segment)
+    assert {row["segment"]: row["customers"] for row in reported["segments"] if row["customers"]} == Counter(
+        after.segment
+    )
     moved = before.segment != after.segment
-    assert told["moved"] == moved.sum() == len(told["sample"]) > 0
-    assert published.get("/rfm_segments/summary")["cut_points"] == told["cut_points"]
+    assert reported["moved"] == moved.sum() == len(reported["sample"]) > 0
+    assert published.get("/rfm_segments/summary")["cut_points"] == reported["cut_points"]
     customer = after.iloc[3]
     why = published.get(f"/rfm_segments/{customer.mobile_id}")
-    assert why["cut_points"] == told["cut_points"] and why["monetary_scored"] == f"{customer.monetary / 4:.2f}"
+    assert why["cut_points"] == reported["cut_points"] and why["monetary_scored"] == f"{customer.monetary / 4:.2f}"
     changes = published.get("/segment_changes")["changes"]
-    assert len(changes) == told["moved"] and {change["reason"] for change in changes} == {"settings"}
+    assert len(changes) == reported["moved"] and {change["reason"] for change in changes} == {"settings"}
 
 
 @pytest.mark.parametrize(
@@ -68,8 +74,8 @@ def test_a_preview_over_http_is_what_the_next_run_with_that_map_publishes(
     ],
 )
 def test_tables_that_make_no_map_are_refused(published: Api, tables: Any, code: str, said: str) -> None:  # noqa: F811
-    told = post(published, tables, 422)
-    assert told["error_code"] == code and said in told["detail"]
+    reported = post(published, tables, 422)
+    assert reported["error_code"] == code and said in reported["detail"]
 
 
 def test_a_token_for_reading_may_ask_for_a_preview_and_for_no_run(published: Api) -> None:  # noqa: F811
@@ -88,36 +94,36 @@ def test_before_the_first_run_there_is_nothing_to_preview_or_to_place(api: Api) 
 
 def test_weekdays_are_ranked_apart(tea: Api) -> None:
     for day in ("weekday", "weekend", "1"):
-        told = tea.get(f"/menu_recommendations?day={day}")
+        reported = tea.get(f"/menu_recommendations?day={day}")
         shown = [
             (each["daypart"]["daytime_id"], item["menu_item_id"], item["rank"], item["orders"], item["menu_item_name"])
-            for each in told["dayparts"]
+            for each in reported["dayparts"]
             for item in each["items"]
         ]
         names = {1: "Soup", 2: "Tart"}
         expected = menu_on(tea.settings.database_url, day)
         rows = expected[["daytime_id", "menu_item_id", "rank", "orders"]].itertuples(index=False)
         assert shown == [(*row, names.get(row.menu_item_id)) for row in rows]
-        assert shown and tea.get(f"/menu_recommendations?daytime_id=3&day={day}") == told["dayparts"][2]
-        assert tea.get(f"/menu_recommendations?at=17:00&day={day}") == told["dayparts"][2]
+        assert shown and tea.get(f"/menu_recommendations?daytime_id=3&day={day}") == reported["dayparts"][2]
+        assert tea.get(f"/menu_recommendations?at=17:00&day={day}") == reported["dayparts"][2]
     assert "day" in tea.get("/menu_recommendations?day=sunday", 422)["detail"]
 
 
 def test_the_matrix_goes_by_price_until_an_item_has_a_cost(tea: Api) -> None:
-    told = tea.get("/menu_matrix")
-    assert told["by"] == "price" and "No item has a cost" in told["note"]
-    assert {item["margin"] for item in told["items"]} == {"3.000000"}
+    reported = tea.get("/menu_matrix")
+    assert reported["by"] == "price" and "No item has a cost" in reported["note"]
+    assert {item["margin"] for item in reported["items"]} == {"3.000000"}
     with psycopg.connect(tea.settings.database_url) as connection:
         connection.execute("UPDATE dim_menu_items SET cost = 1.25 * item_id")
     run_inline(tea.settings, "menu", at=NOON + timedelta(hours=2), mode="incremental")
-    told = tea.get("/menu_matrix")
-    assert (told["by"], told["without_cost"], told["daytime_id"]) == ("margin", 1, None)
-    assert [(item["name"], item["margin"], item["kind"]) for item in told["items"]] == [
+    reported = tea.get("/menu_matrix")
+    assert (reported["by"], reported["without_cost"], reported["daytime_id"]) == ("margin", 1, None)
+    assert [(item["name"], item["margin"], item["kind"]) for item in reported["items"]] == [
         ("Soup", "1.750000", "star"),
         ("Tart", "0.500000", "plough-horse"),
         (None, None, None),
     ]
-    assert tea.get("/menu_matrix?daytime_id=3")["items"] == told["items"]
+    assert tea.get("/menu_matrix?daytime_id=3")["items"] == reported["items"]
     assert tea.get("/menu_matrix?daytime_id=1")["items"] == []
     assert tea.get("/menu_matrix?daytime_id=9", 404)["error_code"] == "daypart_not_found"
     assert tea.client.get("/menu_matrix", headers=TOKEN).headers["ETag"]

@@ -66,10 +66,10 @@ def test_a_hundred_concurrent_deliveries_make_one_waiting_run_of_each_kind(setti
     named: list[list[UUID]] = []
 
     def deliver(number: int) -> None:
-        asked = inbox.deliver(
+        requested = inbox.deliver(
             settings.database_url, "webhook", f"msg_{number % 50}", {}, ["rfm", "menu"], "incremental"
         )
-        named.append([run.run_id for run in asked])
+        named.append([run.run_id for run in requested])
 
     threads = [threading.Thread(target=deliver, args=(number,)) for number in range(100)]
     for thread in threads:

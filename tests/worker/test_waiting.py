@@ -78,15 +78,15 @@ def test_workers_go_on_when_the_source_is_back_and_say_meanwhile_what_they_wait_
         workers.env["SOURCE_DATABASE_URL"] = other_database_url
         workers.start(beat=True)
         _allow(other_database_url, "false")
-        asked = workers.request("rfm", "menu")
+        requested = workers.request("rfm", "menu")
 
         def reasons() -> list[str]:
-            return [found for run_id in asked if (found := state(workers.settings, run_id).error)]
+            return [found for run_id in requested if (found := state(workers.settings, run_id).error)]
 
         wait_for(lambda: len(reasons()) == 2, 60)
         assert all(REFUSED in reason and "not currently accepting connections" in reason for reason in reasons())
         _allow(other_database_url, "true")
-        ended = workers.finished(asked)
+        ended = workers.finished(requested)
         assert [(each.run.status, each.error) for each in ended] == [("succeeded", None)] * 2
 
 

@@ -100,8 +100,8 @@ def test_shards_and_dayparts_are_tasks_of_their_own_on_both_processes(workers: W
     assert len(workers.processes_that_did("smartcrm.rfm.aggregate")) == 2
     assert len(workers.processes_that_did("smartcrm.menu.rank")) == 2
     customers = set(read(workers.settings.database_url, "SELECT mobile_id FROM rfm_segments").mobile_id)
-    told = str([event for event in events if event["type"] == "task-received"])
-    assert not any(customer in told for customer in customers)
+    reported = str([event for event in events if event["type"] == "task-received"])
+    assert not any(customer in reported for customer in customers)
 
 
 def test_a_part_that_fails_fails_the_run_with_one_sentence_and_the_next_one_goes(workers: Workers) -> None:
@@ -151,9 +151,9 @@ def test_results_do_not_depend_on_the_number_of_workers_or_shards(workers: Worke
 def test_a_hint_that_is_lost_is_made_good_by_the_sweep(workers: Workers, kind: str) -> None:
     fill(workers.settings.database_url, plain_orders())
     with transaction(workers.settings.database_url) as session:
-        asked = [run.run_id for run in inbox.request(session, [kind])]
+        requested = [run.run_id for run in inbox.request(session, [kind])]
     workers.start(beat=True)
-    assert workers.finished(asked)[0].run.status == "succeeded"
+    assert workers.finished(requested)[0].run.status == "succeeded"
     assert read(workers.settings.database_url, "SELECT value FROM analytics_totals WHERE name = 'sweeps'").value[0] > 0
 
 
@@ -173,7 +173,7 @@ def test_an_answer_to_a_health_check_that_was_killed_does_not_stay(workers: Work
         wait_for(lambda: all(client.ttl(answer) != -1 for answer in answers))
 
 
-def test_the_night_is_asked_for_once_however_many_beats_there_are_and_starting_asks_for_none(workers: Workers) -> None:
+def test_the_night_is_requested_once_however_many_beats_there_are_and_starting_requests_none(workers: Workers) -> None:
     url, home = workers.settings.database_url, workers.settings.home
     (home / "celerybeat-schedule").write_bytes(b"\x80\x04 damaged")  # what a version before this one kept
     workers.start(beat=True)
@@ -199,7 +199,7 @@ def test_the_night_is_asked_for_once_however_many_beats_there_are_and_starting_a
     assert (home / "celerybeat-schedule").read_bytes() == b"\x80\x04 damaged"
 
 
-def test_a_night_whose_message_is_lost_is_asked_for_with_the_next_sweep(workers: Workers) -> None:
+def test_a_night_whose_message_is_lost_is_requested_with_the_next_sweep(workers: Workers) -> None:
     url, today = workers.settings.database_url, date(2026, 3, 2)
     with transaction(url) as session:
         assert not nights.due(session, today)  # the first day that this database has seen

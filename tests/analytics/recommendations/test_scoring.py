@@ -110,6 +110,6 @@ def test_the_visit_that_is_predicted_is_the_first_one_of_a_fold() -> None:
     assert histories.times[next_visits(histories, 4, 20)].tolist() == [5, 9]
 
 
-def test_a_mean_difference_is_told_in_standard_errors() -> None:
+def test_a_mean_difference_is_reported_in_standard_errors() -> None:
     assert z_of(np.array([1.0, 2.0, 3.0])) == pytest.approx(2 / (1 / np.sqrt(3)))
     assert z_of(np.array([1.0])) == z_of(np.array([1.0, 1.0])) == 0.0
