@@ -1,4 +1,4 @@
-"""A restaurant's books: a source database that orders go into, and the same rows for the oracle."""
+"""A source database to which a test adds orders, and the same rows for the oracle."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DISHES = range(1, 6)
 
 @dataclass
 class Restaurant:
-    """Orders in `source_url`, or in `url` where they are in our own database; whatever is done to them is committed."""
+    """Orders in `source_url`, or in `url` if they are in our own database; every change is committed."""
 
     url: str
     home: Path
@@ -48,7 +48,7 @@ class Restaurant:
         return self.source_url or self.url
 
     def sell(self, number: int, customer: str | None, amount: str, at: datetime | None, *dishes: int) -> None:
-        """One transaction, new or in place of the one with its number, with a line per dish."""
+        """Add or replace a transaction, with a line per item."""
         self.sold[number] = (number, customer, amount, at)
         with psycopg.connect(self.orders_url) as connection:
             connection.execute(
@@ -68,7 +68,7 @@ class Restaurant:
                 )
 
     def remove(self, which: Callable[[int, str | None], bool]) -> list[int]:
-        """Transactions and their lines, as if they had never been; returns their numbers."""
+        """Delete transactions and their lines; returns their ids."""
         gone = [number for number, (_, customer, _, _) in self.sold.items() if which(number, customer)]
         self.sold = {number: row for number, row in self.sold.items() if number not in gone}
         self.lines = {line: row for line, row in self.lines.items() if row[0] not in gone}
@@ -79,7 +79,7 @@ class Restaurant:
         return gone
 
     def move_lines(self, number: int, other: int) -> None:
-        """All lines of a transaction become another one's."""
+        """Move all lines of a transaction to another one."""
         self.lines = {line: (other, *row[1:]) if row[0] == number else row for line, row in self.lines.items()}
         with psycopg.connect(self.orders_url) as connection:
             connection.execute(
@@ -87,14 +87,14 @@ class Restaurant:
             )
 
     def name(self, dish: int, name: str | None, category: str | None = None) -> None:
-        """A dish's name and category, new or anew."""
+        """Set an item's name and category."""
         self.menu[dish] = (name, category)
         with psycopg.connect(self.orders_url) as connection:
             connection.execute("DELETE FROM dim_menu_items WHERE item_id = %s", [dish])
             connection.execute("INSERT INTO dim_menu_items VALUES (%s, %s, 1, %s)", (dish, name, category))
 
     def set_menu(self, **rules: Any) -> None:
-        """How the menu is ranked from now on, with what the dishes 1 to 5 cost."""
+        """Set how the menu is ranked from now on, and the costs of items 1 to 5."""
         self.rules = replace(self.rules, **rules)
         with psycopg.connect(self.orders_url) as connection:
             connection.execute("DELETE FROM dim_menu_items")
@@ -117,7 +117,7 @@ class Restaurant:
         return make_settings(self.url, self.home, **rules, **source)
 
     def refresh(self, mode: str = "incremental", named: tuple[int, int] | None = None) -> set[str]:
-        """Run both kinds now; returns the modes that they took."""
+        """Run both kinds now; returns their modes."""
         modes = set()
         for kind in ("rfm", "menu"):
             run = run_inline(self.settings, kind, at=self.now, mode=mode, named_ids=named).run
@@ -126,7 +126,7 @@ class Restaurant:
         return modes
 
     def check(self) -> None:
-        """Hold what is published against the oracle's view of every row."""
+        """Compare every published row with the oracle."""
         rules = replace(self.rules, as_of=self.now)
         sold = transactions(list(self.sold.values()))
         segments = rfm_segments(self.url)
@@ -139,7 +139,7 @@ class Restaurant:
             oracle.compare_menu(menu_on(self.url, day), expected)
 
     def check_names(self) -> None:
-        """Every ranked item has the name and category that the menu says now, in all dayparts."""
+        """Check that every ranked item has its current name and category, in all dayparts."""
         ranked = read(
             self.url,
             "SELECT menu_item_id, menu_item_name, category FROM menu_results"

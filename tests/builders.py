@@ -1,4 +1,4 @@
-"""Small restaurants for tests: by hand from short tuples, or drawn by hypothesis from what goes wrong in real ones."""
+"""Small sets of orders for tests: from tuples, or drawn by hypothesis with the irregularities of real data."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from tests.oracle import Rules
 
-# The instants at which each zone's clocks change, and where they never do, an ordinary one.
+# The instants at which each zone's clocks change; an ordinary instant for a zone without changes.
 CLOCK_CHANGES = {
     "UTC": (datetime(2025, 7, 1, 4, tzinfo=UTC),),
     "Europe/London": (datetime(2025, 3, 30, 1, tzinfo=UTC), datetime(2025, 10, 26, 1, tzinfo=UTC)),
@@ -34,14 +34,14 @@ DAYPARTS = {
     ),
     "with gaps": ((4, "Lunch", time(11, 0, 30), time(13, 29)), (5, "Bar", time(20, 0), time(1, 59))),
 }
-# A moment before, on and after an edge, and just before and on the end of its minute.
+# Just before, on and after an edge, and just before and on the end of its minute.
 BESIDE_AN_EDGE = (-1, 0, 1, 59_999_999, 60_000_000)
 
 PURCHASES = ("10.00", "10.00", "7", "99.99", "0.01", "1.005", "2.675", "0.005", "1.115", "0.30000000000000004")
 NOT_PURCHASES = ("0", "0.004", "-0.005", "-0.004", "-4.00", "-10.00", "NaN", "Infinity", "-Infinity")
 PRICES = ("1.00", "1.00", "2.675", "0.005", "1.005", "0", "3.335", "-1.00", "NaN", "Infinity")
 PIECES = (1, 1, 1, 2, 3, 0, -1, None)
-# Thousandths and what is rounded to them, from just above nothing on.
+# Thousandths, and values that are rounded to them, from just above zero.
 WEIGHTS = ("0.35", "0.45", "1", "2", "0.0004", "0.0005", "1.0015", "12.3456", "0.1005", "0", "-0.2", "-0.0004", "NaN")
 FEW_CUSTOMERS = ("a", "b", "c", "d", "e", "ä", "Z", " ", "+15550100")
 MANY_CUSTOMERS = tuple(f"+1555{number:04}" for number in range(30))
@@ -54,13 +54,13 @@ NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
 
 def transactions(*rows: Any) -> pd.DataFrame:
-    """(transaction_id, mobile_id, total_amount, created_at), as arguments or as one list; values stay as they are."""
+    """Rows of (transaction_id, mobile_id, total_amount, created_at), as arguments or as one list, unchanged."""
     columns = ["transaction_id", "mobile_id", "total_amount", "created_at"]
     return pd.DataFrame(_listed(rows), columns=columns, dtype=object)
 
 
 def items(*rows: Any) -> pd.DataFrame:
-    """(transaction_id, item_id, quantity, price), as arguments or as one list; `id` numbers them as they come."""
+    """Rows of (transaction_id, item_id, quantity, price), as arguments or as one list; `id` numbers them in order."""
     frame = pd.DataFrame(_listed(rows), columns=["transaction_id", "item_id", "quantity", "price"], dtype=object)
     frame.insert(0, "id", pd.Series(range(1, len(frame) + 1), dtype=object))
     return frame
@@ -72,7 +72,7 @@ def _listed(rows: tuple[Any, ...]) -> list[Any]:
 
 @dataclass(frozen=True)
 class Case:
-    """Orders and the rules to read them by."""
+    """Orders, and the rules for their computation."""
 
     transactions: pd.DataFrame
     items: pd.DataFrame
@@ -81,7 +81,7 @@ class Case:
 
 @st.composite
 def cases(draw: st.DrawFn, weighed: bool = False) -> Case:
-    """Rules, and orders around the edges that they make; `weighed` orders have quantities that are no integers."""
+    """Rules, and orders around the rules' edges; `weighed` orders have quantities of a non-integer type."""
     drawn = draw(rules())
     sold, lines = draw(orders(drawn, weighed))
     return Case(sold, lines, drawn)
@@ -108,7 +108,7 @@ def rules(draw: st.DrawFn) -> Rules:
 
 @st.composite
 def own_rules(draw: st.DrawFn, customers: Sequence[str] = FEW_CUSTOMERS) -> dict[str, Any]:
-    """What a segment map may say beside its codes; mostly nothing of it."""
+    """The optional rules of a segment map; mostly none."""
     own = {name: draw(mostly_not(cut_points(lowest, decimals))) for name, lowest, decimals in OWN_CUT_POINTS}
     return {
         "own_cut_points": {name: cuts for name, cuts in own.items() if cuts},
@@ -130,7 +130,7 @@ def menu_rules(draw: st.DrawFn, items: Sequence[int] = ITEMS) -> dict[str, Any]:
 
 
 def menu_env(rules: Rules) -> dict[str, str]:
-    """The settings that say these rules; a half of the items are left out by their category."""
+    """The settings for these rules; half of the items are excluded by their category."""
     entries = [str(item) if item % 2 else f"category:of, {item}".replace(",", "\\,") for item in rules.excluded_items]
     return {
         "TOP_N": str(rules.top_n),
@@ -141,24 +141,24 @@ def menu_env(rules: Rules) -> dict[str, str]:
 
 
 def menu_items(rules: Rules, items: Sequence[int] = ITEMS) -> pd.DataFrame:
-    """`dim_menu_items` with these items, each in a category of its own, and what they cost."""
+    """`dim_menu_items` with these items, each in a separate category, and their costs."""
     rows = [(item, f"Item {item}", "1.00", f"Of, {item}", rules.costs.get(item)) for item in items]
     return pd.DataFrame(rows, columns=["item_id", "menu_item_name", "price", "category", "cost"], dtype=object)
 
 
 def cut_points(lowest: int, decimals: int) -> st.SearchStrategy[list[Decimal]]:
-    """Four rising numbers, some of them at or beside values that customers have."""
+    """Four increasing numbers, some of them equal or close to customers' values."""
     numbers = st.decimals(lowest, 30, places=decimals) | st.integers(lowest, 12).map(Decimal)
     return st.lists(numbers, min_size=4, max_size=4, unique=True).map(sorted)
 
 
 def mostly_not(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    """The values one time in three, else None."""
+    """The values in one case of three, else None."""
     return st.sampled_from((True, False, False)).flatmap(lambda given: values if given else st.none())
 
 
 def segment_map(rules: Rules) -> str:
-    """A map file that says what these rules say, with the built-in codes."""
+    """A map file for these rules, with the built-in codes."""
     tables = {
         "cut_points": {name: f"[{', '.join(map(str, cuts))}]" for name, cuts in rules.own_cut_points.items()},
         "monetary": {"measure": '"average"'} if rules.average else {},
@@ -220,13 +220,13 @@ def _whole(text: str) -> int | str:
 
 
 def mostly(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    """The values, and one time in ten NULL."""
+    """The values, and NULL in one case of ten."""
     return st.integers(0, 9).flatmap(lambda number: st.none() if number == 9 else values)
 
 
 @st.composite
 def instants(draw: st.DrawFn, zone: str, changes: Sequence[datetime], clocks: Sequence[time]) -> datetime:
-    """An instant around one of the changes, or beside a wall-clock time in those days; in UTC or local time."""
+    """An instant around one of the changes, or close to a wall-clock time on those days; in UTC or local time."""
     change = draw(st.sampled_from(changes))
     beside = timedelta(microseconds=draw(st.sampled_from(BESIDE_AN_EDGE)))
     if draw(st.booleans()):

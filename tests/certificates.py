@@ -1,4 +1,4 @@
-"""A certificate authority of a test's own, and a server's certificate from it."""
+"""A certificate authority for tests, and a server certificate from it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.installed import program
 
 
 class Certificates:
-    """Made by openssl in a folder; the server is `localhost`."""
+    """Certificates made by openssl in a folder; the server is `localhost`."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -34,7 +34,7 @@ class Certificates:
         ]
 
     def pgbouncer_lines(self) -> str:
-        """Lines for pgbouncer.ini: without TLS nobody is let in."""
+        """Lines for pgbouncer.ini: connections without TLS are refused."""
         files = f"client_tls_cert_file = {self.certificate}\nclient_tls_key_file = {self.key}"
         return f"client_tls_sslmode = require\n{files}"
 

@@ -1,4 +1,4 @@
-"""The `smartcrm` command as tests run it."""
+"""Running the `smartcrm` command in tests."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def smartcrm(home: Path, *arguments: str, **env: str) -> subprocess.CompletedPro
 
 @contextmanager
 def serving(home: Path, **env: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """`smartcrm up`, with what it printed until it was ready."""
+    """`smartcrm up`, with its output until it was ready."""
     process = subprocess.Popen(
         [SMARTCRM, "up"], env=environment(home, **env), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )

@@ -1,4 +1,4 @@
-"""Real servers for every test: one PostgreSQL and one Redis a session, and a database for each test."""
+"""Real servers for tests: one PostgreSQL and one Redis per session, and a database for each test."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _numbers = itertools.count(1)
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--times N`: every fault of tests/faults, N times; without it the short form, once each.
 
-    Here and not beside the faults: pytest asks for options in the folders that it was given, and not below them.
+    Defined here, since pytest reads options only from the conftest files of the folders in its arguments.
     """
     parser.addoption("--times", type=int, default=0)
     parser.addoption("--report", type=Path, default=None)
@@ -35,10 +35,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Give the session a temporary folder of its own; with xdist, its workers get theirs below it.
+    """Create a temporary folder for the session; with xdist, the workers' folders are below it.
 
-    Servers of root's sessions run as another user, who has to pass the folders above their files. pytest's own folder
-    is shared by all sessions of a user, and every one that starts shuts it to others.
+    Servers of root's sessions run as another user, who has to traverse the folders above their files. pytest's default
+    folder is shared by all sessions of a user, and each session closes it to other users at its start.
     """
     if config.option.basetemp is None:
         config.option.basetemp = tempfile.mkdtemp(prefix="tests-")
@@ -68,7 +68,7 @@ def servers() -> Iterator[dict[str, str]]:
 
 @contextmanager
 def fresh_database(servers: dict[str, str]) -> Iterator[str]:
-    """An empty database, for as long as it is needed."""
+    """An empty database, dropped at the end."""
     name = f"test_{next(_numbers)}"
     with psycopg.connect(servers["DATABASE_URL"], autocommit=True) as admin:
         admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
@@ -85,7 +85,7 @@ def database_url(servers: dict[str, str]) -> Iterator[str]:
 
 @pytest.fixture
 def other_database_url(servers: dict[str, str]) -> Iterator[str]:
-    """One more."""
+    """A second empty database."""
     with fresh_database(servers) as url:
         yield url
 
@@ -99,7 +99,7 @@ def migrated_url(database_url: str) -> str:
 
 @pytest.fixture
 def redis_url(servers: dict[str, str]) -> str:
-    """An empty Redis database of this test's own, with its neighbour for results."""
+    """An empty Redis database for this test, with the next one for results."""
     server, number = servers["REDIS_URL"].rsplit("/", 1)[0], 2 * (next(_numbers) % 8)
     for database in (number, number + 1):
         redis.Redis.from_url(f"{server}/{database}").flushdb()

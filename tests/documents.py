@@ -16,7 +16,7 @@ _INLINE = re.compile(r"`((?:smartcrm|docker compose) [^`]+)`")
 
 @dataclass(frozen=True)
 class Command:
-    """One program's words, and the files that its input and output are led to."""
+    """One program's words, and the files that its input and output are redirected to."""
 
     words: tuple[str, ...]
     source: str | None = None
@@ -24,18 +24,18 @@ class Command:
 
 
 def blocks(text: str, language: str = "console") -> list[str]:
-    """The code blocks of one language, without the indentation that lists give them."""
+    """The code blocks of one language, without the indentation of lists."""
     found = [match for match in _BLOCK.finditer(text) if match[2] == language]
     return [re.sub(rf"(?m)^{match[1]}", "", match[3]) for match in found]
 
 
 def section(text: str, title: str) -> str:
-    """What stands below a heading of the second level."""
+    """The text below a heading of the second level."""
     return text.split(f"\n## {title}\n", 1)[1].split("\n## ", 1)[0]
 
 
 def lines(block: str) -> list[str]:
-    """The lines that a reader types; what the programs answer is none."""
+    """The lines that a reader types, without the programs' output."""
     return [line.removeprefix("$ ") for line in block.splitlines() if line.startswith("$ ")]
 
 
@@ -58,5 +58,5 @@ def commands(line: str) -> Iterator[Command]:
 
 
 def named(text: str) -> list[str]:
-    """The commands of ours that sentences and tables name, with a table's bars as they are shown."""
+    """Our commands in sentences and tables, with the bars of tables unescaped."""
     return [found.replace("\\|", "|") for found in _INLINE.findall(_BLOCK.sub("", text))]

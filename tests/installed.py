@@ -1,4 +1,4 @@
-"""Programs that no wheel brings: a test that needs one skips where it is absent, and fails there in CI."""
+"""Programs that are not in wheels: a test that needs one is skipped if it is missing, but fails in CI."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def program(*names: str) -> str:
 
 
 def absent(message: str) -> NoReturn:
-    """Skip the test for what this machine lacks; in CI, fail it."""
+    """Skip the test because of something missing on this machine; in CI, fail it."""
     if os.environ.get("SMARTCRM_CI"):
         pytest.fail(message)
     pytest.skip(message)

@@ -1,8 +1,8 @@
-"""Both results by the contract's words alone, in plain Python: what the tests hold the product against; long, since
-it is a second implementation in one piece, to be read beside the contract.
+"""An independent implementation of both kinds, in plain Python, as expected values for tests; long, since it is a
+second implementation in one piece, to be read beside the rules.
 
 Written to be obvious, not fast. Money is whole cents, cut points are fractions, times are instants in UTC; the only
-float is a share. Nothing here comes from the code under test, and nothing there may come from here.
+float is a share. It shares no code with the product.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ WHOLE_DAY = timedelta(days=1)
 
 @dataclass(frozen=True)
 class Rules:
-    """What settings and tables may say about a run.
+    """The settings and tables of a run.
 
     Dayparts come as (daytime_id, label, start, end), or without the label, on which no number depends; they are kept
     without it. None, or none at all, means the contract's defaults. `segment_map` gives each code its segment,
@@ -103,11 +103,11 @@ class Rules:
             raise ValueError(f"segment_map misses or invents codes: {sorted(set(self.segment_map) ^ ALL_CODES)}")
 
     def wall_clock(self, instant: datetime) -> datetime:
-        """What a clock on the restaurant's wall shows, without an offset."""
+        """The wall-clock time in the restaurant's time zone, without an offset."""
         return instant.astimezone(ZoneInfo(self.timezone)).replace(tzinfo=None)
 
     def business_date(self, instant: datetime) -> date:
-        """The date on the wall clock put back by the business day's start."""
+        """The date of the wall-clock time minus the business day's start."""
         return (self.wall_clock(instant) - _since_midnight(self.business_day_start)).date()
 
     def daypart(self, instant: datetime) -> int | None:
@@ -121,7 +121,7 @@ class Rules:
 
 @dataclass(frozen=True)
 class RfmCounts:
-    """What an RFM run saw; skipped rows that name no customer stand apart."""
+    """The counts of an RFM run; skipped rows without a customer are counted separately."""
 
     customers: int
     purchases: int
@@ -131,7 +131,7 @@ class RfmCounts:
 
 @dataclass(frozen=True)
 class MenuCounts:
-    """What a menu run saw.
+    """The counts of a menu run.
 
     `transactions` were counted, in a daypart and with a counted line or not; `transactions_in_gaps` would have been,
     and `lines_in_gaps` are their lines that would have been. `skipped_lines` and `rounded_lines`, whose quantity above
@@ -212,7 +212,7 @@ def menu(transactions: pd.DataFrame, items: pd.DataFrame, rules: Rules, weekdays
 
 
 def _rank_key(item_id: int, dish: _Dish, rules: Rules) -> list[Any]:
-    """What sorts an item before others: what the menu is ranked by, and the others behind it."""
+    """The sort key of an item: what the menu is ranked by, and then the tie-breakers."""
     values = {"orders": -len(dish.orders), "quantity": -dish.thousandths, "revenue": -dish.revenue}
     if rules.rank_by == "margin":
         first: list[Any] = [item_id not in rules.costs, -dish.margin if item_id in rules.costs else 0]
@@ -248,7 +248,7 @@ def compare_menu(actual: pd.DataFrame, expected: pd.DataFrame) -> None:
     _compare(actual, expected, MENU_COLUMNS, key=["daytime_id", "rank"])
 
 
-# Values: what a cell of a source table says.
+# Values: reading a cell of a source table.
 
 
 def cents(amount: Any) -> int | None:
@@ -321,7 +321,7 @@ def _since_midnight(clock: time) -> timedelta:
 
 
 def _windows(start: time, end: time) -> list[tuple[timedelta, timedelta]]:
-    """Half-open stretches of one day: two where the window wraps past midnight; the end's whole minute belongs."""
+    """Half-open parts of one day: two if the window wraps past midnight; the end's whole minute is included."""
     since, until = _since_midnight(start), _since_midnight(end.replace(second=0, microsecond=0)) + MINUTE
     if start <= end:
         return [(since, until)]
@@ -335,7 +335,7 @@ def _refuse_overlaps(parts: Sequence[tuple[Any, time, time]]) -> None:
             raise ValueError(f"dayparts {one} and {other} overlap")
 
 
-# Transactions: what of them counts.
+# Transactions: which of them count.
 
 
 class _Sale(NamedTuple):
@@ -355,7 +355,7 @@ class _Customer(NamedTuple):
 def _in_window(transactions: pd.DataFrame, rules: Rules, lookback: int) -> tuple[list[_Sale], list[str | None]]:
     """The usable transactions up to `as_of` and within the lookback, and the customers of the skipped ones there.
 
-    A time that is NULL or infinite lies nowhere, so its row is always among the skipped.
+    A row with a NULL or infinite time is always skipped.
     """
     last = instant(rules.as_of)
     assert last is not None
@@ -416,7 +416,7 @@ def _strictly_below(cuts: Sequence[Fraction], value: int | Fraction) -> int:
     return sum(cut < exact for cut in cuts)
 
 
-# The menu: what of the lines counts.
+# The menu: which lines count.
 
 
 class _Dish:

@@ -1,4 +1,4 @@
-"""Redis servers as others run them: with other settings, users, certificates or roles than the session's own."""
+"""Redis servers with other settings, users, certificates or roles than the session's."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from tests.system import wait_for
 
 @contextmanager
 def server(folder: Path, *settings: str, port: int | None = None, sentinel: bool = False) -> Iterator[int]:
-    """A server with these lines in its configuration, until the block ends; yields its port."""
+    """Run a server with these lines in its configuration; yields its port."""
     port = port or choose_port("Redis", 0)
     home = folder / f"redis-{port}"
     home.mkdir(exist_ok=True)
     config = home / "redis.conf"
-    if not config.exists():  # a sentinel writes what it learns into it
+    if not config.exists():  # a sentinel writes its state to it
         lines = [f"dir {home}", "bind 127.0.0.1", *settings]
         lines += [] if any(line.startswith("tls-port") for line in settings) else [f"port {port}"]
         lines += [] if sentinel else ['save ""', "appendonly yes"]
@@ -47,7 +47,7 @@ def server(folder: Path, *settings: str, port: int | None = None, sentinel: bool
 
 
 def ask(port: int, *words: str, **options: Any) -> Any:
-    """What a server answers to a command."""
+    """A server's answer to a command."""
     options = {"retry": Retry(NoBackoff(), 0), "decode_responses": True, **options}
     with redis.Redis(port=port, **options) as client:
         return client.execute_command(*words)

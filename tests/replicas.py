@@ -1,4 +1,4 @@
-"""PostgreSQL servers on TCP that a test starts, stops, copies and promotes; and a relay that can be led elsewhere."""
+"""PostgreSQL servers on TCP that a test starts, stops, copies and promotes; and a relay that can be redirected."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DATABASE = "postgres"
 
 @contextmanager
 def server_folder() -> Iterator[Path]:
-    """A folder of the account that PostgreSQL runs as, until the block ends."""
+    """A folder owned by the user that PostgreSQL runs as, removed at the end."""
     with tempfile.TemporaryDirectory() as home:
         folder = Path(home) / "servers"
         account_for(folder).own(folder)
@@ -31,7 +31,7 @@ def server_folder() -> Iterator[Path]:
 
 
 class Replica:
-    """One server; its programs run as an account that PostgreSQL accepts."""
+    """One server; its programs run as a user that PostgreSQL accepts."""
 
     def __init__(self, folder: Path, name: str) -> None:
         self.data = folder / name
@@ -41,15 +41,15 @@ class Replica:
         self.folder = folder
 
     def make(self) -> None:
-        """A new cluster."""
+        """Create a new cluster."""
         self._run("initdb", "-D", self.data, "-U", "postgres", "--auth=trust", "--encoding=UTF8", "--locale=C")
 
     def copy(self, primary: Replica) -> None:
-        """A standby of a running primary."""
+        """Create a standby of a running primary."""
         self._run("pg_basebackup", "-D", self.data, "-d", primary.url, "-R", "-X", "stream")
 
     def follow(self, primary: Replica) -> None:
-        """Be a standby of another from the next start on."""
+        """Make it a standby of another server from its next start on."""
         with (self.data / "postgresql.auto.conf").open("a") as conf:
             conf.write(f"primary_conninfo = '{primary.url}'\nrecovery_target_timeline = 'latest'\n")
         (self.data / "standby.signal").touch()
@@ -70,7 +70,7 @@ class Replica:
         self._run("pg_ctl", "promote", "-w", "-D", self.data)
 
     def in_step(self) -> None:
-        """Wait until a standby of this primary has what it has."""
+        """Wait until a standby has replayed everything of this primary."""
         with psycopg.connect(self.url, autocommit=True) as connection:
             query = "SELECT count(*) FROM pg_stat_replication WHERE sync_state IN ('sync', 'quorum')"
             wait_for(lambda: connection.execute(query).fetchone() == (1,))
@@ -82,7 +82,7 @@ class Replica:
 
 
 class Relay:
-    """A TCP address that leads to one port or another; connections that are made stay where they are."""
+    """A TCP relay whose target port can be changed; existing connections keep theirs."""
 
     def __init__(self, port: int) -> None:
         self.target = port
@@ -91,7 +91,7 @@ class Relay:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def close(self) -> None:
-        """Take no more connections."""
+        """Accept no more connections."""
         self._listening.close()
 
     def _accept(self) -> None:

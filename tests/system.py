@@ -1,5 +1,5 @@
-"""The system as tests drive it: settings without an environment, real workers, or one run in this process; long,
-since tests drive the system from here alone.
+"""Driving the system in tests: settings without an environment, real workers, or one run in this process; long, since
+all tests use it.
 """
 
 from __future__ import annotations
@@ -78,9 +78,9 @@ def run_inline(
     mode: str = "full",
     named_ids: tuple[int, int] | None = None,
 ) -> RunState:
-    """Take one run from request to its end in this process, with the workers' own code.
+    """Do one run from request to end in this process, with the workers' code.
 
-    `at` is a default run's own moment, in place of the database's clock.
+    `at` replaces the database's clock as the time of a default run.
     """
     with transaction(settings.database_url) as session:
         run = inbox.request(session, [kind], as_of=as_of, mode=mode, named_ids=named_ids)[0]
@@ -89,7 +89,7 @@ def run_inline(
 
 
 def finish_inline(settings: Settings, run_id: UUID) -> RunState:
-    """Take a run that was asked for to its end."""
+    """Do a requested run until its end."""
     while parts := steering.advance(settings, run_id):
         for stage, number in parts:
             do_part(settings, run_id, stage, number)
@@ -231,7 +231,7 @@ class Workers:
         app: str = "worker.app",
         **env: str,
     ) -> None:
-        """Start a worker, with a beat in it and Celery settings where asked, and wait until it listens."""
+        """Start a worker, optionally with beat and Celery settings, and wait until it listens."""
         self.env |= env
         name = f"w{len(self.processes)}@test"
         command = [sys.executable, "-m", "celery", "-A", app, "worker", "--queues", "control,compute"]
@@ -245,7 +245,7 @@ class Workers:
         wait_for(lambda: any(name in reply for reply in self.celery.control.ping(timeout=0.3)))
 
     def request(self, *kinds: str, as_of: datetime | None = None) -> list[UUID]:
-        """Ask for runs and hint at them, as the webhook does."""
+        """Request runs and send their messages, as the webhook does."""
         with transaction(self.settings.database_url) as session:
             requested = [run.run_id for run in inbox.request(session, kinds, as_of=as_of)]
         for run_id in requested:
@@ -263,7 +263,7 @@ class Workers:
         return found
 
     def processes_that_did(self, task: str) -> set[int]:
-        """The pool processes that did this task, by what they logged."""
+        """The pool processes that did this task, by their logs."""
         lines = [line for log in self.folder.glob("w*@test.log") for line in log.read_text().splitlines()]
         reported = [json.loads(line) for line in lines if line.startswith("{")]
         return {

@@ -1,4 +1,4 @@
-"""The benchmark's rivals do the same work as ours, on a few thousand orders; and a wrong one is found out."""
+"""The benchmark's implementations give the same results as ours on a few thousand orders; a wrong one is detected."""
 
 from __future__ import annotations
 

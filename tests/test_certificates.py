@@ -1,4 +1,4 @@
-"""One certificate authority of one's own for PostgreSQL, Redis, Flower and receivers of events: `SSL_CERT_FILE`."""
+"""A private certificate authority for PostgreSQL, Redis, Flower and receivers of events: `SSL_CERT_FILE`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.long
 
 @dataclass(frozen=True)
 class Peers:
-    """Servers and a receiver with certificates of one authority."""
+    """Servers and a receiver with certificates of the same authority."""
 
     ca: Path
     plain_url: str  # as a test looks into the database

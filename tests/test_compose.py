@@ -1,8 +1,8 @@
-"""docker-compose.yml, Dockerfile and .env.example held against the code, on machines that run no containers, too;
-long, since each service and setting of the file has its check.
+"""docker-compose.yml, Dockerfile and .env.example checked against the code, without containers; long, since each
+service and setting of the file has its check.
 
-The services' own commands and health checks are started as processes, with the environment that the file gives
-them and no other, on this session's PostgreSQL and Redis.
+The services' commands and health checks are started as processes, with exactly the environment in the file, on this
+session's PostgreSQL and Redis.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ def seconds(duration: str) -> float:
 
 
 class Asked(dict[str, str]):
-    """An environment that remembers what it was asked for."""
+    """An environment that records which variables are read."""
 
     def __init__(self, given: Mapping[str, str]) -> None:
         super().__init__(given)

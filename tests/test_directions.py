@@ -1,4 +1,4 @@
-"""The house's import directions, held by import-linter."""
+"""Import directions, checked by import-linter."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The documents' commands held against the command line and the compose file; those for containers are also run."""
+"""The documents' commands checked against the command line and the compose file; those for containers are also run."""
 
 from __future__ import annotations
 
@@ -246,7 +246,7 @@ def containers(servers: dict[str, str], tmp_path: Path) -> Iterator[Containers]:
 
 @pytest.mark.long
 def test_the_container_sections_do_what_they_say_line_by_line(containers: Containers) -> None:
-    """Start, load, compute; an upgrade; a backup; what happens after it; and the way back to it."""
+    """Start, load, compute; upgrade; back up; change data; restore."""
     url, given = containers.database_url, containers.folder / "orders"
     given.mkdir()
     files = {"fact_transactions": "orders.csv", "fact_transaction_items": "lines.csv", "dim_menu_items": "menu.csv"}

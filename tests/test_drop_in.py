@@ -1,4 +1,4 @@
-"""docs/drop-in.md, statement by statement, on the schema of a CRM that has segments and rankings of its own."""
+"""docs/drop-in.md, statement by statement, on the schema of a CRM with its own segments and rankings."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def _import(home: Path, env: dict[str, str], url: str) -> None:
 
 
 def _holds(url: str) -> None:
-    """The views, read by the CRM's names, have what an oracle makes of its rows."""
+    """Check that the views, read by the CRM's names, have the oracle's results for its rows."""
     as_of = dict(read(url, "SELECT kind, as_of FROM smartcrm.analytics_published").itertuples(index=False))
     sold = read(
         url,

@@ -1,4 +1,4 @@
-"""The image's own layer, built as the Dockerfile builds it, but on this machine's Python and without a container."""
+"""The image's own layer, built as in the Dockerfile, but with this machine's Python and without a container."""
 
 from __future__ import annotations
 

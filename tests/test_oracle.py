@@ -1,5 +1,5 @@
-"""The oracle against values worked out by hand, against pandas, and against figures known of real data; long, since
-each rule of the contract has its example here.
+"""The oracle compared with values computed by hand, with pandas, and with known figures of real data; long, since each
+rule has its example here.
 """
 
 from __future__ import annotations

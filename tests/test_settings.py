@@ -1,4 +1,4 @@
-"""Settings: every wrong value is told by its variable's name, with an example, and no secret is repeated."""
+"""Settings: every wrong value is refused with the variable's name and an example, and no secret is quoted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The built wheel: it names what it needs, installs into an environment of its own, and runs."""
+"""The built wheel: it has its requirements, installs into a new environment, and runs."""
 
 from __future__ import annotations
 

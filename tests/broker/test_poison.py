@@ -1,5 +1,5 @@
-"""Messages that nobody can read: a worker drops them, counts them, and works on; long, since the broken messages are
-one table.
+"""Malformed messages: a worker drops them, counts them, and continues; long, since the malformed messages are one
+table.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ DEEP = 100_000
 
 
 def envelope() -> dict[str, Any]:
-    """A good one, as kombu 5.7 writes it: `advance` of a run that there is not."""
+    """A valid message, as kombu 5.7 writes it: `advance` of a run that does not exist."""
     return {
         "body": encoded(BODY),
         "content-encoding": "utf-8",
@@ -190,7 +190,7 @@ def client(workers: Workers) -> redis.Redis:
 
 
 def wait_until_drained(server: redis.Redis) -> None:
-    """Nothing waits, and nothing is kept as unacknowledged, from where it would come back."""
+    """Wait until the queue is empty and no message is unacknowledged, from where it would be delivered again."""
     left: Callable[[], int] = lambda: sum(  # noqa: E731
         [int(server.llen(f"{PREFIX}{queue}")) for queue in ("control", "compute")]  # type: ignore[arg-type]
         + [int(server.hlen(f"{PREFIX}unacked")), int(server.zcard(f"{PREFIX}unacked_index"))]  # type: ignore[arg-type]
@@ -247,7 +247,7 @@ ANYTHING = st.recursive(
 
 @st.composite
 def spoilt(draw: st.DrawFn) -> str:
-    """A good message in which one or two things are replaced by anything, or left out."""
+    """A valid message in which one or two parts are replaced by anything, or removed."""
     made: dict[str, Any] = copy.deepcopy(envelope())
     body: Any = copy.deepcopy(BODY)
     for _ in range(draw(st.integers(1, 2))):

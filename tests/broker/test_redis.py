@@ -1,5 +1,5 @@
-"""Redis as others run it: one database, users with few rights, full, read-only, TLS, clusters, Sentinel; long, since
-each way in which others run Redis has its server.
+"""Redis in various set-ups: one database, ACLs, full, read-only, TLS, clusters, Sentinel; long, since each set-up has
+its own server.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from tests.redis_servers import ask, server
 from tests.system import Workers, fill, make_settings, wait_for
 from webhook.app import create_app
 
-# Redis' users as managed services have them: everything but what touches other databases or the server.
+# Redis users as in managed services: all commands except those on other databases or the server.
 MANAGED = "user default on >secret ~* &* +@all -select -swapdb -flushall -flushdb -config -debug -shutdown -keys"
 
 
@@ -228,7 +228,7 @@ def test_one_form_serves_celery_and_redis_py(
 
 
 def _watched(watchers: list[int]) -> bool:
-    """Whether every sentinel knows the two others and the replica."""
+    """Whether every sentinel has found the two others and the replica."""
     known: list[Any] = [ask(port, "SENTINEL", "MASTER", "mymaster") for port in watchers]
     counts = [dict(zip(each[::2], each[1::2], strict=True)) for each in known]
     return all((each["num-other-sentinels"], each["num-slaves"]) == ("2", "1") for each in counts)
@@ -236,7 +236,7 @@ def _watched(watchers: list[int]) -> bool:
 
 @pytest.mark.long
 def test_a_sentinel_failover_loses_no_run(migrated_url: str, tmp_path: Path) -> None:
-    """The server that the sentinels name dies while runs are asked for; another one is promoted, and all end."""
+    """The master dies while runs are requested; the replica is promoted, and all runs end."""
     program("redis-sentinel")
     fill(migrated_url, plain_orders())
     watchers = [choose_port("Sentinel", 0) for _ in range(3)]

@@ -1,6 +1,4 @@
-"""The `smartcrm` command as people use it: whole runs of it, and bad input answered by one sentence; long, since
-every command has its case.
-"""
+"""The `smartcrm` command as users run it, with valid and invalid input; long, since every command has its case."""
 
 from __future__ import annotations
 
@@ -35,7 +33,7 @@ from tests.system import Workers, fill, make_settings, read, run_inline, wait_fo
 
 
 def left_of(home: Path) -> list[str]:
-    """Processes that still name this home."""
+    """Processes that still have this home in their command line."""
     found = []
     for process in psutil.process_iter():
         try:
@@ -136,7 +134,7 @@ def test_waiting_lasts_as_long_as_an_up_of_this_home_is_starting(
 
 
 def post_signed(home: Path, url: str) -> None:
-    """Send what `smartcrm sign` prints, word for word, with another client than curl."""
+    """Send the request that `smartcrm sign` prints, with another client than curl."""
     words = shlex.split(smartcrm(home, "sign", "--import-id", "7", "--kind", "rfm", "--url", url).stdout)
     headers = dict(words[place + 1].split(": ", 1) for place, word in enumerate(words) if word == "-H")
     answer = requests.post(words[4], words[-1], headers=headers, timeout=10)
@@ -291,7 +289,7 @@ def test_an_export_that_can_not_be_written_is_reported_with_its_reason(
 
 
 def publish(url: str, home: Path) -> None:
-    """Segments of six customers, none of them a champion."""
+    """Publish segments of six customers, none of them a champion."""
     fill(url, plain_orders())
     assert run_inline(make_settings(url, home), "rfm").run.status == "succeeded"
 

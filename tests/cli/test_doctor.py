@@ -1,4 +1,4 @@
-"""The doctor finds what would hurt at night, and what it says to do about it mends it."""
+"""The doctor finds problems, and its remedies fix them."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ def test_all_wrong_columns_are_reported_at_once_with_the_view_that_fixes_them(
             )
             named = connection.execute("SELECT DISTINCT menu_item_name FROM menu_results ORDER BY 1").fetchall()
             assert named == [("Fish [/chips]",), ("Soup",)]
-            # 13:00 on that day in London is 13:00 in winter time: lunch, and not what UTC or the server's zone say.
+            # 13:00 on that day in London is winter time: lunch, and not another daypart by UTC or the server's zone.
             assert connection.execute(
                 "SELECT min(created_at) = '2026-03-02 13:00+00' FROM smartcrm_source.fact_transactions"
             ).fetchone() == (True,)

@@ -1,4 +1,4 @@
-"""`smartcrm health`: cheap, and one sentence where a part does not answer."""
+"""`smartcrm health`: fast, and one sentence if a part does not answer."""
 
 from __future__ import annotations
 

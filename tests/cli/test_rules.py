@@ -1,4 +1,4 @@
-"""The owner's rules from the command line: another map's preview, weekdays, the menu matrix."""
+"""Rules on the command line: another map's preview, weekdays, the menu matrix."""
 
 from __future__ import annotations
 

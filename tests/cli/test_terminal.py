@@ -1,4 +1,4 @@
-"""What the command shows and exports: data as it is, no markup, control characters or formulas; JSON; its version."""
+"""Output and exports of the command: data unchanged, no markup, control characters or formulas; JSON; its version."""
 
 from __future__ import annotations
 
@@ -50,14 +50,14 @@ NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
 
 class Row:
-    """A row with whatever is asked of it."""
+    """A row that has every attribute."""
 
     def __init__(self, **values: Any) -> None:
         self.__dict__.update(values)
 
 
 def every_table(text: str) -> None:
-    """Draw everything that there is to draw, with this text wherever data may stand."""
+    """Print every table, with this text in all places for data."""
     numbers = {"customers": 1, "share": 0.5, "revenue_share": 0.5, "median_recency_days": 1.0}
     points = dict.fromkeys(("recency_days", "frequency", "monetary"), CutPoints(True, True, [Fraction(1, 3)]))
     summary = Row(segment=text, median_frequency=1.0, median_monetary=1.0, **numbers)

@@ -1,4 +1,4 @@
-"""Programs on tethers: they end when their owner ends, however it does, and start again when they end alone."""
+"""Programs under tethers: they end when their parent ends, in any way, and are restarted when they end by themselves."""
 
 import os
 import signal
@@ -21,7 +21,7 @@ from errors import EmbeddedError
 from tests.system import wait_for
 
 ROOT = Path(__file__).parent.parent.parent
-# Writes its process id where it is told to, and waits; with a child in its group, which does the same.
+# Writes its process id to a given file, and waits; with a child in its group that does the same.
 WAIT = """
 import os, signal, sys, time
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The made-up restaurant: the same for the same seed, whole, and with a restaurant's habits."""
+"""The generated restaurant: deterministic, consistent, and with realistic patterns."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The embedded servers as commands use them: real ones, shared, killed in every way, and never left behind; long,
-since the two servers share their starts, kills and locks.
+"""The embedded servers as commands use them: shared, killed in every way, and never left running; long, since the two
+servers share their starts, kills and locks.
 """
 
 import json
@@ -40,7 +40,7 @@ NOBODY = 65534
 
 
 class User:
-    """Another process that uses the servers of a home until it is told to leave, or killed."""
+    """Another process that uses the servers of a home until it is stopped or killed."""
 
     def __init__(self, home: Path) -> None:
         command = [sys.executable, "-c", USE_UNTIL_TOLD, str(home)]
@@ -61,7 +61,7 @@ class User:
 
 @pytest.fixture
 def home() -> Iterator[Path]:
-    # Not below pytest's own folder: every session that starts there shuts it again to all but root.
+    # Not below pytest's default folder: every session closes it to all users but root.
     with tempfile.TemporaryDirectory(dir="/tmp") as folder:
         yield Path(folder) / "home"
         wait_for(lambda: not processes(Path(folder)))
@@ -69,7 +69,7 @@ def home() -> Iterator[Path]:
 
 @pytest.fixture
 def enter(home: Path) -> Iterator[Callable[[], User]]:
-    """Brings another user to the home, who is gone after the test."""
+    """Starts another user of the home, stopped after the test."""
     users: list[User] = []
 
     def another() -> User:
@@ -83,7 +83,7 @@ def enter(home: Path) -> Iterator[Callable[[], User]]:
 
 
 def processes(home: Path) -> list[psutil.Process]:
-    """Everything that runs on a home's files, but not its users."""
+    """All processes that use a home's files, except its users."""
     found = []
     for process in psutil.process_iter(["pid", "cwd", "cmdline"]):
         command = " ".join(process.info["cmdline"] or [])

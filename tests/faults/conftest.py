@@ -1,4 +1,4 @@
-"""How often each fault strikes, the plant that they strike, and the table that tells of it."""
+"""Options and fixtures of the fault tests, and the report."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ from tests.faults.strikes import Named
 
 @pytest.fixture(scope="session")
 def plant() -> Iterator[Plant]:
-    """One system for all faults: what one leaves behind, the next one finds."""
+    """One system for all faults, which keeps its state from one to the next."""
     with tempfile.TemporaryDirectory() as home, Plant(Path(home)) as running:
         yield running
 
 
 @pytest.fixture
 def times(request: pytest.FixtureRequest) -> int:
-    """How often each fault strikes."""
+    """How often each fault is injected."""
     return int(request.config.getoption("--times")) or 1
 
 
 @pytest.fixture
 def long(request: pytest.FixtureRequest) -> bool:
-    """Whether this is the whole suite, and not its short form."""
+    """Whether this is the whole suite, not its short form."""
     return bool(request.config.getoption("--times"))
 
 
 @pytest.fixture
 def pause(long: bool) -> float:
-    """Seconds that something stands still."""
+    """The seconds for which a program is paused."""
     return 30.0 if long else 3.0
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """The short form strikes at the points that most depends on."""
+    """Select the most important points for the short form."""
     if config.getoption("--times"):
         return
     kept = [item for item in items if not _is_long(item)]
@@ -54,7 +54,7 @@ def _is_long(item: pytest.Item) -> bool:
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """The table, where a file for it was named."""
+    """Write the report, if a file was given."""
     path = terminalreporter.config.getoption("--report")
     if path is not None:
         records = [

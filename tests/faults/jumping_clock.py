@@ -1,4 +1,4 @@
-"""Runs Celery under a clock that is as many seconds off as a file says, and jumps when the file does."""
+"""Runs Celery with a clock offset that is read from a file, and so can jump."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The whole system on servers of its own, with a CRM that imports, readers that watch, and an oracle that knows;
-long, since it is one system with all that a fault may strike.
+"""The whole system on its own servers, with a CRM that imports, readers that poll, and the oracle; long, since it is
+one system with everything that faults are injected into.
 """
 
 from __future__ import annotations
@@ -53,16 +53,16 @@ SELECT (SELECT (count(*), coalesce(sum(frequency), 0), coalesce(sum(monetary * 1
 
 
 class Group(ProcessGroup):
-    """Starts again at once what has ended: the waits of `up` would be most of what is measured."""
+    """Restarts ended programs at once: the delays of `up` would dominate the measurement."""
 
     def watch(self) -> None:
-        """Start what has ended, unless it is to rest."""
+        """Restart ended programs, except stopped ones."""
         for program in self._programs:
             if program.process.poll() is not None:
                 self._spawn(program)
 
     def processes(self, name: str) -> list[psutil.Process]:
-        """A program's own processes, its first one first; none while it starts."""
+        """A program's processes, its first one first; none while it starts."""
         for program in self._programs:
             if program.name == name:
                 with suppress(psutil.NoSuchProcess):
@@ -103,7 +103,7 @@ class Reader(threading.Thread):
 
 @dataclass(frozen=True)
 class Import:
-    """What the CRM imported and asked for."""
+    """An import of the CRM, and its request."""
 
     webhook_id: str
     run_ids: list[UUID]
@@ -113,8 +113,8 @@ class Import:
 class Plant:
     """Servers, programs, orders and readers, until the block ends.
 
-    Orders of an import are dated a moment ahead and asked for after it, so that every `as_of` sees all of an import or
-    nothing of it, and each published state is one of those that the readers may see.
+    Orders of an import are dated slightly in the future, and requested after that time, so that every `as_of` includes
+    all of an import or nothing of it, and each published state is one of those that the readers may see.
     """
 
     def __init__(self, home: Path, seed: int = 1) -> None:
@@ -174,12 +174,12 @@ class Plant:
 
     @property
     def database_url(self) -> str:
-        """The database, past every fault but its own."""
+        """The database's URL, without the relay."""
         return self.urls["DATABASE_URL"]
 
     @property
     def redis(self) -> redis.Redis:
-        """Redis itself, past the wire."""
+        """A client of Redis, without the relay."""
         return redis.Redis.from_url(self.urls["REDIS_URL"])
 
     def ready(self) -> None:
@@ -272,7 +272,7 @@ class Plant:
         return pd.DataFrame(self.lines, columns=columns, dtype=object)
 
     def imports(self, *kinds: str, mode: str = "full", orders: int = 10) -> Import:
-        """Import orders and tell of them, as the CRM does: again and again until it is heard."""
+        """Import orders and call the webhook, as the CRM does: repeatedly until it is accepted."""
         with self._importing:
             return self._import(kinds, mode, orders)
 
@@ -326,12 +326,12 @@ class Plant:
         return len(run_ids)
 
     def finished(self, made: list[Import], seconds: float = 180) -> None:
-        """Wait until every run that was asked for has ended."""
+        """Wait until every requested run has ended."""
         run_ids = sorted({run_id for each in made for run_id in each.run_ids})
         wait_for(lambda: self.unfinished(run_ids) == 0, seconds)
 
     def check(self, made: list[Import]) -> None:
-        """Hold requests against runs, and what is published against the oracle, row for row."""
+        """Compare requests with runs, and the published results with the oracle, row by row."""
         with transaction(self.database_url) as session:
             for each in made:
                 for run_id in each.run_ids:
@@ -374,11 +374,11 @@ class Plant:
                 assert first == second or reader.level == IsolationLevel.READ_COMMITTED
 
     def clear(self) -> None:
-        """Remove what nobody needs, as the sweep does."""
+        """Drop retired generations, as the sweep does."""
         upkeep.clear(self.database_url)
 
     def events(self, since: int) -> list[Mapping[str, Any]]:
-        """What the programs have logged after so many bytes."""
+        """The programs' log events after this number of bytes."""
         found = []
         for line in self.log.read_bytes()[since:].splitlines():
             with suppress(ValueError):

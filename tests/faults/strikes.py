@@ -1,8 +1,8 @@
-"""The faults: each strikes while an import's runs are under way, and has ended when its block has; long, since it
-lists every fault.
+"""The faults: each is injected during an import's runs, and is over at the end of its block; long, since it lists every
+fault.
 
-A fault sets its traps, lets the import be asked for (`yield`), strikes at a random moment or at a named point, and
-mends what nobody else would. A named point that is not reached raises TimeoutError: a strike that missed shows nothing.
+A fault prepares, lets the import be requested (`yield`), injects at a random moment or at a named point, and repairs
+what the system does not. A named point that is not reached raises TimeoutError, since the test would prove nothing.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _UNDER_WAY = "SELECT count(*) AS n FROM analytics_runs WHERE status IN ('pending
 
 @dataclass
 class Strike:
-    """One strike's plant, how long its pauses are in seconds, and when it had ended, where that is not at the end."""
+    """One injection: the plant, the length of pauses in seconds, and when it was over, if not at the end."""
 
     plant: Plant
     pause: float
@@ -45,16 +45,16 @@ class Strike:
     hit: bool = True  # whether a run was under way
 
     def ends(self) -> None:
-        """From here on the system has all that it needs to recover."""
+        """Note that from here on the system has everything to recover."""
         self.ended = time.monotonic()
 
     def at_random(self) -> None:
-        """Wait until a random moment of the runs, and note whether they are under way."""
+        """Wait until a random moment of the runs, and note whether they are in progress."""
         time.sleep(self.plant.chance.uniform(0, USUAL_RUN))
         self.hit = bool(read(self.plant.database_url, _UNDER_WAY).n[0])
 
     def kill(self, process: psutil.Process) -> None:
-        """SIGKILL, unless it is gone."""
+        """Send SIGKILL, unless it has ended."""
         with suppress(psutil.NoSuchProcess):
             process.kill()
 
@@ -250,7 +250,7 @@ def postgres_paused(strike: Strike) -> Iterator[None]:
 
 @contextmanager
 def disk_full(strike: Strike) -> Iterator[None]:
-    """New tables lie on a small file system that something else fills to the brim."""
+    """New tables are on a small file system that is filled completely."""
     plant = strike.plant
     with (
         small_disk(plant.home / "small") as (disk, ballast),
@@ -312,9 +312,9 @@ def _renew_sessions(plant: Plant) -> None:
 
 @contextmanager
 def thief(plant: Plant, returns: Callable[[bytes], list[bytes]]) -> Iterator[Callable[[], int]]:
-    """Takes messages from the queues in turn with the worker, and puts back what `returns` makes of each.
+    """Takes messages from the queues in competition with the worker, and puts back what `returns` makes of each.
 
-    Yields how many it has taken so far.
+    Yields the number of messages taken so far.
     """
     stopping, taken = threading.Event(), [0]
 
@@ -371,7 +371,7 @@ def messages_late(strike: Strike) -> Iterator[None]:
 
 @contextmanager
 def messages_twice_at_once(strike: Strike) -> Iterator[None]:
-    """While the worker stands still every message gets a double; then both are there for its two processes."""
+    """Every message is duplicated while the worker is paused; then both are there for its two processes."""
     plant = strike.plant
     parent = plant.group.processes("worker")[0]
     parent.suspend()
@@ -386,7 +386,7 @@ def messages_twice_at_once(strike: Strike) -> Iterator[None]:
 
 
 class _Once:
-    """Two of each message, but of one that comes back only itself."""
+    """Two of each message, except for one that is delivered again."""
 
     def __init__(self) -> None:
         self._seen: set[bytes] = set()
@@ -411,7 +411,7 @@ def _double(plant: Plant, queue: str) -> int:
 
 @contextmanager
 def clock_jumps(strike: Strike, *, hours: int) -> Iterator[None]:
-    """Beat's clock jumps, and what the run needs is lost: only a sweep can help."""
+    """Beat's clock jumps, and the run's messages are lost: only a sweep can help."""
     plant = strike.plant
     offset = plant.home / "offset"
     offset.write_text("0")
@@ -524,7 +524,7 @@ OF_A_SOAK: tuple[Fault, ...] = (
 
 @dataclass(frozen=True)
 class Named:
-    """A fault with its name, the kinds and mode that its import asks for, and whether it is of the short form."""
+    """A fault with its name, the kinds and mode of its import, and whether it is in the short form."""
 
     name: str
     fault: Fault

@@ -1,4 +1,4 @@
-"""Whatever dies, every accepted request ends in a published run, once and whole."""
+"""With every fault, each accepted request ends in a published run, exactly once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.faults.strikes import FAULTS, Named, Strike
 
 
 def helped(events: list[Mapping[str, Any]]) -> str:
-    """What brought the runs on, by what the programs logged."""
+    """How the runs recovered, by the programs' logs."""
     found = []
     if any("retry: Retry in" in str(event.get("event")) for event in events):
         found.append("retry")

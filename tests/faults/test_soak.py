@@ -1,4 +1,4 @@
-"""Minutes of imports under random faults: everything is covered, nothing grows."""
+"""Minutes of imports with random faults: every request is covered, and memory does not grow."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.faults.strikes import OF_A_SOAK, Strike
 from tests.system import read, wait_for
 
 PROGRAMS = ("webhook", "worker", "beat", "flower")
-LONG_LIVED = 120  # seconds: a process that lived shorter tells nothing about growth
+LONG_LIVED = 120  # seconds; the growth of processes with shorter lives is not checked
 GROWTH = 0.1  # of its memory
 
 
@@ -89,7 +89,7 @@ def test_soak(tmp_path: Path, times: int, long: bool, record_property: Callable[
 
 
 def check_that_nothing_is_left(plant: Plant) -> None:
-    """What a run needs is gone once it has ended, in Redis and in PostgreSQL."""
+    """Check that a run leaves nothing in Redis and PostgreSQL after its end."""
     wait_for(lambda: (plant.clear(), len(read(plant.database_url, LEFT)) == 0)[1])
     counts = read(plant.database_url, COUNTS).iloc[0]
     assert counts.deliveries == len(plant.requested)
@@ -99,7 +99,7 @@ def check_that_nothing_is_left(plant: Plant) -> None:
 
 
 def lasting(plant: Plant) -> set[bytes]:
-    """Redis' keys that have no end, but for those that its clients need as long as they live."""
+    """Redis keys without expiry, except those that clients need while they are connected."""
     client = plant.redis
     keys = {key.removeprefix(PREFIX.encode()) for key in client.scan_iter("*") if client.ttl(key) == -1}
     return {key for key in keys if not key.startswith((b"_kombu.", b"unacked"))}

@@ -1,4 +1,4 @@
-"""What a thousand incremental runs leave behind."""
+"""The storage that a thousand incremental runs leave behind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A relay in front of Redis that stops, or cuts, a connection at what its client is about to say."""
+"""A relay before Redis that holds or cuts a connection at a given message of its client."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from urllib.parse import urlsplit
 from broker.address import PREFIX
 
 _PREFIX = re.escape(PREFIX.encode())
-# As redis-py writes them: the script that records a chord's part, and what takes a message off the unacknowledged.
+# As redis-py writes them: the script that counts a chord's part, and the removal of a message from the unacknowledged.
 CHORD_MARK = rb"EVALSHA\r\n\$40\r\n\w{40}\r\n\$1\r\n6\r\n\$\d+\r\n" + _PREFIX + rb"celery-taskset-meta-"
 ACKNOWLEDGEMENT = rb"ZREM\r\n\$\d+\r\n" + _PREFIX + rb"unacked_index"
 
 
 @dataclass
 class Trap:
-    """Springs once, at the first message that matches: holds it back until `release`, or cuts its connection."""
+    """Triggers once, at the first message that matches: holds it until `release`, or cuts its connection."""
 
     pattern: re.Pattern[bytes]
     cuts: bool
@@ -28,23 +28,23 @@ class Trap:
     port: int = 0  # the client's
 
     def wait(self, seconds: float = 30) -> None:
-        """Return once it has sprung.
+        """Return once it has triggered.
 
         Raises
         ------
         TimeoutError
-            When nobody came by in time: the point was not hit.
+            When no message matched in time.
         """
         if not self.sprung.wait(seconds):
             raise TimeoutError(f"{self.pattern.pattern!r} was not said within {seconds} s")
 
     def release(self) -> None:
-        """Let what is held go on."""
+        """Release the held message."""
         self.released.set()
 
 
 class Wire:
-    """Relays to the Redis of a URL; `url` is the same Redis by way of it."""
+    """A relay to the Redis of a URL; `url` is the same Redis through the relay."""
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
@@ -64,7 +64,7 @@ class Wire:
         return made
 
     def close(self) -> None:
-        """Take no more connections, and let go what is held."""
+        """Accept no more connections, and release held messages."""
         self._listening.close()
         for trap in self._traps:
             trap.release()

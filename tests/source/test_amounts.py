@@ -1,4 +1,4 @@
-"""Amounts as tills and spreadsheets write them."""
+"""Amounts in the formats of tills and spreadsheets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files in the forms that tills, spreadsheets and data frames write, each loaded whole."""
+"""Files in the formats of tills, spreadsheets and data frames, each loaded completely."""
 
 from __future__ import annotations
 

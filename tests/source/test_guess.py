@@ -1,4 +1,4 @@
-"""Maps that are guessed from a header and rows, and told with what is not known."""
+"""Maps that are guessed from a header and rows, with notes on what is not known."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Values that can't be computed with are told by column, limit and transaction; doctor finds them beforehand; long,
-since the limits are one table.
+"""Values that are too large: reported with column, limit and transaction; doctor finds them beforehand; long, since the
+limits are one table.
 """
 
 from __future__ import annotations

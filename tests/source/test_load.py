@@ -1,4 +1,6 @@
-"""`load`: real files whole, and bad ones refused by file, line, column and reason with nothing loaded."""
+"""`load`: real files are loaded completely; bad ones are refused with file, line, column and reason, and nothing is
+loaded.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`smartcrm load` as its users type it: what it prints, what it warns of, and what it refuses."""
+"""`smartcrm load`: its output, warnings and errors."""
 
 from __future__ import annotations
 

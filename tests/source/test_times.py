@@ -1,4 +1,4 @@
-"""Times as exports write them: one meaning, or refused."""
+"""Times in exports: unambiguous, or refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Time as people write it, and the night that a moment belongs to."""
+"""Parsing `as_of`, and the business date of an instant."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows that the tables have already, text ids' numbers, and rows that the CRM's own tables refuse."""
+"""Rows that exist already, numbers of text ids, and rows that the CRM's own tables refuse."""
 
 from __future__ import annotations
 

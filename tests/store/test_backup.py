@@ -1,4 +1,4 @@
-"""A dump taken while runs are under way, restored into an empty database, serves and goes on."""
+"""A dump taken during runs: restored into an empty database, it serves, and its runs continue."""
 
 from __future__ import annotations
 

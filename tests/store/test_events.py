@@ -1,4 +1,4 @@
-"""Outgoing events: signed, one per finished run and receiver, tried again, and never in a run's way."""
+"""Outgoing events: signed, one per finished run and receiver, retried, and never delaying a run."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ KEY, *SECRETS = ["whsec_" + base64.b64encode(bytes([number]) * 32).decode() for 
 
 
 class Receiver:
-    """A CRM's own webhook: verifies with the public library, and answers as it is told to."""
+    """A receiver: verifies with the public library, and answers with the configured statuses."""
 
     def __init__(self) -> None:
         self.received: list[dict[str, Any]] = []

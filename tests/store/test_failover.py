@@ -1,5 +1,5 @@
-"""A standby that becomes the primary, and a database that only reads for a while: nothing accepted is lost; long,
-since the standby is set up once for all cases.
+"""A standby that is promoted, and a database that is read-only for a while: no accepted request is lost; long, since
+the standby is set up once for all cases.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""What an older version has published, and what it was at, goes on under the new tables; long, since each version
-that was left has its state in SQL.
+"""Published results and running runs of older versions continue after a migration; long, since it has the state of each
+older version in SQL.
 """
 
 from __future__ import annotations

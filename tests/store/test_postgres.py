@@ -1,4 +1,4 @@
-"""PostgreSQL as others run it: with settings, encodings, schemas and poolers that are not ours."""
+"""PostgreSQL in various set-ups: other settings, encodings, schemas and poolers."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def shown(connection: psycopg.Connection[tuple[object, ...]]) -> dict[str, str]:
 
 
 def made_hostile(url: str) -> None:
-    """Every setting that a role or a database can have, against us; the orders in a schema of their own."""
+    """Set everything that a role or a database can have to unusual values; the orders are in a separate schema."""
     with psycopg.connect(url, autocommit=True) as admin:
         name = sql.Identifier(conninfo_to_dict(url)["dbname"])  # type: ignore[arg-type]
         for setting, value in HOSTILE.items():
@@ -95,7 +95,7 @@ def same(found: list[pd.DataFrame], expected: list[pd.DataFrame]) -> bool:
 
 @pytest.fixture
 def expected(other_database_url: str, tmp_path: Path) -> list[pd.DataFrame]:
-    """The results of 40 orders in a database that is as we would have it; it is empty afterwards."""
+    """The results of 40 orders in a database with default settings; it is empty afterwards."""
     migrate(other_database_url)
     fill(other_database_url, plain_orders(40), amount="float8")
     found = results(make_settings(other_database_url, tmp_path))

@@ -1,4 +1,4 @@
-"""What is kept: old rows go, those that are still needed stay, and a customer can be forgotten."""
+"""Retention: old rows are deleted, needed ones are kept, and a customer can be erased."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def settings(migrated_url: str, tmp_path: Path) -> Settings:
 
 
 def age(url: str, days: int) -> None:
-    """Let everything that there is have happened so many days earlier."""
+    """Move all timestamps this number of days into the past."""
     with psycopg.connect(url) as connection:
         for table, column in (
             ("analytics_runs", "finished_at"),

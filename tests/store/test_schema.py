@@ -1,4 +1,4 @@
-"""Our tables in a schema of their own, beside a CRM that has tables and migrations of the same names."""
+"""Our tables in a separate schema, in a database where the CRM has tables and migrations of the same names."""
 
 from __future__ import annotations
 

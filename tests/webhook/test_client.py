@@ -1,4 +1,4 @@
-"""A client that is generated from the OpenAPI document sends a signed import and reads what came of it."""
+"""A client that is generated from the OpenAPI document sends a signed import and reads its results."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The webhook's server against clients that are slow, rude or wrong: it answers them or ends them, and nobody waits;
-long, since what clients may do to a connection is one subject.
+"""The webhook's server with slow, malformed and hostile clients: they are answered or disconnected, and don't delay
+others; long, since these clients are one subject.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def signed(body: str = BODY) -> dict[str, str]:
 
 
 def exchange(port: int, request: bytes, *, end: bool = False) -> bytes:
-    """What comes back for these bytes until the server closes; `end` says that no more will come."""
+    """The answer to these bytes until the server closes; `end` closes the sending side."""
     with socket.create_connection(("127.0.0.1", port), timeout=30) as client:
         client.sendall(request)
         if end:
@@ -64,12 +64,12 @@ def exchange(port: int, request: bytes, *, end: bool = False) -> bytes:
 
 
 def received(client: socket.socket) -> bytes:
-    """All that comes until the server closes: an answer's head and body may come one after the other."""
+    """All received bytes until the server closes; head and body may arrive separately."""
     return b"".join(iter(lambda: client.recv(65536), b""))
 
 
 def parsed(answer: bytes) -> tuple[int, dict[str, object]]:
-    """The status and the problem document of the one answer that these bytes are."""
+    """The status and the problem document of an answer."""
     head, _, body = answer.partition(b"\r\n\r\n")
     assert b"application/problem+json" in head
     problem = json.loads(body)
@@ -189,7 +189,7 @@ def slow_clients(port: int, count: int) -> Iterator[list[float]]:
 
 
 def imports_per_second(url: str, seconds: float) -> float:
-    """How many signed imports eight senders get through, all of them accepted."""
+    """The number of signed imports per second of eight senders, all of them accepted."""
     end = time.monotonic() + seconds
 
     def send(_: int) -> int:

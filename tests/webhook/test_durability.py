@@ -1,4 +1,4 @@
-"""Accepting is durable: whatever kills the server, every 202 has its runs, and no delivery has two sets."""
+"""Accepted requests are durable: when the server is killed, every 202 has its runs, and no delivery has two sets."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The front door over HTTP: who gets in, what is stored before the answer, and what is told back; long, since all
-that a sender may do wrong is one table.
+"""Imports and requests over HTTP: authorization, what is stored before the answer, and the answers; long, since all
+errors of senders are one table.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def settings(migrated_url: str, redis_url: str, tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def client(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> FlaskClient:
-    # The hint is sent with Celery's configuration, which reads the environment.
+    # The task message is sent with Celery's configuration, which reads the environment.
     for name, value in (("DATABASE_URL", settings.database_url), ("REDIS_URL", settings.redis_url)):
         monkeypatch.setenv(name, value)
     return create_app(settings).test_client()

@@ -1,4 +1,4 @@
-"""The front door against hostile callers: its own OpenAPI document drives schemathesis, and a fuzz the signatures."""
+"""The HTTP API with generated requests: schemathesis by its OpenAPI document, and fuzzed signatures."""
 
 from __future__ import annotations
 

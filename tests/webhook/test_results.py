@@ -1,5 +1,5 @@
-"""Reading over HTTP: segments, one customer and why, the menu by time of day, changes, and the document of it all;
-long, since all reads share one published state.
+"""Reads over HTTP: segments, one customer, the menu by time of day, changes, and the OpenAPI document; long, since all
+reads share one published state.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The owner's rules over HTTP: another map's preview, why a customer is where they are, weekdays, and the matrix."""
+"""Rules over HTTP: another map's preview, cut points, weekdays, and the matrix."""
 
 from __future__ import annotations
 

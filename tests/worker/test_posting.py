@@ -1,4 +1,4 @@
-"""Receivers of events that drip, stall, flood or send elsewhere: an attempt ends in time, and the others get theirs."""
+"""Receivers that are slow, endless or redirect: an attempt ends in time, and other receivers are not delayed."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Runs: requests that coalesce, parts that fail, and what is published meanwhile; long, since every step that a run
-can take has its case.
+"""Runs: requests that coalesce, parts that fail, and the published results meanwhile; long, since every step of a run
+has its case.
 """
 
 from __future__ import annotations
@@ -249,7 +249,7 @@ def sql(settings: Settings, statement: str, *values: object) -> None:
 
 
 def later(settings: Settings, seconds: int) -> None:
-    """Let so much time pass: all that was written down is as much older."""
+    """Let time pass: all stored times move into the past."""
     past = f"interval '{seconds} s'"
     sql(settings, f"UPDATE analytics_parts SET sent_at = sent_at - {past}, done_at = done_at - {past}")
     sql(settings, f"UPDATE analytics_runs SET tried_at = tried_at - {past}, started_at = started_at - {past}")

@@ -1,4 +1,4 @@
-"""Runs that have to wait say why, and hold nothing meanwhile."""
+"""Runs that have to wait show why, and hold no locks meanwhile."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The main job on real prefork workers, real PostgreSQL and real Redis, held against the oracle."""
+"""Runs on real prefork workers, PostgreSQL and Redis, compared with the oracle."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def frame_of(path: Path) -> pd.DataFrame:
 
 @contextmanager
 def task_events(workers: Workers) -> Iterator[list[dict[str, Any]]]:
-    """The workers' task events while the block runs."""
+    """The workers' task events during the block."""
     seen: list[dict[str, Any]] = []
     stopping = threading.Event()
     listening = threading.Event()
