@@ -1,4 +1,4 @@
-"""Programs under tethers: they end when their parent ends, in any way, and are restarted when they end by themselves."""
+"""Programs under tethers: they end when their parent ends, in any way, and are restarted when they end alone."""
 
 import os
 import signal
