@@ -160,9 +160,8 @@ def _goes_before(run: Run) -> ColumnElement[bool]:
 def try_step(session: Session, run_id: uuid.UUID, *, from_sweep: bool) -> int:
     """Count a try at a running run's next step; returns the number of tries since its last completed step.
 
-    Committed before the step itself, so that a step that kills its process is counted. 0 means that the caller should
-    leave the run alone: it isn't running, or `from_sweep` is set and another process has locked it or its backoff since
-    the last try isn't over.
+    Committed before the step itself, so that a step that kills its process is counted. 0 tells the caller to leave the
+    run alone: it isn't running, or, with `from_sweep`, it is locked or its backoff since the last try isn't over.
     """
     query = select(Run).where(Run.run_id == run_id, Run.status == "running").with_for_update(skip_locked=from_sweep)
     run = session.scalars(query).first()

@@ -53,7 +53,7 @@ def refuse(problem: Problem) -> NoReturn:
     settings: Settings = current_app.config["SETTINGS"]
     try:
         caller = f"failures:{request.remote_addr or 'unknown'}"
-        within = counts.within(_redis(settings.redis), caller, FAILURES, seconds=60)
+        within = counts.within(redis_client(settings.redis), caller, FAILURES, seconds=60)
     except (RedisError, OSError) as error:
         log.warning("failures not counted", reason=type(error).__name__)
         within = True
@@ -63,5 +63,6 @@ def refuse(problem: Problem) -> NoReturn:
 
 
 @lru_cache(maxsize=4)
-def _redis(address: Address) -> redis.Redis:
+def redis_client(address: Address) -> redis.Redis:
+    """This process's client for counters; its timeout is short, since answers wait for it."""
     return address.client(timeout=0.3)

@@ -7,11 +7,7 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 from flask import Blueprint, Response
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-)
+from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.orm import Session
 
 from kinds.rfm import results

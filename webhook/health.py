@@ -6,9 +6,7 @@ from typing import Literal
 
 import psycopg
 from flask import Blueprint, Response, current_app
-from pydantic import (
-    BaseModel,
-)
+from pydantic import BaseModel
 from redis.exceptions import RedisError
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError

@@ -6,19 +6,16 @@ from http import HTTPStatus
 from typing import Annotated, Literal, Self
 
 from flask import Blueprint, Response, current_app, request
-from pydantic import (
-    Field,
-    model_validator,
-)
+from pydantic import Field, model_validator
 
 import kinds
+from broker import counts
 from kinds import requests
 from settings import Settings
 from signatures import verified_id
 from store import inbox
 from store.database import transaction
-from webhook import refusals
-from webhook.access import refuse
+from webhook.access import redis_client, refuse
 from webhook.bodies import received
 from webhook.described import body, described
 from webhook.models import DEFAULTS, PLAIN, BigInt, Body, Kind, Mode, Scalar
@@ -62,10 +59,10 @@ class ImportEvent(Body):
 
 @blueprint.after_request
 def count(response: Response) -> Response:
-    """Count requests that were not accepted."""
+    """Count refused deliveries by `error_code`, in Redis: anybody can cause them, so not in PostgreSQL."""
     if response.status_code >= HTTPStatus.BAD_REQUEST:
         settings: Settings = current_app.config["SETTINGS"]
-        refusals.add(settings, response.get_json()["error_code"])
+        counts.add(redis_client(settings.redis), "refused_deliveries", response.get_json()["error_code"])
     return response
 
 

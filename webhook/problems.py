@@ -7,10 +7,7 @@ import json
 import structlog
 from flask import Flask, Response
 from gunicorn.http.errors import NoMoreData, ParseException
-from pydantic import (
-    BaseModel,
-    ValidationError,
-)
+from pydantic import BaseModel, ValidationError
 from sqlalchemy.exc import DataError, TimeoutError
 from werkzeug.exceptions import HTTPException
 

@@ -10,10 +10,7 @@ from uuid import UUID
 
 from flask import Blueprint, Response, current_app, request
 from psycopg.errors import LockNotAvailable
-from pydantic import (
-    BaseModel,
-    Field,
-)
+from pydantic import BaseModel, Field
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 

@@ -8,12 +8,7 @@ from typing import Annotated, Self
 from uuid import UUID
 
 from flask import Blueprint, Response
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from sqlalchemy.orm import Session
 
 from kinds.rfm import results

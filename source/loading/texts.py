@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import pyarrow as pa
 import pyarrow.compute as pc
 
-Kind = Literal["key", "line", "whole", "customer", "amount", "quantity", "time", "clock", "text"]
 EXACT_FLOATS = {"float": 2**24, "halffloat": 2**11, "double": 2**53}
 
 

@@ -24,7 +24,6 @@ WHOLE = r"^-?[1-9]\d{0,17}$|^0$"
 WORDS = r"(?i)^(?:nan|none|null|nil|n/?a|#n/?a|undefined|unknown|error|)$"
 SHORTENED = r"^\d(?:[.,]\d+)?[eE]\+?\d+$"
 FLOAT_ID = r"^[1-9]\d*\.0+$"
-EXACT_FLOATS = {"float": 2**24, "halffloat": 2**11, "double": 2**53}
 BLANK = "values that are only spaces, used unchanged"
 WORD = "words such as NULL, None or nan, used unchanged, since only an empty field is a guest"
 MIXED = "ids that are not whole numbers, among others that are; new numbers were assigned to them"

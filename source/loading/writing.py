@@ -96,7 +96,7 @@ def _write_rows(
         "columns": sql.SQL(", ").join(map(sql.Identifier, columns)),
     }
     if how != "refuse":
-        _raise_for_missing_key(connection, names, landing, table)
+        _require_keys(connection, names, landing, table)
         _drop_repeats(connection, names, landing, table, how, loaded)
     elif not _has_key(connection, table):
         _raise_for_key(connection, names, landing, table)
@@ -136,9 +136,7 @@ def _has_key(connection: Connection, table: SourceTable) -> bool:
     return bool(scalar(connection, query, table.name, table.key))
 
 
-def _raise_for_missing_key(
-    connection: Connection, names: Mapping[str, Any], landing: Landing, table: SourceTable
-) -> None:
+def _require_keys(connection: Connection, names: Mapping[str, Any], landing: Landing, table: SourceTable) -> None:
     query = "SELECT min(record) FROM {landing} WHERE {key} IS NULL"
     record = scalar(connection, sql.SQL(query).format(**names))
     if record is not None:
