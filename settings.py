@@ -56,6 +56,8 @@ class Settings:
     menu_exclude: tuple[int | str, ...]  # ids, and names of categories
     rfm_lookback_days: int
     menu_lookback_days: int
+    recommendation_lookback_days: int
+    recommendation_mode: str
     rfm_shards: int | None
     concurrency: int
     segment_map: Path | None
@@ -119,6 +121,12 @@ class Settings:
             menu_exclude=_read(env, "MENU_EXCLUDE", "", values.menu_items, "17,category:Deposits"),
             rfm_lookback_days=_read(env, "RFM_LOOKBACK_DAYS", "0", values.whole(0, MOST_DAYS), "365"),
             menu_lookback_days=_read(env, "MENU_LOOKBACK_DAYS", "0", values.whole(0, MOST_DAYS), "90"),
+            recommendation_lookback_days=_read(
+                env, "RECOMMENDATION_LOOKBACK_DAYS", "0", values.whole(0, MOST_DAYS), "365"
+            ),
+            recommendation_mode=_read(
+                env, "RECOMMENDATION_MODE", "auto", values.one_of("auto", "personal", "popular"), "auto"
+            ),
             rfm_shards=_read(env, "RFM_SHARDS", "", values.optional(values.whole(1, MOST_SHARDS)), "8"),
             concurrency=_read(env, "CONCURRENCY", str(_processors()), values.whole(1, 1000), "4"),
             segment_map=_read(

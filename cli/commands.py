@@ -12,7 +12,16 @@ from contextlib import contextmanager
 import psycopg
 from sqlalchemy.exc import DBAPIError
 
-from cli import load, models, predictions, results, runs, serving, upkeep  # noqa: F401  # each adds its commands to the group
+from cli import (  # noqa: F401  # each adds its commands to the group
+    load,
+    models,
+    predictions,
+    recommendations,
+    results,
+    runs,
+    serving,
+    upkeep,
+)
 from cli.app import cli
 from cli.health import health
 from errors import SmartCRMError

@@ -6,18 +6,23 @@ import json
 import tempfile
 import urllib.request
 import uuid
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy.orm import Session
+
 from cli.console import out
 from embedded import restaurant
 from kinds import requests
+from kinds.recommendations import results
 from settings import Settings
 from signatures import signed_headers
 from source.load import load
 from source.reading import has_orders
 from store.database import transaction
+from store.published import published
 
 SEED = 20260101
 
@@ -53,3 +58,15 @@ def post_import(settings: Settings) -> list[dict[str, Any]]:
         out.print(f"POST /webhooks/imports, signed → {answer.status} {answer.headers['Location']}")
         runs: list[dict[str, Any]] = json.load(answer)["runs"]
     return runs
+
+
+def show_lists(session: Session, settings: Settings) -> None:
+    """The lists of three customers: one who comes often, one who comes sometimes, and one who is new."""
+    from cli import recommendations
+
+    state = published(session, recommendations.KIND)
+    if state is None:
+        return
+    moment = datetime.now(settings.zone).time()
+    for mobile_id in results.examples(session, state):
+        recommendations.show(recommendations.one(session, state, replace(settings, top_n=5), mobile_id, moment))

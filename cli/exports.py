@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
 import click
 
@@ -49,21 +50,56 @@ def write(frame: pd.DataFrame, path: Path, *, for_excel: bool) -> None:
     RequestError
         When it can't be written.
     """
+    stream([frame], path, for_excel=for_excel)
+
+
+def stream(frames: Iterable[pd.DataFrame], path: Path, *, for_excel: bool) -> int:
+    """Write frames with the same columns, one after the other, and return how many rows that were.
+
+    Raises
+    ------
+    RequestError
+        When the file can't be written.
+    """
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         os.fchmod(descriptor, 0o600)  # for a file that existed before
         if path.suffix == ".parquet":
             with os.fdopen(descriptor, "wb") as file:
-                frame.to_parquet(file, index=False)
-            return
+                return _write_parquet(frames, file)
         # The byte order mark makes Excel read UTF-8; quotes keep line breaks inside a cell.
         with os.fdopen(descriptor, "w", encoding="utf-8-sig" if for_excel else "utf-8", newline="") as text:
-            if for_excel:
-                _as_texts(frame).to_csv(text, index=False, quoting=csv.QUOTE_ALL)
-            else:
-                frame.to_csv(text, index=False)
+            return _write_csv(frames, text, for_excel)
     except OSError as error:
         raise RequestError(f"{path} can't be written: {error.strerror or error}.") from None
+
+
+def _write_parquet(frames: Iterable[pd.DataFrame], file: BinaryIO) -> int:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    writer, rows = None, 0
+    try:
+        for frame in frames:
+            table = pa.Table.from_pandas(frame, schema=writer.schema if writer else None, preserve_index=False)
+            writer = writer or pq.ParquetWriter(file, table.schema)
+            writer.write_table(table)
+            rows += len(frame)
+    finally:
+        if writer:
+            writer.close()
+    return rows
+
+
+def _write_csv(frames: Iterable[pd.DataFrame], text: TextIO, for_excel: bool) -> int:
+    rows = 0
+    for place, frame in enumerate(frames):
+        if for_excel:
+            _as_texts(frame).to_csv(text, index=False, header=place == 0, quoting=csv.QUOTE_ALL)
+        else:
+            frame.to_csv(text, index=False, header=place == 0)
+        rows += len(frame)
+    return rows
 
 
 def _as_texts(frame: pd.DataFrame) -> pd.DataFrame:

@@ -48,6 +48,7 @@ def demo(once: bool) -> None:
             with transaction(serving_settings.database_url) as session:
                 tables.show_summary(rfm_results.summary(session))
                 console.show_menu(menu_results.menu(session), top=TOP_SHOWN)
+                story.show_lists(session, serving_settings)
                 for line in predictions.story(session):
                     out.print(line, soft_wrap=True)
             _print_urls(serving_settings)

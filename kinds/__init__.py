@@ -36,6 +36,7 @@ class Entry:
 KINDS = {
     "rfm": Entry("kinds.rfm.kind:Rfm"),
     "menu": Entry("kinds.menu.kind:Menu"),
+    "recommendations": Entry("kinds.recommendations.kind:Recommendations", needs=("rfm",), trains=True),
     "predictions": Entry("kinds.predictions.kind:Predictions", trains=True, by_default=False),
 }
 

@@ -79,6 +79,20 @@ def newest_days(plan: Plan, part: KeyRange) -> sql.Composable:
     return _newest(plan, day, of_part)
 
 
+def newest_orders(plan: Plan, part: KeyRange) -> sql.Composable:
+    """The customers (`c:` and the id) and business days (`d:` and the day) of such rows, in the part's range.
+
+    Its ranges are of transaction ids; on a connection with `use_time_zone`.
+    """
+    mine = key_range(sql.Identifier("transaction_id"), part, "bigint")
+    customers = _newest(plan, sql.SQL("'c:' || mobile_id"), sql.SQL("mobile_id <> '' AND {}").format(mine))
+    day = sql.SQL("'d:' || ({} - {})").format(
+        business_date(local_time(sql.Identifier("created_at")), plan), sql.Literal(EPOCH)
+    )
+    days = _newest(plan, day, sql.SQL("isfinite(created_at) AND {} AND {}").format(in_window(plan), mine))
+    return sql.SQL("SELECT ({}) || ({})").format(customers, days)
+
+
 def _newest(plan: Plan, key: sql.Composable, of_part: sql.Composable) -> sql.Composable:
     """The part's keys as text[]; NULL if there is no covered id, or more new rows than LEDGER_ROWS."""
     if plan["covered_id"] is None:

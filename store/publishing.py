@@ -45,6 +45,12 @@ def name_current(session: Session, run: Run, generation: int, *, baseline: bool 
     session.flush()
 
 
+def generation_of(session: Session, kind: str) -> int | None:
+    """The generation that readers of a kind see."""
+    found = session.get(Published, kind)
+    return found.generation if found else None
+
+
 # A snapshot whose xmin is not newer than the retiring transaction may not see it, and so may still read the
 # old generation. age() counts transactions back from now, so it compares correctly across xid wraparound.
 _CAN_GO = """

@@ -14,7 +14,7 @@ SMARTCRM = Path(sys.executable).with_name("smartcrm")
 
 def environment(home: Path, **more: str) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "TMPDIR")}
-    return kept | {"SMARTCRM_HOME": str(home), "PORT": "0", "FLOWER_PORT": "0"} | more
+    return kept | {"SMARTCRM_HOME": str(home), "PORT": "0", "FLOWER_PORT": "0", "KINDS": "rfm menu"} | more
 
 
 def smartcrm(home: Path, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:

@@ -205,6 +205,7 @@ class Workers:
             "REDIS_URL": redis_url,
             "SMARTCRM_HOME": str(folder / "home"),
             "TIMEZONE": "Europe/London",
+            "KINDS": "rfm menu",
         }
         self.folder = folder
         self.processes: list[subprocess.Popen[bytes]] = []

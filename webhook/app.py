@@ -21,6 +21,7 @@ from webhook import (
     openapi,
     predictions,
     problems,
+    recommendations,
     runs,
     segments,
     segments_preview,
@@ -64,8 +65,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     app.config["TABLES_CHECKED"] = _tables_checked(app.config["SETTINGS"])
     problems.register(app)
-    nouns = (imports, runs, segments, segments_preview, changes, menu, menu_matrix, predictions, versions)
-    for module in (*nouns, health, metrics, openapi):
+    results = (segments, segments_preview, changes, menu, menu_matrix, recommendations, predictions)
+    for module in (imports, runs, *results, versions, health, metrics, openapi):
         app.register_blueprint(module.blueprint)
     app.before_request(_begin)
     app.before_request(_check_host)

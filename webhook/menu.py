@@ -18,8 +18,10 @@ from settings import Settings
 from store.published import PublishedState
 from webhook.access import authorize
 from webhook.described import described, query
+from webhook.models import PLAIN
 from webhook.problems import Problem
 from webhook.reading import read
+from webhook.segment_menu import SegmentMenu, segment_menu
 
 blueprint = Blueprint("menu", __name__)
 blueprint.before_request(authorize)
@@ -33,7 +35,7 @@ Quantity = Annotated[
 
 
 class MenuQuery(BaseModel):
-    """A daypart by its id, the one at a time of day in the restaurant's time zone, or all."""
+    """A daypart by its id, the one at a time of day in the restaurant's time zone, or all; or a segment's."""
 
     daytime_id: Annotated[int, Field(ge=-(2**31), lt=2**31)] | None = None
     at: Annotated[str, Field(pattern=r"^(now|([01][0-9]|2[0-3]):[0-5][0-9])$")] | None = Field(
@@ -41,6 +43,10 @@ class MenuQuery(BaseModel):
     )
     day: Literal["weekday", "weekend", "1", "2", "3", "4", "5", "6", "7"] | None = Field(
         default=None, description="Only orders of these days, by the business date's weekday; 1 is Monday."
+    )
+
+    segment: Annotated[str, Field(max_length=256, pattern=PLAIN)] | None = Field(
+        default=None, description="What this segment's customers order most; its name, in any case."
     )
 
     @model_validator(mode="after")
@@ -91,12 +97,14 @@ class WholeMenu(BaseModel):
 
 
 @blueprint.get("/menu_recommendations")
-@described(answer=(DaypartMenu, WholeMenu), query=MenuQuery, problems=(404,), cached=True)
+@described(answer=(DaypartMenu, WholeMenu, SegmentMenu), query=MenuQuery, problems=(404,), cached=True)
 def menu_recommendations() -> Response:
     """The ranked items of one daypart (`daytime_id`, or `at` a time of day or now), or of all; `day` for weekdays."""
     params = query(MenuQuery)
     settings: Settings = current_app.config["SETTINGS"]
     at = _clock(params.at, settings.timezone) if params.at else None
+    if params.segment is not None:
+        return segment_menu(params.segment, params.daytime_id, at)
 
     def answer(session: Session, state: PublishedState) -> DaypartMenu | WholeMenu:
         if at is not None:

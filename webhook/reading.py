@@ -15,8 +15,14 @@ from webhook.described import answered
 from webhook.problems import Problem
 
 
-def read(kind: str, answer: Callable[[Session, PublishedState], BaseModel], *, also: str = "") -> Response:
-    """Answer from the published state, or with 304 if the caller has this state already.
+def read(
+    kind: str,
+    answer: Callable[[Session, PublishedState], BaseModel],
+    *,
+    also: str = "",
+    conditional: bool = True,
+) -> Response:
+    """Answer from the published state, or with 304 if the caller has this state already and it is `conditional`.
 
     `also` is added to the ETag: what the answer depends on besides the state and the URL.
 
@@ -31,7 +37,7 @@ def read(kind: str, answer: Callable[[Session, PublishedState], BaseModel], *, a
         if state is None:
             raise Problem(404, "no_results", f"No {kind} run has been published yet.")
         etag = f"{state.tag}{also and f'-{also}'}"
-        known = request.if_none_match.contains(etag)
+        known = conditional and request.if_none_match.contains(etag)
         response = Response(status=304) if known else answered(answer(session, state))
     response.set_etag(etag)
     response.headers["Cache-Control"] = "private, no-cache"

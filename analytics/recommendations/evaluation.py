@@ -18,7 +18,7 @@ Whole = NDArray[np.int64]
 Real = NDArray[np.float64]
 
 AT = 10  # items of a list
-CELLS = 4_000_000  # customers × items scored at a time
+CELLS = 300_000  # customers × items scored at a time: their arrays stay near the processor
 GAIN = 1 / np.log2(np.arange(2, 4098))
 METHODS = ("personal", "daypart", "global")
 
@@ -81,6 +81,8 @@ def outcomes(fit: Model, histories: Histories, targets: Histories) -> dict[str, 
     size = len(fit.codes)
     step = max(1, CELLS // max(size, 1))
     found: dict[str, list[Outcomes]] = {method: [] for method in METHODS}
+    scores = np.stack([popular_scores(fit, daypart) for daypart in range(len(fit.popularity))])
+    popular = highest(scores, min(AT, size))
     for first in range(0, histories.customers, step):
         chosen = np.zeros(histories.customers, dtype=bool)
         chosen[first : first + step] = True
@@ -88,19 +90,23 @@ def outcomes(fit: Model, histories: Histories, targets: Histories) -> dict[str, 
         scored = score(fit, these, visits.dayparts)
         wanted = np.zeros((these.customers, size), dtype=bool)
         wanted[visits.line_visits, fit.places[visits.items]] = True
-        popular = np.stack([popular_scores(fit, daypart) for daypart in range(len(fit.popularity))])
-        overall = np.broadcast_to(popular[-1], scored.scores.shape)
-        for method, scores in (
-            ("personal", scored.scores),
-            ("daypart", popular[visits.dayparts]),
-            ("global", overall),
-        ):
-            found[method].append(_outcomes(scores, wanted, scored.bought))
+        overall = np.broadcast_to(popular[-1], (these.customers, popular.shape[1]))
+        lists = {
+            "personal": highest(scored.scores, min(AT, size)),
+            "daypart": popular[visits.dayparts],
+            "global": overall,
+        }
+        for method, listed in lists.items():
+            found[method].append(_of_lists(listed, wanted, scored.bought))
     return {method: _all(each) for method, each in found.items()}
 
 
-def _outcomes(scores: Real, wanted: NDArray[np.bool_], bought: NDArray[np.bool_]) -> Outcomes:
-    lists = highest(scores, min(AT, scores.shape[1]))
+def of_scores(scores: Real, wanted: NDArray[np.bool_], bought: NDArray[np.bool_]) -> Outcomes:
+    """What lists by these scores come to, customer by customer; `wanted` are the items of the visits."""
+    return _of_lists(highest(scores, min(AT, scores.shape[1])), wanted, bought)
+
+
+def _of_lists(lists: Whole, wanted: NDArray[np.bool_], bought: NDArray[np.bool_]) -> Outcomes:
     hit = np.take_along_axis(wanted, lists, axis=1)
     sizes = wanted.sum(axis=1)
     ideal = np.cumsum(GAIN)[np.minimum(sizes, len(GAIN)) - 1]
@@ -122,4 +128,4 @@ def z_of(differences: Real) -> float:
     if len(differences) < 2:
         return 0.0
     deviation = float(differences.std(ddof=1))
-    return float(differences.mean()) / (deviation / np.sqrt(len(differences))) if deviation else 0.0
+    return float(differences.mean() / (deviation / np.sqrt(len(differences)))) if deviation else 0.0

@@ -55,12 +55,13 @@ class Histories:
         """
         with_lines = np.zeros(len(customers), dtype=bool)
         with_lines[line_visits] = True
-        order = np.lexsort((ids, times, customers))
+        order = np.lexsort((ids, times))  # they mostly come so
+        order = order[stable_order(customers[order])]
         order = order[with_lines[order]]
         place = np.empty(len(customers), dtype=np.int64)
         place[order] = np.arange(len(order))
         base = int(line_items.max(initial=0)) + 1
-        keys = np.sort(place[line_visits] * base + line_items, kind="stable")
+        keys = np.sort(place[line_visits] * base + line_items)
         keys = keys[_differs(keys)]
         visits, items = np.divmod(keys, base)
         return cls(
@@ -124,6 +125,17 @@ class Histories:
         found = np.zeros(len(self.times), dtype=bool)
         found[self.firsts[:-1][self.visits > 0]] = True
         return found
+
+
+def stable_order(keys: Whole) -> Whole:
+    """Where the keys, which are at least 0, stand in their order; equal ones stay as they come.
+
+    Sorting numbers is several times as fast as sorting places by them, so each place goes along in its key's low bits.
+    """
+    bits = len(keys).bit_length()
+    if int(keys.max(initial=0)) >= 1 << (62 - bits):
+        return np.argsort(keys, kind="stable")
+    return np.sort(keys << bits | np.arange(len(keys))) & ((1 << bits) - 1)
 
 
 def together(parts: list[Histories]) -> Histories:

@@ -1,4 +1,4 @@
-"""Profiles as bytes: ten for an item and three for a cell of nearly every customer, more for those that need more."""
+"""Profiles as bytes: eight for an item and three for a cell of nearly every customer, more for those that need more."""
 
 from __future__ import annotations
 
@@ -8,21 +8,23 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from analytics.recommendations.parameters import SCALE
 from analytics.recommendations.profiles import Profiles
 
 Whole = NDArray[np.int64]
 
 ITEM = {
-    False: np.dtype([("item", "<u2"), ("count", "u1"), ("first", "u1"), ("day", "<u2"), ("weight", "<u4")]),
-    True: np.dtype([("item", "<u4"), ("count", "<u4"), ("first", "<u4"), ("day", "<i4"), ("weight", "<u8")]),
+    False: np.dtype([("item", "<u2"), ("first", "u1"), ("day", "<u2"), ("weight", "<u2"), ("whole", "u1")]),
+    True: np.dtype([("item", "<u4"), ("first", "<u4"), ("day", "<i4"), ("weight", "<u2"), ("whole", "<u4")]),
 }
-# A cell's item is its place among the customer's items; the last number is for all of them.
+# A weight is its whole part and the rest; a count is the sum of its cells. A cell's item is its place among the
+# customer's items; the last number is for all of them.
 CELL = {
     False: np.dtype([("item", "u1"), ("daypart", "u1"), ("count", "u1")]),
     True: np.dtype([("item", "<u4"), ("daypart", "<u4"), ("count", "<u4")]),
 }
 DAY_ZERO = 1 << 15  # so that narrow days count from 1910 to 2089
-COLUMNS = (("item", "items"), ("count", "counts"), ("first", "firsts"), ("day", "days"), ("weight", "weights"))
+COLUMNS = (("item", "items"), ("first", "firsts"), ("day", "days"))
 
 
 class Packed(NamedTuple):
@@ -58,6 +60,7 @@ def pack(profiles: Profiles) -> Iterator[PackedMany]:
         entries = np.empty(len(chosen.items), dtype=ITEM[form])
         for field, column in COLUMNS:
             entries[field] = getattr(chosen, column) + (DAY_ZERO if field == "day" and not form else 0)
+        entries["whole"], entries["weight"] = np.divmod(chosen.weights, SCALE)
         cells = np.empty(len(chosen.cell_items), dtype=CELL[form])
         cells["item"] = _places(chosen, form)
         cells["daypart"], cells["count"] = chosen.cell_dayparts, chosen.cell_counts
@@ -85,12 +88,17 @@ def unpack(packed: Sequence[Packed]) -> Profiles:
     every = np.repeat([_every(each.wide) for each in packed], np.diff(cell_starts))
     places = _column(cells, "item")
     own = np.where(places == every, 0, places) + np.repeat(starts[:-1], np.diff(cell_starts))
+    of_items, cell_counts = places != every, _column(cells, "count")
+    counts = np.zeros(len(columns["items"]), dtype=np.int64)
+    np.add.at(counts, own[of_items], cell_counts[of_items])
     return Profiles(
+        counts=counts,
+        weights=_column(entries, "whole") * SCALE + _column(entries, "weight"),
         starts=starts,
         cell_starts=cell_starts,
-        cell_items=np.where(places == every, -1, columns["items"][own]) if len(places) else places,
+        cell_items=np.where(of_items, columns["items"][own], -1) if len(places) else places,
         cell_dayparts=_column(cells, "daypart"),
-        cell_counts=_column(cells, "count"),
+        cell_counts=cell_counts,
         **columns,
     )
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 Whole = NDArray[np.int64]
 
-SCALE = 1 << 24  # of the whole numbers that stand for fractions
+SCALE = 1 << 16  # of the whole numbers that stand for fractions; 255 whole ones still fit three bytes
 # A customer's bucket is the number of these that are at most the number of visits.
 EDGES = np.array([2, 3, 5, 8, 13, 21, 40, 80])
 BUCKETS = len(EDGES) + 1

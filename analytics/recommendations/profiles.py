@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from analytics.recommendations.histories import Histories
+from analytics.recommendations.histories import Histories, stable_order
 from analytics.recommendations.parameters import SCALE, Parameters
 
 Whole = NDArray[np.int64]
@@ -87,8 +87,9 @@ def profiles(histories: Histories, parameters: Parameters) -> Profiles:
     number = of_line - histories.firsts[:-1][visitor]
     gap = visits[visitor] - 1 - number
     base = int(histories.items.max(initial=0)) + 1
-    order = np.argsort(visitor * base + histories.items, kind="stable")
-    keys = (visitor * base + histories.items)[order]
+    keys = visitor * base + histories.items
+    order = stable_order(keys)
+    keys = keys[order]
     opens = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]])) if len(keys) else np.empty(0, np.int64)
     counts = np.diff(np.append(opens, len(keys)))
     closes = opens + counts - 1

@@ -17,7 +17,7 @@ from analytics.recommendations.tallies import pairs_of, tally
 Whole = NDArray[np.int64]
 Real = NDArray[np.float64]
 
-CELLS = 5_000_000  # customers × items that each choice is judged by
+CELLS = 1_000_000  # customers × items that each choice is judged by
 LEAST_JUDGED = 2_000  # customers, where there are so many
 ROUNDS = 1_000  # of the bootstrap
 CONFIDENCE = 0.8  # of its two-sided interval

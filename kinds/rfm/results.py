@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+from psycopg import sql
 from sqlalchemy import Row, func, select, text
 from sqlalchemy.orm import Session
 
 from analytics.scores import AVERAGE, Point
 from kinds.rfm.models import Change
 from kinds.rfm.rules import measures, own_cut_points
+from store.database import driver
 from store.models import Published
-from store.published import PublishedState
+from store.published import PublishedState, published
 
 SEGMENT_COLUMNS = (
     "mobile_id",
@@ -68,6 +70,35 @@ def shown_cut_points(
         values = [Fraction(point) / fifths for point in points.get(measure, [])]
         found[name] = CutPoints(measure in own, measure == AVERAGE, values)
     return found
+
+
+def numbered_segments(session: Session) -> tuple[list[str], sql.Composed | None]:
+    """The names of the published segments, and a query for customers with the numbers of theirs, from 1."""
+    state = published(session, "rfm")
+    if state is None:
+        return [], None
+    query = sql.SQL("SELECT mobile_id, segment_number FROM rfm_results WHERE generation = {}")
+    return list(state.run.segment_names or ()), query.format(sql.Literal(state.generation))
+
+
+def segment_numbers(session: Session, mobile_ids: Sequence[str]) -> dict[str, int]:
+    """The numbers of these customers' published segments, of those who have one."""
+    _, query = numbered_segments(session)
+    if query is None:
+        return {}
+    mine = sql.SQL("{} AND mobile_id = ANY(%s)").format(query)
+    return dict(driver(session).execute(mine, [list(mobile_ids)]).fetchall())
+
+
+def other_segments(session: Session, known: sql.Composable) -> dict[str, int]:
+    """Of customers with numbers of segments those whose published segment is another; 0 is none."""
+    _, query = numbered_segments(session)
+    now = query or sql.SQL("SELECT NULL::text, NULL::smallint WHERE false")
+    changed = sql.SQL(
+        "SELECT known.id, coalesce(number, 0) FROM ({}) AS known (id, segment)"
+        " LEFT JOIN ({}) AS now (mobile_id, number) ON mobile_id = id WHERE known.segment <> coalesce(number, 0)"
+    )
+    return dict(driver(session).execute(changed.format(known, now)).fetchall())
 
 
 def segments(

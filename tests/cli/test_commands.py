@@ -45,8 +45,9 @@ def left_of(home: Path) -> list[str]:
 
 
 def test_the_demo_shows_both_results_and_leaves_nothing_running(tmp_path: Path) -> None:
-    done = smartcrm(tmp_path / "home", "demo", "--once")
+    done = smartcrm(tmp_path / "home", "demo", "--once", KINDS="")
     assert done.returncode == 0, done.stderr
+    assert done.stdout.count(" list, ") == 3 and "ordered " in done.stdout
     assert "→ 202 /runs?webhook_id=" in done.stdout
     for shown in ("Champions", "Customer segments", "Menu by time of day", "Midnight Snack", "Flower"):
         assert shown in done.stdout

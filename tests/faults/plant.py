@@ -38,6 +38,7 @@ from store import runs, schema
 from store.database import engine, transaction
 from tests import builders, oracle
 from tests.faults.wire import Wire
+from tests.kinds.recommendations.states import compare
 from tests.system import fill, menu_recommendation, read, rfm_segments, wait_for
 
 SECRET = "whsec_" + "ZmF1bHRzIGZhdWx0cyBmYXVsdHMgZmF1bHRzIQ=="
@@ -342,7 +343,8 @@ class Plant:
                     assert state.run.as_of >= each.dated, "a run that does not cover its import"
         delivered = set(read(self.database_url, "SELECT delivery_id FROM analytics_deliveries").delivery_id)
         assert {each.webhook_id for each in self.requested} <= delivered
-        for kind, look in (("rfm", self._check_rfm), ("menu", self._check_menu)):
+        looks = {"rfm": self._check_rfm, "menu": self._check_menu, "recommendations": self._check_recommendations}
+        for kind, look in looks.items():
             published = read(self.database_url, f"SELECT as_of FROM analytics_published WHERE kind = '{kind}'")
             if len(published):
                 look(oracle.Rules(as_of=published.as_of[0], timezone="Europe/London", top_n=1000))
@@ -353,6 +355,9 @@ class Plant:
     def _check_menu(self, rules: oracle.Rules) -> None:
         expected = oracle.menu(self.transactions, self.items, rules)
         oracle.compare_menu(menu_recommendation(self.database_url), expected)
+
+    def _check_recommendations(self, rules: oracle.Rules) -> None:
+        compare(self.database_url, self.transactions, self.items, rules)
 
     def watched(self) -> Iterator[Reader]:
         """Readers in both isolation levels, that have begun."""

@@ -362,7 +362,7 @@ def assert_forgotten(url: str, customer: str) -> None:
     tables = read(
         url,
         "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
-        " AND relname ~ '^(analytics|menu|rfm|segment)_'",
+        " AND relname ~ '^(analytics|menu|recommendation|rfm|segment)_'",
     ).relname
     with psycopg.connect(url) as connection:
         for table in tables:

@@ -88,7 +88,7 @@ def test_results_live_in_a_schema_of_their_own_and_are_those_of_public(
     ours = read(
         crm,
         "SELECT nspname, relname FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace"
-        " WHERE relname ~ '^(analytics|rfm|menu|segment|alembic)' AND nspname <> 'smartcrm'",
+        " WHERE relname ~ '^(analytics|rfm|menu|recommendation|segment|alembic)' AND nspname <> 'smartcrm'",
     )
     assert set(ours.relname) == {
         "rfm_segments",

@@ -45,7 +45,8 @@ def post(server: system.Webhook, webhook_id: str) -> list[list[str]]:
 def test_every_202_has_its_runs_after_kills_at_random_moments(
     migrated_url: str, redis_url: str, tmp_path: Path
 ) -> None:
-    env = {"DATABASE_URL": migrated_url, "REDIS_URL": redis_url, "SMARTCRM_HOME": str(tmp_path / "home")}
+    env = {"DATABASE_URL": migrated_url, "REDIS_URL": redis_url, "KINDS": "rfm menu"}
+    env |= {"SMARTCRM_HOME": str(tmp_path / "home")}
     server = system.Webhook({**env, "WEBHOOK_SECRETS": SECRET}, tmp_path / "webhook.log")
     server.start()
     chance, done = random.Random(1), threading.Event()

@@ -39,7 +39,12 @@ OLD, NEW = ("whsec_" + base64.b64encode(bytes([number]) * 32).decode() for numbe
 @pytest.fixture
 def settings(migrated_url: str, redis_url: str, tmp_path: Path) -> Settings:
     return make_settings(
-        migrated_url, tmp_path, redis_url, WEBHOOK_SECRETS=f"{OLD} {NEW}", API_TOKENS="first-token second-token"
+        migrated_url,
+        tmp_path,
+        redis_url,
+        KINDS="rfm menu",
+        WEBHOOK_SECRETS=f"{OLD} {NEW}",
+        API_TOKENS="first-token second-token",
     )
 
 
@@ -259,7 +264,9 @@ def test_an_address_that_fails_often_has_to_wait_and_a_signed_message_never(
 
 
 def test_failures_are_not_held_against_anybody_while_redis_is_away(migrated_url: str, tmp_path: Path) -> None:
-    settings = make_settings(migrated_url, tmp_path, "redis://127.0.0.1:1/0", API_TOKENS="first-token")
+    settings = make_settings(
+        migrated_url, tmp_path, "redis://127.0.0.1:1/0", KINDS="rfm menu", API_TOKENS="first-token"
+    )
     client = create_app(settings).test_client()
     assert {client.get("/runs", headers=token("wrong-token")).status_code for _ in range(70)} == {401}
 
@@ -267,7 +274,9 @@ def test_failures_are_not_held_against_anybody_while_redis_is_away(migrated_url:
 def test_without_postgres_nothing_is_accepted_and_the_answer_says_when_to_retry(tmp_path: Path, redis_url: str) -> None:
     with open_servers(tmp_path / "own", database=True, redis=False) as urls:
         migrate(urls["DATABASE_URL"])
-        settings = make_settings(urls["DATABASE_URL"], tmp_path, redis_url, WEBHOOK_SECRETS=NEW, API_TOKENS="a-token-1")
+        settings = make_settings(
+            urls["DATABASE_URL"], tmp_path, redis_url, KINDS="rfm menu", WEBHOOK_SECRETS=NEW, API_TOKENS="a-token-1"
+        )
         client = create_app(settings).test_client()
         assert client.get("/runs", headers=token("a-token-1")).status_code == 200
     wait_for(lambda: not locks.held(tmp_path / "own" / "keeper.lock"))
@@ -401,7 +410,9 @@ def test_it_starts_without_postgres_and_serves_once_that_is_there(
 
 
 def test_a_token_that_only_reads_asks_for_nothing(migrated_url: str, redis_url: str, tmp_path: Path) -> None:
-    settings = make_settings(migrated_url, tmp_path, redis_url, API_TOKENS="first-token second-token:read")
+    settings = make_settings(
+        migrated_url, tmp_path, redis_url, KINDS="rfm menu", API_TOKENS="first-token second-token:read"
+    )
     client = create_app(settings).test_client()
     reads = {"Authorization": "Bearer second-token"}
     assert client.get("/runs", headers=reads).status_code == 200

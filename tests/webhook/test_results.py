@@ -79,7 +79,8 @@ def api(migrated_url: str, redis_url: str, tmp_path: Path, monkeypatch: pytest.M
         "dim_menu_daytimes": DAYPARTS,
     }
     fill(migrated_url, tables)
-    settings = make_settings(migrated_url, tmp_path, redis_url, API_TOKENS="first-token", TIMEZONE="Asia/Kathmandu")
+    rules = {"KINDS": "rfm menu", "TIMEZONE": "Asia/Kathmandu"}
+    settings = make_settings(migrated_url, tmp_path, redis_url, API_TOKENS="first-token", **rules)
     for name, value in (("DATABASE_URL", settings.database_url), ("REDIS_URL", settings.redis_url)):
         monkeypatch.setenv(name, value)
     return Api(create_app(settings).test_client(), settings)

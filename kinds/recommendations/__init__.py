@@ -1,0 +1,1 @@
+"""What each customer will want next, and what each segment orders in each daypart."""

@@ -1,0 +1,118 @@
+"""The tables that live as long as their run: the visits that its parts read, and the segments of its customers.
+
+Those of a full run are unlogged: a crash of PostgreSQL empties them, which parts find out, and they are made again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from psycopg import sql
+from sqlalchemy.orm import Session
+
+from kinds.base import RowsLostError
+from store import progress
+from store.database import driver
+from store.models import Part, Run
+
+# Tables of runs that have ended.
+_LEFT_OVER = """
+SELECT relname FROM pg_class JOIN analytics_runs
+  ON generation = substring(relname FROM '^recommendation_(?:visits|customers)_g([0-9]+)$')::bigint
+WHERE pg_table_is_visible(pg_class.oid) AND status IN ('succeeded', 'failed', 'cancelled')
+"""
+
+
+def visits(run: Run) -> sql.Identifier:
+    """The table of a run's visits, by shard."""
+    return sql.Identifier(f"recommendation_visits_g{run.generation}")
+
+
+def segments(run: Run) -> sql.Identifier:
+    """The table of the segments that a run found its customers in."""
+    return sql.Identifier(f"recommendation_customers_g{run.generation}")
+
+
+def create(session: Session, run: Run) -> None:
+    """Make the run's tables."""
+    persistence = sql.SQL("UNLOGGED" if run.mode != "incremental" else "")
+    for table, columns in (
+        (visits(run), "shard int, part int, block int, data bytea"),
+        (segments(run), "mobile_id text, segment smallint"),
+    ):
+        driver(session).execute(sql.SQL("CREATE {} TABLE {} ({})").format(persistence, table, sql.SQL(columns)))
+    driver(session).execute(sql.SQL("ALTER TABLE {} ALTER data SET STORAGE EXTERNAL").format(visits(run)))
+
+
+def clear_visits(session: Session, run: Run, part: Part) -> None:
+    """Remove what an earlier reading of a part stored."""
+    driver(session).execute(sql.SQL("DELETE FROM {} WHERE part = %s").format(visits(run)), [part.part])
+
+
+def save_visits(session: Session, run: Run, part: Part, block: int, found: Mapping[int, bytes]) -> None:
+    """Store one block's visits, by shard."""
+    query = sql.SQL("INSERT INTO {} (shard, part, block, data) VALUES (%s, %s, %s, %s)").format(visits(run))
+    rows = [(shard, part.part, block, data) for shard, data in found.items()]
+    driver(session).cursor().executemany(query, rows)
+
+
+def save_customers(session: Session, run: Run, mobile_ids: Sequence[str]) -> None:
+    """Store which customers an incremental run has read, those without a visit too."""
+    query = sql.SQL("INSERT INTO {} SELECT unnest(%s::text[]), NULL").format(segments(run))
+    driver(session).execute(query, [list(mobile_ids)])
+
+
+def load_customers(session: Session, run: Run) -> list[str]:
+    """The customers that an incremental run has read."""
+    query = sql.SQL("SELECT mobile_id FROM {} ORDER BY mobile_id").format(segments(run))
+    return [mobile_id for (mobile_id,) in driver(session).execute(query).fetchall()]
+
+
+def load_visits(session: Session, run: Run, shard: int) -> list[bytes]:
+    """A shard's visits, block by block.
+
+    Raises
+    ------
+    RowsLostError
+        When some that were stored are gone.
+    """
+    return list(each_block(session, run, shard))
+
+
+def each_block(session: Session, run: Run, shard: int) -> Iterator[bytes]:
+    """A shard's visits one block after the other, few of them in memory."""
+    check(session, run)
+    query = sql.SQL("SELECT data FROM {} WHERE shard = %s ORDER BY part, block").format(visits(run))
+    with driver(session).cursor("blocks", binary=True) as cursor:
+        cursor.itersize = 8
+        for (data,) in cursor.execute(query, [shard]):
+            yield bytes(data)
+
+
+def check(session: Session, run: Run) -> None:
+    """Refuse to go on with fewer visits than were stored.
+
+    Raises
+    ------
+    RowsLostError
+        When some are gone.
+    """
+    if not is_whole(session, run):
+        raise RowsLostError("Visits that were read are gone.")
+
+
+def is_whole(session: Session, run: Run) -> bool:
+    """Whether all visits are there that the run's parts have stored."""
+    expected = sum((part.counts or {}).get("stored_blocks", 0) for part in progress.parts(session, run, "read"))
+    found = driver(session).execute(sql.SQL("SELECT count(*) FROM {}").format(visits(run))).fetchone()
+    return found is not None and found[0] == expected
+
+
+def left_over(session: Session) -> Sequence[str]:
+    """The tables of runs that have ended."""
+    return [name for (name,) in driver(session).execute(_LEFT_OVER).fetchall()]
+
+
+def drop(session: Session, table: str) -> None:
+    """Drop a table, if it is still there."""
+    driver(session).execute(sql.SQL("DROP TABLE IF EXISTS {}").format(sql.Identifier(table)))

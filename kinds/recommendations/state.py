@@ -1,0 +1,129 @@
+"""What the parts of a run share: item codes, the calendar, and the segments that its customers are in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from psycopg import sql
+from sqlalchemy.orm import Session
+
+from analytics.recommendations.parameters import Parameters
+from kinds.base import RowsLostError
+from kinds.recommendations import rows, staging
+from kinds.recommendations.models import StoredModel
+from kinds.recommendations.stored import Names
+from kinds.rfm import results as rfm
+from postgres import scalar
+from source import touched
+from source.menu import read_menu
+from source.reading import Connection
+from store import ledger, progress
+from store.database import driver
+from store.models import Part, Run
+from store.published import published
+
+Whole = NDArray[np.int64]
+
+
+def dayparts(plan: dict[str, Any]) -> int:
+    """How many dayparts there are, with the time between them."""
+    return len(plan["dayparts"]) + 1
+
+
+def parameters(run: Run) -> Parameters:
+    """The parameters that the run's model is made with."""
+    assert run.plan is not None
+    return Parameters.of(run.plan["parameters"])
+
+
+def item_ids(session: Session, generation: int) -> Whole:
+    """A generation's items, by their codes.
+
+    Raises
+    ------
+    RowsLostError
+        When the orders that they come from are being read again.
+    """
+    found = session.get(StoredModel, generation)
+    if found is None:
+        raise RowsLostError("The items have no codes.")
+    return np.array(found.item_ids, dtype=np.int64)
+
+
+def names(crm: Connection, codes: Whole) -> Names:
+    """Name and category of those of these items that the menu has now."""
+    return {item: (row.name, row.category) for item, row in read_menu(crm, codes.tolist()).items()}
+
+
+def code_items(session: Session, run: Run) -> None:
+    """Give the items codes once all orders are read: those with the most orders the lowest."""
+    ids = [item for item, _ in rows.item_orders(session, run.generation)]
+    session.merge(StoredModel(generation=run.generation, item_ids=ids))
+    session.flush()
+
+
+def read_again_if_lost(session: Session, run: Run) -> bool:
+    """Have all orders read again, and all that followed from them, where a crash took some; returns whether it did."""
+    if staging.is_whole(session, run):
+        return False
+    progress.reopen(session, run, dict.fromkeys(["read", "tune", "backtest", "profile"]))
+    rows.start_again(session, run.generation)
+    return True
+
+
+def copy_segments(session: Session, run: Run) -> None:
+    """Copy which segment every customer is in, as it is published: one state for all shards."""
+    driver(session).execute(sql.SQL("TRUNCATE {}").format(staging.segments(run)))
+    names, query = rfm.numbered_segments(session)
+    if query is not None:
+        driver(session).execute(sql.SQL("INSERT INTO {} {}").format(staging.segments(run), query))
+    copied = int(scalar(driver(session), sql.SQL("SELECT count(*) FROM {}").format(staging.segments(run))))
+    chosen = (run.counts or {}).get("chosen", "champion")
+    run.counts = {
+        "chosen": chosen,
+        "segment_names": names,
+        "segments_read": segments_read(session),
+        "segmented_customers": copied,
+    }
+    session.flush()
+
+
+def segments_read(session: Session) -> str | None:
+    """The run that last wrote the published segments."""
+    found = published(session, "rfm")
+    return None if found is None else str(found.run.run_id)
+
+
+def note_newest(session: Session, crm: Connection, run: Run, part: Part) -> None:
+    """Write down what the part reads of the newest orders."""
+    assert run.plan is not None
+    newest = sql.Literal(scalar(crm, touched.newest_orders(run.plan, part)))
+    driver(session).execute(ledger.entry(run, part, newest))
+
+
+def segments_of(session: Session, run: Run, mobile_ids: Sequence[str]) -> Whole:
+    """The numbers of these customers' segments, 0 for none.
+
+    Raises
+    ------
+    RowsLostError
+        When the copy is gone.
+    """
+    assert run.counts is not None
+    found = dict(
+        driver(session)
+        .execute(
+            sql.SQL(
+                "SELECT mobile_id, segment FROM unnest(%s::text[]) AS mine (mobile_id) JOIN {} USING (mobile_id)"
+            ).format(staging.segments(run)),
+            [list(mobile_ids)],
+        )
+        .fetchall()
+    )
+    expected = run.counts["segmented_customers"]
+    if int(scalar(driver(session), sql.SQL("SELECT count(*) FROM {}").format(staging.segments(run)))) != expected:
+        raise RowsLostError("The segments that were copied are gone.")
+    return np.array([found.get(each, 0) for each in mobile_ids], dtype=np.int64)

@@ -1,0 +1,58 @@
+"""Models and arrays as bytes, as our tables keep them."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy.orm import Session
+
+from analytics.recommendations.model import Model
+from analytics.recommendations.parameters import Parameters
+from kinds.recommendations.models import StoredModel
+
+Names = Mapping[int, tuple[str | None, str | None]]  # name and category of the items that the menu has
+
+
+@dataclass(frozen=True)
+class Published:
+    """A model with the names of its items, and which methods the gate lets through."""
+
+    model: Model
+    names: Names
+    gate: Mapping[str, bool]
+
+
+def load(session: Session, generation: int) -> Published:
+    """A generation's model."""
+    row = session.get_one(StoredModel, generation)
+    assert row.data is not None and row.parameters is not None
+    arrays = from_bytes(row.data)
+    names = {item: (name, category) for item, name, category in json.loads(arrays.pop("names").tobytes())}
+    return Published(Model(parameters=Parameters.of(row.parameters), **arrays), names, row.gate or {})
+
+
+def model_bytes(model: Model, names: Names) -> bytes:
+    """A model and its items' names."""
+    arrays: dict[str, Any] = {
+        each.name: getattr(model, each.name) for each in fields(model) if each.name != "parameters"
+    }
+    text = json.dumps([[item, *named] for item, named in sorted(names.items())]).encode()
+    return as_bytes(**arrays, names=np.frombuffer(text, dtype=np.uint8))
+
+
+def as_bytes(**arrays: NDArray[Any]) -> bytes:
+    """Arrays by name, compressed."""
+    file = io.BytesIO()
+    np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # arrays by name
+    return file.getvalue()
+
+
+def from_bytes(stored: bytes) -> dict[str, NDArray[Any]]:
+    """Arrays by name."""
+    return dict(np.load(io.BytesIO(stored), allow_pickle=False))

@@ -1,0 +1,246 @@
+"""Orders as they are read, divided by customer: each block of transactions to the shards that its customers are in.
+
+A customer's shard is a range of the hash of the id, so that the customers with the lowest hashes, which a backtest
+samples, are in the first shards.
+
+    blocks of transactions ─► encode, per shard ─► … ─► histories, of one shard's customers
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from analytics.calendar import Calendar
+from analytics.dayparts import DAY
+from analytics.recommendations.histories import Histories
+from source.visits import Block
+from source.window import Plan, buckets_of, day_buckets, day_start, open_buckets
+
+Whole = NDArray[np.int64]
+
+CLOSE = 1 << 22  # values so close together are counted in a table
+GUESTS = -1  # the shard of transactions without a customer
+
+
+@dataclass(frozen=True)
+class Counted:
+    """Orders by day bucket, daypart and item, and transactions by day bucket and daypart."""
+
+    orders: pd.DataFrame
+    transactions: pd.DataFrame
+
+
+def calendar(plan: Plan) -> Calendar:
+    """The plan's dayparts by their places, and behind them the time between dayparts."""
+    windows = sorted(tuple(window) for daypart in plan["dayparts"] for window in daypart["windows"])
+    edges = [0, *(edge for window in windows for edge in window), DAY]
+    gaps = [(start, until) for start, until in zip(edges[::2], edges[1::2], strict=True) if start < until]
+    places = [{"daytime_id": place, "windows": daypart["windows"]} for place, daypart in enumerate(plan["dayparts"])]
+    between = {"daytime_id": len(places), "windows": gaps}
+    firsts = day_buckets(plan)
+    bucket_of = buckets_of(plan, np.arange(firsts[0], firsts[-1] + 1), firsts)
+    return Calendar.of([*places, between], day_start(plan), firsts, bucket_of, open_buckets(plan))
+
+
+def divide(block: Block, times: Calendar, shards: int) -> tuple[Counted, dict[int, bytes]]:
+    """What a block's orders come to by daypart, and its visits as bytes for each shard that has some."""
+    order = np.argsort(block.ids, kind="stable")
+    place = np.minimum(np.searchsorted(block.ids[order], block.line_ids), max(len(order) - 1, 0))
+    known = block.ids[order][place] == block.line_ids if len(order) else np.zeros(len(block.line_ids), dtype=bool)
+    visits, items = order[place[known]], block.items[known]
+    new = np.concatenate([[True], (visits[1:] != visits[:-1]) | (items[1:] != items[:-1])])[: len(visits)]
+    visits, (ids, codes) = visits[new], _coded(items[new])  # an item that is twice in a transaction counts once
+    cells, lines = times.cells(block.local), np.bincount(visits, minlength=len(block.ids))
+    counted = _counted(cells, lines > 0, visits, ids, codes, times)
+    offsets = np.concatenate([[0], np.cumsum(block.lengths)])
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(block.customers)]
+    encoded = pa.Array.from_buffers(pa.large_binary(), len(block.ids), buffers).dictionary_encode()
+    numbers = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+    names = np.array(encoded.dictionary.to_pylist(), dtype=object)
+    shard_of = np.where(names != b"", shard(hashes(names), shards), GUESTS) if len(names) else numbers
+    visiting = np.where(lines > 0, shard_of[numbers] if len(names) else 0, GUESTS - 1).astype(np.int16)
+    columns: dict[str, NDArray[Any]] = {
+        "instant": block.instants,
+        "id": block.ids,
+        "day": ((block.local - times.day_start) // DAY).astype(np.int32),
+        "daypart": (cells % len(times.daytime_ids)).astype(np.int16),
+        "lines": lines.astype(np.int32),
+        "customer": numbers.astype(np.int32),
+    }
+    if (visits[1:] < visits[:-1]).any():
+        in_order = np.argsort(visits, kind="stable")
+        visits, codes = visits[in_order], codes[in_order]
+    by_shard = np.argsort(visiting[visits], kind="stable")
+    return counted, dict(_shards(visiting, columns, names, visiting[visits][by_shard], codes[by_shard], ids))
+
+
+def _shards(
+    visiting: NDArray[np.int16],
+    columns: Mapping[str, NDArray[Any]],
+    names: NDArray[np.object_],
+    line_shards: NDArray[np.int16],
+    codes: Whole,
+    ids: Whole,
+) -> Iterator[tuple[int, bytes]]:
+    """Each shard's visits as bytes, with its own numbers of customers and items."""
+    order = np.argsort(visiting, kind="stable")
+    sorted_columns = {name: values[order] for name, values in columns.items()}
+    found, starts = np.unique(visiting[order], return_index=True)
+    for each, start, until in zip(found.tolist(), starts, np.append(starts, len(order))[1:], strict=True):
+        if each < GUESTS:
+            continue
+        mine = {name: values[start:until] for name, values in sorted_columns.items()}
+        theirs, own = np.unique(mine["customer"], return_inverse=True)
+        lines = codes[slice(*np.searchsorted(line_shards, [each, each + 1]))]
+        present = np.flatnonzero(np.bincount(lines, minlength=len(ids)))
+        place = np.zeros(len(ids), dtype=np.int64)
+        place[present] = np.arange(len(present))
+        yield (
+            each,
+            _bytes(
+                mine
+                | {
+                    "customer": own.astype(np.int32),
+                    "item_ids": ids[present],
+                    "items": place[lines].astype(np.uint16 if len(present) < 1 << 16 else np.int32),
+                    **_texts(names[theirs]),
+                }
+            ),
+        )
+
+
+def hashes(names: NDArray[np.object_]) -> NDArray[np.uint64]:
+    """Numbers that look random and belong to the customers' ids, which are bytes."""
+    return pd.util.hash_array(names, categorize=False)
+
+
+def shard(found: NDArray[np.uint64], shards: int) -> Whole:
+    """Which of so many even ranges of hashes each one is in."""
+    return ((found >> np.uint64(32)).astype(np.int64) * shards) >> 32
+
+
+def decode(stored: Sequence[bytes], item_ids: Whole) -> tuple[NDArray[np.object_], Histories]:
+    """Customers' ids as bytes and their histories, from all blocks of a shard; `item_ids` are by code.
+
+    Raises
+    ------
+    KeyError
+        For an item without a code.
+    """
+    blocks = [dict(np.load(io.BytesIO(each))) for each in stored]
+    texts = [name for each in blocks for name in _names(each)]
+    numbers, names = (
+        pd.factorize(np.array(texts, dtype=object)) if texts else (np.empty(0, np.int64), np.empty(0, object))
+    )
+    starts = np.cumsum([0, *(len(each["name_lengths"]) for each in blocks)])
+    visits = np.cumsum([0, *(len(each["id"]) for each in blocks)])
+    sorter = np.argsort(item_ids, kind="stable")
+
+    def joined(name: str) -> Whole:
+        return np.concatenate([each[name] for each in blocks] or [np.empty(0, np.int64)]).astype(np.int64)
+
+    customers = [numbers[each["customer"] + start] for each, start in zip(blocks, starts[:-1], strict=True)]
+    codes = [_codes(each["item_ids"], item_ids, sorter)[each["items"]] for each in blocks]
+    lines = [
+        np.repeat(np.arange(len(each["id"])) + first, each["lines"])
+        for each, first in zip(blocks, visits, strict=False)
+    ]
+    histories = Histories.of_rows(
+        np.concatenate([*customers, np.empty(0, np.int64)]).astype(np.int64),
+        joined("instant"),
+        joined("id"),
+        joined("day"),
+        joined("daypart"),
+        np.concatenate([*lines, np.empty(0, np.int64)]).astype(np.int64),
+        np.concatenate([*codes, np.empty(0, np.int64)]).astype(np.int64),
+        len(names),
+    )
+    return names, histories
+
+
+def items_of(stored: Sequence[bytes]) -> Whole:
+    """All items of these blocks."""
+    found = [np.load(io.BytesIO(each))["item_ids"] for each in stored]
+    return np.unique(np.concatenate([*found, np.empty(0, np.int64)])).astype(np.int64)
+
+
+def total(parts: Sequence[Counted]) -> Counted:
+    """Several blocks' orders as one."""
+    orders = pd.concat([each.orders for each in parts])
+    transactions = pd.concat([each.transactions for each in parts])
+    return Counted(
+        orders.groupby(["day_bucket", "daypart", "item_id"], as_index=False).sum(),
+        transactions.groupby(["day_bucket", "daypart"], as_index=False).sum(),
+    )
+
+
+def _counted(
+    cells: Whole, visiting: NDArray[np.bool_], visits: Whole, ids: Whole, codes: Whole, times: Calendar
+) -> Counted:
+    places, cell = _coded(cells)
+    keys, orders = _counts(cell[visits] * max(len(ids), 1) + codes)
+    place, code = np.divmod(keys, max(len(ids), 1))
+    with_lines, transactions = _counts(cell[visiting])
+    return Counted(
+        pd.DataFrame(_place(places[place], times) | {"item_id": ids[code], "orders": orders}),
+        pd.DataFrame(_place(places[with_lines], times) | {"transactions": transactions}),
+    )
+
+
+def _coded(values: Whole) -> tuple[Whole, Whole]:
+    """The different values, rising, and each one's place among them; without sorting where they lie close together."""
+    least, most = (int(values.min()), int(values.max())) if len(values) else (0, -1)
+    if most - least >= CLOSE:
+        return np.unique(values, return_inverse=True)
+    present = np.flatnonzero(np.bincount(values - least, minlength=most - least + 1))
+    place = np.zeros(most - least + 1, dtype=np.int64)
+    place[present] = np.arange(len(present))
+    return present + least, place[values - least]
+
+
+def _counts(keys: Whole) -> tuple[Whole, Whole]:
+    """The different keys, from 0 on and rising, and how often each one comes."""
+    if int(keys.max(initial=0)) >= CLOSE:
+        return np.unique(keys, return_counts=True)
+    counts = np.bincount(keys)
+    present = np.flatnonzero(counts)
+    return present, counts[present]
+
+
+def _place(cells: Whole, times: Calendar) -> dict[str, Whole]:
+    placed = times.place(cells)
+    return {"day_bucket": placed["day_bucket"], "daypart": placed["daytime_id"]}
+
+
+def _codes(wanted: Whole, item_ids: Whole, sorter: Whole) -> Whole:
+    place = np.minimum(np.searchsorted(item_ids, wanted, sorter=sorter), max(len(item_ids) - 1, 0))
+    found = sorter[place] if len(item_ids) else place
+    if (not len(item_ids) and len(wanted)) or (item_ids[found] != wanted).any():
+        raise KeyError("an item without a code")
+    return found
+
+
+def _texts(names: NDArray[np.object_]) -> dict[str, NDArray[Any]]:
+    lengths = np.array([len(name) for name in names], dtype=np.int32)
+    return {"name_lengths": lengths, "names": np.frombuffer(b"".join(names), dtype=np.uint8)}
+
+
+def _names(block: Mapping[str, NDArray[Any]]) -> Iterator[bytes]:
+    text, end = block["names"].tobytes(), 0
+    for length in block["name_lengths"].tolist():
+        end, start = end + length, end
+        yield text[start:end]
+
+
+def _bytes(arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    file = io.BytesIO()
+    np.savez(file, **arrays)  # type: ignore[arg-type]  # arrays by name
+    return file.getvalue()
