@@ -137,6 +137,9 @@ def test_a_good_receiver_beside_hostile_ones_gets_its_events_meanwhile(workers: 
         for number in range(1, 4):
             assert workers.finished(workers.request("menu"))[0].run.status == "succeeded"
             wait_for(lambda number=number: len(good.received) == number)  # type: ignore[misc]
+            if number == 1:  # it came before any attempt at the others was over, so it has waited for none of them
+                over = read(url, "SELECT url FROM analytics_events WHERE last_answer IS NOT NULL").url
+                assert set(over) <= {good.url}
             # The others' first attempts were under way all the while, or are again.
             stuck = read(url, f"SELECT attempts FROM analytics_events WHERE state = 'waiting' AND url <> '{good.url}'")
             assert len(stuck) == 3 * number and stuck.attempts.max() >= 1
