@@ -1,6 +1,8 @@
 # One image for all our services; docker-compose.yml has each one's command.
 # The digest is that of the tag's multi-platform image; to update: docker buildx imagetools inspect python:3.13.16-slim-trixie
-FROM python:3.13.16-slim-trixie@sha256:bf44cdfcb76cd3b41e879bc058fc37ec5872002ccfde7fcb765e218cde0cd79c AS build
+# If Docker's registry can't be reached, name a copy: docker compose build --build-arg PYTHON_IMAGE=…
+ARG PYTHON_IMAGE=python:3.13.16-slim-trixie@sha256:bf44cdfcb76cd3b41e879bc058fc37ec5872002ccfde7fcb765e218cde0cd79c
+FROM $PYTHON_IMAGE AS build
 RUN python -m venv --without-pip /opt/smartcrm
 # Without requirements-embedded.txt: PostgreSQL and Redis are separate services here, and DATABASE_URL has to be set.
 COPY requirements.txt requirements-models.txt /build/
@@ -26,7 +28,7 @@ RUN pip --python /opt/smartcrm/bin/python install --no-cache-dir --no-compile --
         celery.concurrency.prefork, celery.worker.worker, celery.worker.consumer, flower.app, flower.command, \
         flower.views.tasks, gunicorn.app.wsgiapp, kombu.transport.redis, psycopg_binary._psycopg"
 
-FROM python:3.13.16-slim-trixie@sha256:bf44cdfcb76cd3b41e879bc058fc37ec5872002ccfde7fcb765e218cde0cd79c
+FROM $PYTHON_IMAGE
 LABEL org.opencontainers.image.title="SmartCRM Analytics" org.opencontainers.image.licenses="Apache-2.0"
 # Only its home and /tmp are writable.
 RUN useradd --uid 10001 --user-group --no-create-home --home-dir /var/lib/smartcrm --shell /usr/sbin/nologin smartcrm \

@@ -27,6 +27,7 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 import redis
+import requests
 import yaml
 from celery import Celery
 from psycopg.conninfo import conninfo_to_dict
@@ -282,7 +283,7 @@ def test_commands_start_and_health_checks_tell_who_stands_still(
 
         flower = f"http://{HOST}:{started['flower'].port}/"
         login = b64encode(f"smartcrm:{REQUIRED['FLOWER_PASSWORD']}".encode()).decode()
-        assert services.welcomes(flower, f"Basic {login}") and not services.welcomes(flower, f"Basic {login[:-4]}")
+        assert services.accepts(flower, f"Basic {login}") and not services.accepts(flower, f"Basic {login[:-4]}")
 
         # Worker and beat each answer for themselves: the other one is up all the while.
         assert only_those_that_stand_still_are_unhealthy(started, ("webhook", "worker", "flower"))
@@ -294,6 +295,24 @@ def test_commands_start_and_health_checks_tell_who_stands_still(
         assert {name for name, status in ended.items() if status} <= {"worker", "beat"}
         assert set(ended.values()) <= {0, 1}
         assert not list(tmp_path.glob("*/celerybeat-schedule*"))
+
+
+def test_flower_serves_under_a_path_prefix(redis_url: str, tmp_path: Path) -> None:
+    flower = Service("flower", tmp_path, "postgresql://none/", redis_url)
+    flower.env["FLOWER_URL_PREFIX"] = "flower"
+    host = f"http://{HOST}:{flower.port}"
+    with flower, requests.Session() as browser:
+        assert flower.becomes_healthy()
+        assert browser.get(f"{host}/flower/").status_code == 401
+        browser.auth = ("smartcrm", REQUIRED["FLOWER_PASSWORD"])
+        for page in ("", "workers", "tasks", "broker"):
+            shown = browser.get(f"{host}/flower/{page}")
+            links = re.findall(r'(?:href|src)="(/[^"]*)"', shown.text)
+            assert shown.status_code == 200 and len(links) > 10, shown.text
+            assert not [link for link in links if not link.startswith("/flower/")]
+            for link in {link for link in links if "/static/" in link}:
+                assert browser.get(f"{host}{link}").status_code == 200, link
+        assert browser.get(f"{host}/workers").status_code == 404
 
 
 def redis_command(folder: Path, port: int) -> list[str]:
@@ -528,7 +547,9 @@ def test_image_is_pinned_runs_as_nobody_special_and_keeps_no_build_tools() -> No
     stages = [line for line in lines if line.startswith("FROM ")]
     bases = {line.split()[1] for line in stages}
     assert len(bases) == 1, "what is built on one Python does not run on another"
-    assert re.fullmatch(r"python:3\.\d+\.\d+-slim-\w+@sha256:[0-9a-f]{64}", bases.pop())
+    (argument,) = [line for line in lines[: lines.index(stages[0])] if line.startswith("ARG ")]
+    assert re.fullmatch(r"ARG PYTHON_IMAGE=python:3\.\d+\.\d+-slim-\w+@sha256:[0-9a-f]{64}", argument)
+    assert bases == {"$PYTHON_IMAGE"}
     last = lines[lines.index(stages[-1]) :]
     assert not [line for line in last if "pip" in line or "apt" in line]
     users = [line.split()[1] for line in last if line.startswith("USER ")]

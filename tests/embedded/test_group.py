@@ -230,7 +230,7 @@ def test_a_chosen_port_is_not_chosen_again_by_anybody() -> None:
     other = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert other.returncode == 1 and f"PORT {port} is in use" in other.stderr
     with socket.create_server((HOST, port)):  # our own program listens there now
-        assert not services.welcomes(f"http://{HOST}:{port + 1}/", "Bearer x")
+        assert not services.accepts(f"http://{HOST}:{port + 1}/", "Bearer x")
 
 
 def test_a_stranger_on_the_port_is_not_taken_for_ours() -> None:
@@ -245,5 +245,5 @@ def test_a_stranger_on_the_port_is_not_taken_for_ours() -> None:
 
     with HTTPServer((HOST, 0), Stranger) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        assert not services.welcomes(f"http://{HOST}:{server.server_port}/runs?limit=1", "Bearer ours")
+        assert not services.accepts(f"http://{HOST}:{server.server_port}/runs?limit=1", "Bearer ours")
         server.shutdown()

@@ -58,10 +58,10 @@ def test_options_that_do_not_go_together_are_reported(tmp_path: Path, database_u
     env = {"DATABASE_URL": database_url, "REDIS_URL": redis_url}
     for arguments, said in (
         (["--sales", "x.csv"], "--sales needs --map"),
-        (["--sales", "x.csv", "--items", "y.csv"], "a form of its own"),
+        (["--sales", "x.csv", "--items", "y.csv"], "--sales can't be combined"),
         (["--guess"], "--guess is for --sales"),
         (["--sales", "x.csv", "--map", "nope"], "the built-in maps are shopify, square, till"),
-        (["--transactions", "x.csv", "--encoding", "latin-99"], "no encoding"),
+        (["--transactions", "x.csv", "--encoding", "latin-99"], "not an encoding"),
     ):
         done = smartcrm(tmp_path, "load", *arguments, **env)
         assert done.returncode != 0 and said in done.stderr, done.stderr
