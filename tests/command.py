@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 SMARTCRM = Path(sys.executable).with_name("smartcrm")
 
@@ -18,9 +22,31 @@ def environment(home: Path, **more: str) -> dict[str, str]:
 
 
 def smartcrm(home: Path, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [SMARTCRM, *arguments], env=environment(home, **env), capture_output=True, text=True, timeout=120
-    )
+    """One call of the command, in a process of its own that ends after two minutes at the latest."""
+    with tempfile.NamedTemporaryFile("r") as out, tempfile.NamedTemporaryFile("r") as err:
+        call = {"arguments": arguments, "env": environment(home, **env), "folder": str(Path.cwd()), "seconds": 120}
+        status = _forks().call({**call, "out": out.name, "err": err.name})
+        return subprocess.CompletedProcess([SMARTCRM, *arguments], status, out.read(), err.read())
+
+
+class _Forks:
+    """tests/forks.py, which ends with us."""
+
+    def __init__(self) -> None:
+        command = [sys.executable, "-P", str(Path(__file__).with_name("forks.py"))]
+        self._process = subprocess.Popen(
+            command, cwd=Path(__file__).parent.parent, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def call(self, call: Mapping[str, Any]) -> int:
+        assert self._process.stdin is not None and self._process.stdout is not None
+        print(json.dumps(call), file=self._process.stdin, flush=True)
+        return int(self._process.stdout.readline())
+
+
+@cache
+def _forks() -> _Forks:
+    return _Forks()
 
 
 @contextmanager

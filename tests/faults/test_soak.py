@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import psutil
+import pytest
 
 from broker.address import PREFIX
 from tests.faults.plant import Plant
@@ -49,6 +50,7 @@ class Memory(threading.Thread):
         return found
 
 
+@pytest.mark.long
 def test_soak(tmp_path: Path, times: int, long: bool, record_property: Callable[[str, object], None]) -> None:
     seconds, imports, every = (600, 300, 15) if long else (16, 8, 4)
     with Plant(tmp_path, seed=2) as plant:

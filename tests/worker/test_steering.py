@@ -5,6 +5,7 @@ has its case.
 from __future__ import annotations
 
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
@@ -261,17 +262,19 @@ def test_a_part_that_nobody_finishes_is_sent_again_with_growing_waits_and_then_f
     run_inline(settings, "rfm")
     before = rfm_segments(settings.database_url)
     run_id = request(settings, "rfm")
-    sends = [steering.advance(settings, run_id)]
-    waited = []
-    while state(settings, run_id).run.status == "running":
-        assert steering.advance(settings, run_id) == []
-        waited.append(0)
-        while not (sent := steering.advance(settings, run_id)) and state(settings, run_id).run.status == "running":
-            later(settings, 10)
-            waited[-1] += 10
-        sends.append(sent)
-    assert sends == [[("aggregate", number) for number in range(3)]] * steering.SENDS + [[]]
-    assert waited == sorted(waited) and waited[0] == 10 and 620 <= waited[-1] <= 640  # real time passes, too
+    parts = [("aggregate", number) for number in range(3)]
+    assert steering.advance(settings, run_id) == parts
+    waits = [10, 20, 40, 80, 160, 320, 640, 640, 640, 640]  # seconds after each send
+    assert len(waits) == steering.SENDS
+    for place, wait in enumerate(waits, 1):
+        began = time.monotonic()
+        later(settings, wait - 5)
+        early = steering.advance(settings, run_id)
+        assert early == [] or time.monotonic() - began > 5  # real time passes, too
+        assert state(settings, run_id).run.status == "running"
+        later(settings, 5)
+        due = early or steering.advance(settings, run_id)
+        assert due == (parts if place < steering.SENDS else [])
     failed = state(settings, run_id).run
     assert (failed.status, failed.error_code) == ("failed", "part_lost")
     assert "aggregate" in (failed.error or "") and "\n" not in (failed.error or "\n")
