@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,6 +107,14 @@ def model(
         novelty,
         *_similar(tallies, codes, places),
     )
+
+
+def recalibrated(known: Model, tallies: Tallies, parameters: Parameters) -> Model:
+    """The model of the same customers with other parameters; `tallies` were counted with these."""
+    rebuy = np.empty(len(known.codes))
+    rebuy[known.codes] = known.rebuy
+    calibration, novelty = _calibrated(tallies, rebuy, known.codes)
+    return replace(known, parameters=parameters, calibration=calibration, novelty=novelty)
 
 
 def _popularity(orders: Whole, transactions: Whole) -> Real:

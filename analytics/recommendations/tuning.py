@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from analytics.recommendations.evaluation import outcomes
 from analytics.recommendations.histories import Histories
-from analytics.recommendations.model import model, popularity_of
+from analytics.recommendations.model import Model, model, popularity_of, recalibrated
 from analytics.recommendations.parameters import Parameters, grid
 from analytics.recommendations.profiles import profiles
 from analytics.recommendations.tallies import pairs_of, tally
@@ -18,7 +18,7 @@ Whole = NDArray[np.int64]
 Real = NDArray[np.float64]
 
 CELLS = 1_000_000  # customers × items that each choice is judged by
-LEAST_JUDGED = 2_000  # customers, where there are so many
+LEAST_JUDGED = 1_000  # customers, where there are so many
 ROUNDS = 1_000  # of the bootstrap
 CONFIDENCE = 0.8  # of its two-sided interval
 
@@ -50,30 +50,28 @@ def tuned(
             strict=True,
         )
     )
-    pairs = None
-    segments = np.zeros(known.customers, dtype=np.int64)
+    segments, pairs = np.zeros(known.customers, dtype=np.int64), None
+    fitted: Model | None = None
+    fits: dict[tuple[int, int], Model] = {}
     chosen, highest = Parameters(), -1.0
-    fits: dict[tuple[int, int], object] = {}
     for each in grid():
-        if (each.half_life, each.prior) not in fits:
+        form = each.half_life, each.prior
+        if form not in fits:
             made = profiles(known, each)
             pairs = pairs_of(made, items) if pairs is None else pairs
-            fits[each.half_life, each.prior] = tally(
+            counted = tally(
                 made, segments, parameters=each, items=items, dayparts=dayparts, most_segments=1, pairs=pairs
             )
-        fit = model(
-            fits[each.half_life, each.prior],  # type: ignore[arg-type]
-            orders,
-            transactions,
-            item_ids=item_ids,
-            available=np.ones(items, dtype=bool),
-            parameters=each,
-        )
-        found = outcomes(fit, customers, visits)["personal"]
+            everything = np.ones(items, dtype=bool)
+            fitted = fitted or model(
+                counted, orders, transactions, item_ids=item_ids, available=everything, parameters=each
+            )
+            fits[form] = recalibrated(fitted, counted, each)
+        found = outcomes(replace(fits[form], parameters=each), customers, visits)["personal"]
         sums = round(float(found.recall.mean() + found.gain.mean()), 9) if len(found.recall) else 0.0
         if sums > highest:
             chosen, highest = each, sums
-    return replace(chosen), highest
+    return chosen, highest
 
 
 def is_better(differences: Real, seed: int) -> bool:

@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analytics.recommendations.evaluation import fitted, next_visits, outcomes, z_of
-from analytics.recommendations.model import Model
+from analytics.recommendations.model import Model, recalibrated
 from analytics.recommendations.parameters import Parameters
 from analytics.recommendations.profiles import profiles
 from analytics.recommendations.scoring import best, popular_scores, score
+from analytics.recommendations.tallies import tally
 from tests.analytics.recommendations.drawn import DAYPARTS, HISTORIES, ITEMS, VISITS, arrays
 from tests.analytics.recommendations.plain import History, Plain, Visit
 
@@ -75,6 +76,17 @@ def test_one_customer_is_scored_as_all_together_are(histories: list[History]) ->
     for customer in range(len(histories)):
         alone = together.of_customers(np.arange(len(histories)) == customer)
         assert np.array_equal(score(found, alone, dayparts[customer : customer + 1]).scores[0], scored[customer])
+
+
+@given(HISTORIES, PARAMETERS, PARAMETERS)
+def test_a_recalibrated_model_is_that_of_its_parameters(
+    histories: list[History], one: Parameters, other: Parameters
+) -> None:
+    made, none = profiles(arrays(histories), other), np.zeros(len(histories), dtype=np.int64)
+    counted = tally(made, none, parameters=other, items=ITEMS, dayparts=DAYPARTS, most_segments=1)
+    found, expected = recalibrated(fit(histories, [], one), counted, other), fit(histories, [], other)
+    assert found.parameters == other
+    assert all(np.array_equal(values, getattr(expected, name)) for name, values in vars(found).items())
 
 
 def test_equal_scores_go_by_popularity_and_then_the_lowest_id() -> None:
