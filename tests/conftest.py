@@ -12,6 +12,7 @@ from pathlib import Path
 import psycopg
 import pytest
 import redis
+from hypothesis import HealthCheck, settings
 from psycopg import sql
 
 from embedded import locks
@@ -23,6 +24,10 @@ from tests.system import Workers, wait_for
 DATA = Path(__file__).parent.parent.parent / "shared" / "data"
 FAILED = pytest.StashKey[bool]()
 _numbers = itertools.count(1)
+
+# No test depends on how fast the machine is.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

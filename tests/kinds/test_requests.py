@@ -100,7 +100,9 @@ def test_a_steady_stream_of_requests_keeps_no_run_from_starting(settings: Settin
     assert finish_inline(settings, second["guess"]).run.status == "succeeded"
 
 
-@hypothesis_settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis_settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(steps=st.lists(st.sampled_from(["ask", "ask for guess", "advance toy", "advance guess"]), max_size=25))
 def test_each_request_is_served_by_runs_that_start_after_what_they_need(settings: Settings, steps: list[str]) -> None:
     asked: list[dict[str, UUID]] = []

@@ -247,7 +247,9 @@ ROW = st.tuples(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(st.lists(ROW, min_size=1, max_size=25), st.sampled_from([",", ";"]), st.sampled_from([".", ","]))
 def test_any_rows_are_grouped_as_python_groups_them(
     database_url: str,
