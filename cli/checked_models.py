@@ -1,4 +1,4 @@
-"""What `smartcrm doctor` says of models: whether they can be fitted here, and whether those in service still fit."""
+"""Checks of models for `smartcrm doctor`: whether they can be fitted here, and drift of those in service."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from store.database import snapshot
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
-    """Whether models can be fitted here, and whether those in service still fit; nothing where there is none."""
+    """Findings about the libraries that fit models, and about drift of the models in service."""
     with suppress(SQLAlchemyError), snapshot(settings.database_url) as session:
         here = [name for name in requests.computed(session, settings) if KINDS[name].trains]
         missing = missing_libraries()

@@ -1,4 +1,4 @@
-"""`smartcrm predictions`: who is expected to order again, per segment, customer by customer, or into a file."""
+"""`smartcrm predictions`: expected orders per segment, customer by customer, or in a file."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SHOWN = 50
 @exports.for_excel_option
 @json_option
 def predictions(segment: str | None, overdue: bool, export: Path | None, for_excel: bool, as_json: bool) -> None:
-    """What is expected of each segment; of the customers of one, or those overdue; or of all into a file."""
+    """Expected orders per segment, of the customers of one segment, of overdue customers, or of all in a file."""
     if export:
         exports.check_target(export, for_excel=for_excel)
     elif for_excel:
@@ -38,8 +38,8 @@ def predictions(segment: str | None, overdue: bool, export: Path | None, for_exc
     with environment(redis=False) as settings, transaction(settings.database_url) as session:
         state = published(session, "predictions")
         if state is None:
-            asked = "smartcrm recompute predictions"
-            raise RequestError(f"No predictions are published yet; ask for them with {asked}.", code="no_results")
+            command = "smartcrm recompute predictions"
+            raise RequestError(f"No predictions are published yet; {command} computes them.", code="no_results")
         lacking = results.too_little_data(state)
         if lacking is not None:
             print_json({"status": "too_little_data"} | lacking) if as_json else out.print(too_little(lacking))
@@ -61,7 +61,7 @@ def predictions(segment: str | None, overdue: bool, export: Path | None, for_exc
 
 
 def story(session: Session) -> Iterator[str]:
-    """The predictions in two lines; none where they are not computed."""
+    """The predictions in two lines; none if they are not computed."""
     state = published(session, "predictions")
     if state is None:
         return
@@ -80,7 +80,7 @@ def story(session: Session) -> Iterator[str]:
 
 
 def too_little(lacking: dict[str, Any]) -> str:
-    """The sentence that says what a model needs and what there is."""
+    """The sentence with the amount of data that a model needs, and the amount there is."""
     parts = [f"{lacking['has'][name]:,} of {needed:,} {name}" for name, needed in lacking["needs"].items()]
     return f"There is too little data: {', '.join(parts)}."
 
@@ -118,7 +118,7 @@ def _show_summary(session: Session, state: PublishedState, as_json: bool) -> Non
         )
     out.print(table)
     if last is not None and last["predicted_to_actual"] is not None:
-        level = f"Of the last 30 days it gave {last['predicted']:,.0f} customers who order, {last['actual']:,} did."
+        level = f"For the last 30 days it expected {last['predicted']:,.0f} customers to order; {last['actual']:,} did."
         out.print(f"{level} The model knows no yearly season.", soft_wrap=True)
 
 

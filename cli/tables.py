@@ -1,4 +1,4 @@
-"""Segments with their cut points, another map's preview, and the menu matrix, as commands draw them."""
+"""Terminal tables of segments with their cut points, a map's preview, and the menu matrix."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MOVES_SHOWN = 15
 def show_summary(
     rows: Sequence[Any], cut_points: Mapping[str, CutPoints] | None = None, warnings: Sequence[str] = ()
 ) -> None:
-    """The segments, largest first, with what they are worth, and what to know of them."""
+    """Print the segments, largest first, with sizes, revenue shares and medians, cut points and warnings."""
     table = Table(title="Customer segments", title_justify="left", caption_justify="left")
     table.add_column("Segment", no_wrap=True)
     for name in ("Customers", "Share", "", "Revenue share", "Median recency", "Median frequency", "Median monetary"):
@@ -46,7 +46,7 @@ def show_summary(
 
 
 def _show_cut_points(found: Mapping[str, CutPoints]) -> None:
-    """A row per measure: what its scores begin above, and whether that is quintiles or the map's own."""
+    """Print a row per measure: its cut points, and whether they are quintiles or the map's own."""
     table = Table("Cut points", "", "in", title_justify="left")
     units = {
         "recency_days": "days",
@@ -64,7 +64,7 @@ def _number(value: Fraction) -> str:
 
 
 def show_preview(found: Preview) -> None:
-    """Segments under another map beside the published ones, the largest moves, and some of the customers."""
+    """Print the segments under another map and as published, the largest moves, and some of the customers."""
     table = Table("Segment", title="Segments under this map", title_justify="left")
     for name in ("Customers", "Published", "", "Revenue", "Published"):
         table.add_column(name, justify="right")
@@ -98,7 +98,7 @@ def show_preview(found: Preview) -> None:
 
 
 def show_matrix(found: MenuMatrix) -> None:
-    """Items by popularity and margin, and what they were held against."""
+    """Print items by popularity and margin, and the thresholds."""
     table = Table("Item", "Category", title="The menu matrix", title_justify="left", caption_justify="left")
     for name in ("Pieces", "Share", "Price", "Cost", "Margin" if found.by == "margin" else "Price as margin"):
         table.add_column(name, justify="right")

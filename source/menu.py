@@ -1,4 +1,4 @@
-"""The CRM's menu: what each item is called, sells for and costs, and which items the owner leaves out."""
+"""The CRM's menu: names, categories, prices and costs of items, and the excluded items."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from source import reading
 
 
 class MenuItem(NamedTuple):
-    """A row of `dim_menu_items`; price and cost of one piece, None where they are not known."""
+    """A row of `dim_menu_items`; price and cost per piece, None if not known."""
 
     name: str | None
     category: str | None
@@ -21,12 +21,12 @@ class MenuItem(NamedTuple):
 
 
 def read_menu(crm: reading.Connection, items: Sequence[int] | None = None) -> dict[int, MenuItem]:
-    """These items, or all, by their ids; of an id that comes twice the row whose name comes last.
+    """These items, or all, by id; for a repeated id the row whose name sorts last.
 
     Raises
     ------
     SourceError
-        When the table can't be read as the contract says.
+        When the table can't be read, or a column has a wrong type.
     """
     types = reading.column_types(crm, "dim_menu_items")
     query = sql.SQL(
@@ -41,7 +41,7 @@ def read_menu(crm: reading.Connection, items: Sequence[int] | None = None) -> di
 
 
 def _amount(column: str, types: Mapping[str, str]) -> sql.Composable:
-    """The column as exact numeric; NULL where it is not finite, and where the table has none that is an amount."""
+    """The column as exact numeric; NULL if it is not finite, or the table has no such numeric column."""
     kind = types.get(column, "")
     if kind not in reading.INTEGERS | reading.FLOATS and not kind.startswith("numeric"):
         return sql.SQL("NULL::numeric")
@@ -50,7 +50,7 @@ def _amount(column: str, types: Mapping[str, str]) -> sql.Composable:
 
 
 def excluded_items(menu: Mapping[int, MenuItem], excluded: Sequence[int | str]) -> list[int]:
-    """The ids that `MENU_EXCLUDE` names, rising: its ids, and the items of its categories, in any case."""
+    """The sorted ids of `MENU_EXCLUDE`: its ids, and the items of its categories, compared without case."""
     categories = {name.casefold() for name in excluded if isinstance(name, str)}
     of_categories = {item for item, row in menu.items() if row.category and row.category.casefold() in categories}
     return sorted(of_categories | {item for item in excluded if isinstance(item, int)})

@@ -1,4 +1,4 @@
-"""Cursors of pages that are in order of customers' ids: the last id, so that it can stand in a URL."""
+"""Cursors of pages in order of customers' ids: the last id, encoded for URLs."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from webhook.problems import Problem
 
 
 def closed(mobile_id: str) -> str:
-    """The cursor of the page that follows this customer."""
+    """The cursor for the page after this customer."""
     return base64.urlsafe_b64encode(mobile_id.encode()).decode().rstrip("=")
 
 
 def opened(cursor: str) -> str:
-    """The customer whom a page follows.
+    """The customer after whom a page starts.
 
     Raises
     ------
     Problem
-        422 when no page gave this cursor.
+        422 when it is not a valid cursor.
     """
     try:
         found = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()

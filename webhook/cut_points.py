@@ -1,4 +1,4 @@
-"""The cut points that scores follow from, as answers show them: their values, source and unit."""
+"""Cut points in answers: their values, source and unit."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Source = Literal["quintiles", "own"]
 
 
 class Sources(BaseModel):
-    """Whether a measure's cut points are the quintiles over all customers or the segment map's own."""
+    """The source of each measure's cut points: quintiles over all customers, or the segment map's own."""
 
     recency_days: Source
     frequency: Source
@@ -23,7 +23,7 @@ class Sources(BaseModel):
 
 
 class Units(BaseModel):
-    """What a measure's cut points are in."""
+    """The unit of each measure's cut points."""
 
     recency_days: Literal["days"] = "days"
     frequency: Literal["purchases"] = "purchases"
@@ -31,9 +31,9 @@ class Units(BaseModel):
 
 
 class CutPoints(BaseModel):
-    """What customers' values are held against: a score is 1 + the cut points strictly below (R: 5 - them).
+    """The cut points: a score is 1 + the number of cut points strictly below the value (R: 5 - this number).
 
-    Quintiles are empty where there are no customers.
+    Quintiles are empty without customers.
     """
 
     recency_days: list[Decimal]

@@ -1,4 +1,4 @@
-"""`GET /menu_matrix`: popularity beside margin, after Kasavana and Smith."""
+"""`GET /menu_matrix`: items by popularity and margin, after Kasavana and Smith."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ blueprint.before_request(authorize)
 
 
 class MatrixQuery(BaseModel):
-    """Which daypart; without it all together."""
+    """A daypart; by default all together."""
 
     daytime_id: Annotated[int, Field(ge=-(2**31), lt=2**31)] | None = None
 
@@ -41,23 +41,23 @@ class MatrixItem(BaseModel):
     orders: int
     quantity: Quantity
     revenue: Decimal
-    price: Decimal = Field(description="What a piece was sold for, on average.")
+    price: Decimal = Field(description="The average price per piece.")
     cost: Decimal | None
-    share: float | None = Field(description="Of all pieces that have a place; null where the item's cost is missing.")
-    margin: Decimal | None = Field(description="Of one piece.")
+    share: float | None = Field(description="Of all classified pieces; null if the item's cost is missing.")
+    margin: Decimal | None = Field(description="Per piece.")
     kind: Literal["star", "plough-horse", "puzzle", "dog"] | None
 
 
 class MenuMatrix(BaseModel):
-    """Popularity beside margin; items with the most pieces first, those without a cost last."""
+    """Items by popularity and margin; those with the most pieces first, those without a cost last."""
 
     run_id: UUID
     as_of: datetime
     daytime_id: int | None
     by: Literal["margin", "price"]
     note: str
-    popular_share: float = Field(description="An item is popular from this share on: 0.7 ÷ items.")
-    average_margin: Decimal = Field(description="An item earns well from this margin per piece on.")
+    popular_share: float = Field(description="The least share of a popular item: 0.7 ÷ items.")
+    average_margin: Decimal = Field(description="The least margin per piece of an item that earns well.")
     without_cost: int
     items: list[MatrixItem]
 
@@ -66,17 +66,17 @@ class MenuMatrix(BaseModel):
 @described(answer=MenuMatrix, query=MatrixQuery, problems=(404,), cached=True)
 def matrix() -> Response:
     """Items by popularity and margin: stars, plough-horses, puzzles and dogs."""
-    asked = query(MatrixQuery)
+    daytime_id = query(MatrixQuery).daytime_id
 
     def answer(session: Session, state: PublishedState) -> MenuMatrix:
         known = results.daypart_ids(state)
-        if asked.daytime_id is not None and asked.daytime_id not in known:
-            raise Problem(404, "daypart_not_found", f"There is no daypart {asked.daytime_id}.")
-        found = menu_matrix(session, state, known if asked.daytime_id is None else [asked.daytime_id])
+        if daytime_id is not None and daytime_id not in known:
+            raise Problem(404, "daypart_not_found", f"There is no daypart {daytime_id}.")
+        found = menu_matrix(session, state, known if daytime_id is None else [daytime_id])
         return MenuMatrix(
             run_id=state.run.run_id,
             as_of=state.as_of,
-            daytime_id=asked.daytime_id,
+            daytime_id=daytime_id,
             by=found.by,
             note=found.note,
             popular_share=found.popular_share,

@@ -1,4 +1,4 @@
-"""`/predictions`: who is expected to order again, when, and for how much."""
+"""`/predictions`: whether customers order again, when, and for how much."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 
 
 class PredictionsQuery(BaseModel):
-    """Which customers to list, and from where on; or one customer, by the id."""
+    """Which customers to list, page by page; or one customer, by id."""
 
     min_p_order_90d: Probability | None = None
     max_p_order_90d: Probability | None = None
-    overdue: bool | None = Field(default=None, description="Only those who are overdue, or only those who are not.")
+    overdue: bool | None = Field(default=None, description="Only overdue customers, or only those who are not.")
     segment: Annotated[str, Field(max_length=256, pattern=PLAIN)] | None = Field(
         default=None, description="A segment's name, in any case."
     )
     mobile_id: Annotated[str, Field(pattern=PLAIN)] | None = Field(
-        default=None, description="One customer, as by the path: for an id that is `summary`, and any other."
+        default=None, description="One customer, as with the id in the path; also for the id `summary`."
     )
     limit: Limit = 100
     cursor: Annotated[str, Field(max_length=4096)] | None = Field(
-        default=None, description="`next_cursor` of the page before."
+        default=None, description="`next_cursor` of the previous page."
     )
 
     @model_validator(mode="after")
@@ -61,22 +61,22 @@ class Prediction(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
     mobile_id: str
-    p_alive: float = Field(description="The probability of being still a customer.")
+    p_alive: float = Field(description="The probability of still being a customer.")
     p_order_30d: float
     p_order_90d: float = Field(description="The probability of an order within 90 days: rank by this one.")
     expected_orders_90d: float = Field(description="Business days with a purchase.")
-    expected_value_90d: Decimal = Field(description="With two decimals, as text, so that nothing is lost.")
-    next_order_from: date | None = Field(description="The 10 % point; null where `p_order_90d` is below 0.2.")
+    expected_value_90d: Decimal = Field(description="With two decimals, as text, so that it is exact.")
+    next_order_from: date | None = Field(description="The 10 % quantile; null if `p_order_90d` is below 0.2.")
     next_order_median: date | None
-    next_order_to: date | None = Field(description="The 90 % point.")
-    overdue_since: date | None = Field(description="null: not overdue, by the customer's own rhythm.")
+    next_order_to: date | None = Field(description="The 90 % quantile.")
+    overdue_since: date | None = Field(description="By the customer's usual intervals; null: not overdue.")
     model_version: int
     run_id: UUID = Field(description="The run that last wrote the row.")
     computed_at: datetime
 
 
 class LastMonth(BaseModel):
-    """What the model gave the last thirty days beside what happened."""
+    """The model's expectation for the last thirty days, and the actual numbers."""
 
     customers: int
     predicted: float = Field(description="Customers expected to order.")
@@ -95,11 +95,11 @@ class PredictionPage(BaseModel):
 
 
 class History(BaseModel):
-    """What a prediction follows from, in business days."""
+    """The history that a prediction depends on, in business days."""
 
-    x: int = Field(description="Days with a purchase after the first one.")
-    t_x: int = Field(description="Days from the first to the last of them.")
-    T: int = Field(description="Days from the first of them until today.")
+    x: int = Field(description="Number of days with a purchase after the first one.")
+    t_x: int = Field(description="Days from the first to the last purchase.")
+    T: int = Field(description="Days from the first purchase until today.")
 
 
 class ExplainedPrediction(Prediction):
@@ -108,17 +108,17 @@ class ExplainedPrediction(Prediction):
     published_run_id: UUID
     as_of: datetime
     history: History
-    segment: str | None = Field(description="In the published segments; null where they don't have the customer.")
+    segment: str | None = Field(description="The published segment; null if the customer has none.")
 
 
 class SegmentPredictions(BaseModel):
-    """What is expected of a segment."""
+    """Expected orders of a segment."""
 
     model_config = ConfigDict(from_attributes=True)
 
     segment: str | None = Field(description="null: all customers.")
     customers: int
-    overdue: int = Field(description="Due by their own rhythm, and have not come.")
+    overdue: int = Field(description="Overdue customers, by their usual intervals.")
     mean_p_order_90d: float
     expected_orders_90d: float
     expected_value_90d: Decimal
@@ -127,7 +127,7 @@ class SegmentPredictions(BaseModel):
 class PredictionSummary(BaseModel):
     """All customers first, then each segment, largest first.
 
-    The model knows no yearly season: before and after a peak all levels are off, and `last_month` tells by how much.
+    The model has no yearly season: before and after a peak all levels are off; `last_month` shows by how much.
     """
 
     run_id: UUID
@@ -142,32 +142,32 @@ class PredictionSummary(BaseModel):
     answer=(PredictionPage, ExplainedPrediction, TooLittleData), query=PredictionsQuery, problems=(404,), cached=True
 )
 def predictions() -> Response:
-    """Customers in order of their ids, all or those asked for; or the one with an id."""
-    asked = query(PredictionsQuery)
-    if asked.mobile_id is not None:
-        return one_prediction(asked.mobile_id)
-    after = opened(asked.cursor) if asked.cursor else None
+    """Customers in order of their ids, all or filtered; or the customer with a given id."""
+    params = query(PredictionsQuery)
+    if params.mobile_id is not None:
+        return one_prediction(params.mobile_id)
+    after = opened(params.cursor) if params.cursor else None
 
     def answer(session: Session, state: PublishedState) -> BaseModel:
         wanted = results.Filter(
-            asked.min_p_order_90d, asked.max_p_order_90d, asked.overdue, _segment(session, asked.segment)
+            params.min_p_order_90d, params.max_p_order_90d, params.overdue, _segment(session, params.segment)
         )
-        rows = results.predictions(session, wanted, after=after, limit=asked.limit + 1)
-        page = [Prediction.model_validate(row) for row in rows[: asked.limit]]
+        rows = results.predictions(session, wanted, after=after, limit=params.limit + 1)
+        page = [Prediction.model_validate(row) for row in rows[: params.limit]]
         return PredictionPage(
             run_id=state.run.run_id,
             as_of=state.as_of,
             predictions=page,
-            next_cursor=closed(page[-1].mobile_id) if len(rows) > asked.limit else None,
+            next_cursor=closed(page[-1].mobile_id) if len(rows) > params.limit else None,
         )
 
-    return read(KIND, _if_enough(answer), also=_segments_tag() if asked.segment else "")
+    return read(KIND, _if_enough(answer), also=_segments_tag() if params.segment else "")
 
 
 @blueprint.get("/predictions/summary")
 @described(answer=(PredictionSummary, TooLittleData), problems=(404,), cached=True)
 def prediction_summary() -> Response:
-    """What is expected of each segment, how many of it are overdue, and how the last month went."""
+    """Expected orders and overdue customers per segment, and the expectation for the last month compared with it."""
 
     def answer(session: Session, state: PublishedState) -> BaseModel:
         last = results.last_month(session, state)
@@ -202,7 +202,7 @@ def one_prediction(mobile_id: str) -> Response:
 
 
 def _if_enough(answer: Any) -> Any:
-    """The answer, where there is enough data for one."""
+    """Wrap `answer` to return TooLittleData if there is too little data."""
 
     def enough(session: Session, state: PublishedState) -> BaseModel:
         lacking = results.too_little_data(state)
@@ -225,7 +225,7 @@ def _segment(session: Session, wanted: str | None) -> str | None:
 
 
 def _segments_tag() -> str:
-    """What says which segments were read beside the predictions."""
+    """The tag of the published segments, which the answer depends on as well."""
     settings: Settings = current_app.config["SETTINGS"]
     with snapshot(settings.database_url) as session:
         state = published(session, "rfm")

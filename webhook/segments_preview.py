@@ -1,4 +1,4 @@
-"""`POST /rfm_segments_preview`: who would be where under another segment map; nothing is written."""
+"""`POST /rfm_segments_preview`: the published customers under another segment map; nothing is written."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ blueprint.before_request(authorize)
 
 
 class MonetaryTable(Body):
-    """What M scores."""
+    """The measure that M scores."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -33,7 +33,7 @@ class MonetaryTable(Body):
 
 
 class ExcludeTable(Body):
-    """Customers who are left out."""
+    """Customers to exclude."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -41,22 +41,22 @@ class ExcludeTable(Body):
 
 
 class MapTables(Body):
-    """The tables of a segment map's file, as JSON; without `segments` the built-in codes hold."""
+    """The tables of a segment map's file, as JSON; by default the built-in segments."""
 
     model_config = ConfigDict(extra="forbid")
 
     segments: dict[str, str | list[str]] | None = Field(
-        default=None, description="A segment's name: its codes, all 125 of them together."
+        default=None, description="Segment names with their codes; all 125 codes once."
     )
     cut_points: dict[Literal["recency_days", "frequency", "monetary"], list[Decimal]] = Field(
-        default={}, description="Four rising numbers each.", examples=[{"frequency": [0, 1, 3, 7]}]
+        default={}, description="Four increasing numbers each.", examples=[{"frequency": [0, 1, 3, 7]}]
     )
     monetary: MonetaryTable = MonetaryTable()
     exclude: ExcludeTable = ExcludeTable()
 
 
 class SegmentBeside(BaseModel):
-    """A segment under the map, and as it is published."""
+    """A segment under the map, and as published."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -73,7 +73,7 @@ class Move(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
     from_segment: str
-    to_segment: str | None = Field(description="null: they are left out.")
+    to_segment: str | None = Field(description="null: they are excluded.")
     customers: int
     revenue: Decimal
 
@@ -89,19 +89,19 @@ class MovingCustomer(BaseModel):
     monetary: Decimal
     from_segment: str
     to_segment: str | None
-    rfm_score: str = Field(description="As it is published.")
+    rfm_score: str = Field(description="As published.")
     new_rfm_score: str | None
 
 
 class SegmentsPreview(BaseModel):
-    """Who would be where under the map."""
+    """The published customers under the map."""
 
     run_id: UUID = Field(description="The published run whose customers were scored.")
     as_of: datetime
     customers: int
     moved: int
-    excluded: int = Field(description="Published customers whom the map leaves out.")
-    unknown_ids: int = Field(description="Ids that the published map leaves out and this one does not: not shown here.")
+    excluded: int = Field(description="Published customers whom the map excludes.")
+    unknown_ids: int = Field(description="Ids that the published map excludes and this one does not; not shown here.")
     cut_points: CutPoints
     segments: list[SegmentBeside]
     moves: list[Move]
@@ -111,7 +111,7 @@ class SegmentsPreview(BaseModel):
 @blueprint.post("/rfm_segments_preview")
 @described(answer=SegmentsPreview, body=MapTables, problems=(404,), reads=True)
 def segments_preview() -> Response:
-    """What the published customers would be under another segment map; nothing is written."""
+    """The published customers under another segment map; nothing is written."""
     tables = body(MapTables)
     wanted = map_of(tables.model_dump(exclude_none=True))
     settings: Settings = current_app.config["SETTINGS"]

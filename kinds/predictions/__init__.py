@@ -1,1 +1,1 @@
-"""Whether each customer orders again, when, and what that is worth."""
+"""Whether each customer orders again, when, and for how much."""

@@ -1,6 +1,6 @@
-"""Fitting: a training run's challenger, its decision, and what every run says of the model in service.
+"""Fitting: a training run's challenger and its decision, and every run's check of the model in service.
 
-SciPy is loaded by the functions of analytics/ that fit, and by nothing else.
+Only the functions of analytics/ that fit import SciPy.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from store import versions
 from store.models import ModelVersion, Run
 
 SEED = 20260101
-CODE = "predictions-1"  # changes with whatever changes the parameters that the same data give
+CODE = "predictions-1"  # to change when the same data give other parameters
 
 
 def train(session: Session, run: Run, customers: sql.Composable) -> ModelVersion:
-    """Train, decide, and add the version; returns the one in service then."""
+    """Train, decide, and add the version; returns the version that is then in service."""
     assert run.plan is not None and run.counts is not None and run.as_of is not None
     require_libraries()
     before, known = versions.champion(session, run.kind), versions.of_run(session, run)
     if known is not None and before is not None:
-        return before  # the part is done again, since a crash took what came after it
+        return before  # the part is repeated after a crash
     cells, histories = rows.cells(session, customers), rows.histories(session, customers)
     champion = None if before is None else Predictor.of(before.params).model
     found = training.train(histories, cells, champion, None if before is None else f"v{before.version}", SEED)
@@ -63,7 +63,7 @@ def train(session: Session, run: Run, customers: sql.Composable) -> ModelVersion
 
 
 def fingerprint(cells: Cells, *sorted_data: Any) -> str:
-    """SHA-256 over all that the parameters follow from: equal data give equal fingerprints, however they are stored."""
+    """SHA-256 over all data that the parameters depend on; equal data give equal fingerprints in any storage order."""
     digest = hashlib.sha256(json.dumps([CODE, SEED]).encode())
     for column in asdict(cells).values():
         digest.update(np.ascontiguousarray(column).tobytes())
@@ -75,9 +75,9 @@ def fingerprint(cells: Cells, *sorted_data: Any) -> str:
 
 
 def watch(session: Session, customers: sql.Composable, version: ModelVersion) -> dict[str, Any]:
-    """Whether the model in service still fits: drift of its features, and what it gave the last thirty days.
+    """Check the model in service: drift of its features, and its predictions for the last thirty days.
 
-    `predicted` are the orders' probabilities summed; the calibration error is that of ten bins.
+    `predicted` is the sum of the probabilities; the calibration error is over ten bins.
     """
     predictor = Predictor.of(version.params)
     known, ordered = rows.month(session, customers)

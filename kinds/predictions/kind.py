@@ -1,12 +1,12 @@
 """Predictions, from plan to publish.
 
 A full run divides the customers into shards. Each shard's orders are summarized to one row per customer; a training run
-fits a challenger to all of them and holds it against the model in service; each shard is scored with the better one;
-then the new generation becomes current.
+fits a challenger to all of them and compares it with the model in service; each shard is scored with the better one;
+then the new generation is published.
 
     shards ─► summarize ─► fit ─► score ─► publish
 
-An incremental run summarizes and scores the changed customers alone, as one part, with the model in service.
+An incremental run summarizes and scores only the changed customers, as one part, with the model in service.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def summarize(settings: Settings, claimed: Claim) -> Counts:
 
 
 def gather(session: Session, settings: Settings, run: Run) -> None:
-    """Add up what the shards counted, once; shards whose staging a crash of PostgreSQL emptied are read again."""
+    """Sum the shards' counts, once; shards whose staging was emptied by a crash of PostgreSQL are read again."""
     shards = progress.parts(session, run, "summarize")
     lost = TABLES.lost_shards(session, run, {part.part: (part.counts or {})["staged"] for part in shards})
     if lost:
@@ -55,7 +55,7 @@ def _sufficiency(counted: Counts, days: int) -> dict[str, Any]:
 
 
 def fit(settings: Settings, claimed: Claim) -> Counts:
-    """Train in a training run; in any, note how well the model in service still fits."""
+    """Train in a training run; in every run, store the check of the model in service."""
     session, run = claimed.session, claimed.run
     assert run.plan is not None and run.counts is not None
     if "too_little_data" in run.counts:
@@ -73,12 +73,12 @@ def fit(settings: Settings, claimed: Claim) -> Counts:
 
 
 def score(settings: Settings, claimed: Claim) -> Counts:
-    """Build the shard's piece of the results from its staging table and the model.
+    """Build the shard's results from its staging table and the model.
 
     Raises
     ------
     RowsLostError
-        When the staging table no longer holds what was counted.
+        When the staging table does not have the counted number of rows.
     """
     session, run, part = claimed.session, claimed.run, claimed.part
     assert run.plan is not None and run.counts is not None
@@ -110,13 +110,13 @@ class Predictions(Kind):
         return planning.shards(draft)
 
     def prepare(self, session: Session, run: Run, parts: Sequence[Part]) -> None:
-        """Make the run's ledger, and a full run's generation, which nothing names yet."""
+        """Create the run's ledger, and a full run's generation."""
         ledger.begin(session, run, [part for part in parts if part.stage == "summarize"])
         if run.mode != "incremental":
             TABLES.create(session, run, sorted({part.part for part in parts if part.stage == "score"}))
 
     def publish(self, session: Session, settings: Settings, run: Run) -> None:
-        """Name the run's generation."""
+        """Publish the run's generation."""
         run.counts = (run.counts or {}) | summed(progress.parts(session, run, "score"))
         TABLES.settle(session, run)
         publishing.name_current(session, run, run.generation)
@@ -130,5 +130,5 @@ class Predictions(Kind):
         return TABLES.unneeded(session)
 
     def forget(self, session: Session, mobile_id: str) -> int:
-        """Remove the customer's row, and the id where it bounds a shard."""
+        """Remove the customer's row, and the id from shard bounds and ledgers."""
         return TABLES.forget(session, self.name, mobile_id)

@@ -1,4 +1,4 @@
-"""The model in service as it is stored: repeat buying, spending, and what its training data looked like."""
+"""The stored form of a model: repeat buying, spending, and histograms of its training data."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from analytics.btyd_fit import Cells
 from analytics.spending import Spending
 from analytics.training import Model
 
-DIGITS = 9  # of probabilities and expectations; whatever is ordered by them is ordered by what is shown
+DIGITS = 9  # of probabilities and expectations, so that orderings use the shown values
 HORIZON = 90  # days
-RETURNS = 0.2  # the least probability of an order within the horizon for which its time is told
-NEVER = -1  # in place of a day that there is not
+RETURNS = 0.2  # below this probability of an order within the horizon no time is given
+NEVER = -1  # instead of a day
 
 Bins = Mapping[str, Mapping[str, list[Any]]]
 
 
 @dataclass(frozen=True)
 class Predictor:
-    """What scores customers."""
+    """A model that scores customers."""
 
     model: Model
     spending: Spending
@@ -32,15 +32,15 @@ class Predictor:
 
     @classmethod
     def of(cls, params: Mapping[str, Any]) -> Predictor:
-        """From a stored version's parameters."""
+        """Built from a stored version's parameters."""
         return cls(Model.of(params), Spending.of(params["spending"]), params["bins"])
 
     def stored(self) -> dict[str, Any]:
-        """As JSON."""
+        """The parameters as JSON."""
         return self.model.stored() | {"spending": self.spending.stored(), "bins": self.bins}
 
     def scores(self, x: Whole, t_x: Whole, t: Whole) -> dict[str, Floats | np.typing.NDArray[np.int32]]:
-        """What is predicted of customers with these histories; times in days from today, or after the last occasion."""
+        """Predictions for customers with these histories; times in days from today, or after the last occasion."""
         parameters = self.model.parameters
         alive = btyd.p_alive(parameters, x, t_x, t)
         orders = alive * btyd.expected_orders(parameters, x, t, HORIZON)
@@ -60,7 +60,7 @@ class Predictor:
         return found
 
     def drifted(self, cells: Cells) -> dict[str, Any]:
-        """How far customers have moved from those of the training, by feature (see analytics/drift.py)."""
+        """The drift of customers since the training, by feature (see analytics/drift.py)."""
         found = {}
         for name, counts in histogram(cells, {name: each["edges"] for name, each in self.bins.items()}).items():
             expected = self.bins[name]["counts"]

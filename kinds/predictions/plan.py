@@ -1,4 +1,4 @@
-"""Planning a run of predictions: what they follow from, and its customer shards."""
+"""Planning a run of predictions: what they depend on, and its customer shards."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from store.models import Part
 
 
 def plan(settings: Settings, crm: reading.Connection) -> dict[str, Any]:
-    """What the predictions follow from: all history, whatever the segments' lookback, of all but excluded customers."""
+    """Everything that the predictions depend on: the whole history of all customers who are not excluded."""
     excluded = load_map(settings.segment_map).excluded
     return ({"excluded": list(excluded)} if excluded else {}) | {
         "lookback_days": 0,
@@ -23,7 +23,7 @@ def plan(settings: Settings, crm: reading.Connection) -> dict[str, Any]:
 
 
 def shards(draft: Draft) -> list[Part]:
-    """A part to summarize and one to score for each shard, customers between two ids; and one that fits."""
+    """Parts to summarize and to score for each shard (customers between two ids), and one part that fits."""
     indexed = has_index(draft.crm, "fact_transactions", "mobile_id")
     ranges = key_ranges(draft.crm, "mobile_id", draft.settings.rfm_shards, indexed=indexed)
     return [

@@ -1,4 +1,4 @@
-"""Reading published predictions: customers page by page, one of them, and what they come to per segment."""
+"""Reading published predictions: customers page by page, one customer, and sums per segment."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PREDICTION_COLUMNS = (
 
 @dataclass(frozen=True)
 class Filter:
-    """Which customers: within these probabilities, overdue or not, and of a segment; None does not ask."""
+    """A filter of customers by probability, overdue or not, and segment; None does not filter."""
 
     min_p_order_90d: float | None = None
     max_p_order_90d: float | None = None
@@ -40,7 +40,7 @@ class Filter:
 
 
 def too_little_data(state: PublishedState) -> dict[str, Any] | None:
-    """What a model needs and what there is, where that is too little; None where there are predictions."""
+    """The amount of data that a model needs and the amount there is, if that is too little; else None."""
     found: dict[str, Any] | None = (state.run.counts or {}).get("too_little_data")
     return found
 
@@ -84,9 +84,9 @@ def customer(session: Session, state: PublishedState, mobile_id: str) -> Row[Any
 
 
 def by_segment(session: Session) -> Sequence[Row[Any]]:
-    """Per segment, and for all (NULL): customers, how many are overdue, and sums of what is expected; largest first.
+    """Per segment, and for all (NULL): customers, overdue customers, and sums of the expectations; largest first.
 
-    A customer whom the published segments do not know counts with all alone.
+    A customer without a published segment counts for all only.
     """
     return session.execute(
         text(
@@ -101,7 +101,7 @@ def by_segment(session: Session) -> Sequence[Row[Any]]:
 
 
 def last_month(session: Session, state: PublishedState) -> dict[str, Any] | None:
-    """What the model in service gave the last thirty days beside what happened; None where nobody has looked."""
+    """The last check of the model in service for the past thirty days; None if there is none."""
     version = (state.run.plan or {}).get("champion")
     query = select(ModelVersion).where(ModelVersion.kind == state.run.kind, ModelVersion.version == version)
     model = session.scalars(query).first()

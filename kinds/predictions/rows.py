@@ -26,8 +26,8 @@ from store.database import driver
 from store.models import Part, Run
 
 TABLES = Generations("prediction")
-# `x` is -1 for a customer without a purchase; `month_x` likewise, of what was known thirty days ago. `recent` and
-# `older` are there in training runs: the days of occasions, counted back from today (see analytics/histories.py).
+# `x` is -1 for a customer without a purchase; `month_x` is the same for thirty days ago. Training runs also have
+# `recent` and `older`: the days of occasions, counted back from today (see analytics/histories.py).
 STAGED = (
     "mobile_id text, x int, t_x int, t int, cents bigint, repeat_cents bigint, month_x int, month_t_x int,"
     " month_ordered bool, older int, recent int[], used bigint, skipped bigint"
@@ -35,10 +35,10 @@ STAGED = (
 
 
 def histories_query(plan: Plan, whose: sql.Composable, *, days: bool) -> sql.Composed:
-    """Each customer's occasions in numbers; `whose` picks the customers, `days` asks for single occasions.
+    """Each customer's occasions in numbers; `whose` filters the customers, `days` adds single occasions.
 
-    A business date after that of `as_of`, which a clock that is put back may show, is the latter. OFFSET 0 fences what
-    would otherwise be worked out once per use.
+    A business date after that of `as_of`, possible after clocks were put back, counts as the latter. OFFSET 0 is an
+    optimization fence: without it, expressions are evaluated once per use.
     """
     amount_type, amount = plan["columns"]["fact_transactions"]["total_amount"], sql.Identifier("total_amount")
     single = "min(ago) FILTER (WHERE bought AND ago >= {recent}), coalesce(array_agg(ago ORDER BY ago DESC)"
@@ -77,7 +77,7 @@ def histories_query(plan: Plan, whose: sql.Composable, *, days: bool) -> sql.Com
 
 
 def summarize(session: Session, source_url: str, run: Run, part: Part) -> dict[str, int]:
-    """Fill the shard's staging table, with single occasions in a training run; returns what it counted."""
+    """Fill the shard's staging table, with single occasions in a training run; returns its counts."""
     assert run.plan is not None
     whose = key_range(sql.Identifier("mobile_id"), part, "text")
     _stage(session, source_url, run, part, histories_query(run.plan, whose, days=run.mode == "train"))
@@ -117,14 +117,14 @@ def cells(session: Session, customers: sql.Composable) -> Cells:
 
 
 def spent(session: Session, customers: sql.Composable) -> tuple[Whole, Whole]:
-    """Repeat occasions and their cents together of the customers who have any."""
+    """The repeat occasions and the sum of their cents, of customers who have any."""
     query = sql.SQL("SELECT x, repeat_cents FROM ({}) AS staged WHERE x > 0").format(customers)
     x, cents = whole_columns(session, query, ("x", "repeat_cents"))
     return x, cents
 
 
 def month(session: Session, customers: sql.Composable) -> tuple[Cells, Whole]:
-    """The histories that were known thirty days ago, counted, and how many of each have ordered since."""
+    """The distinct histories of thirty days ago, their customers, and how many of these have ordered since."""
     query = sql.SQL(
         "SELECT month_x AS x, month_t_x AS t_x, t - {} AS t, count(*) AS count,"
         " count(*) FILTER (WHERE month_ordered) AS ordered FROM ({}) AS staged WHERE month_x >= 0 GROUP BY 1, 2, 3"

@@ -1,4 +1,4 @@
-"""Scoring: each distinct history of a shard once, joined with its customers where these are."""
+"""Scoring: each distinct history of a shard is scored once, and joined with its customers in PostgreSQL."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ COLUMNS = (
     "generation, shard, mobile_id, x, t_x, t, p_alive, p_order_30d, p_order_90d, expected_orders_90d, value_cents,"
     " next_order_from, next_order_median, next_order_to, overdue_since, model_version, written_by"
 )
-LARGEST_CENTS = 99_999_999_999_999  # what expected_value_90d can show
+LARGEST_CENTS = 99_999_999_999_999  # the largest value of expected_value_90d
 _CELLS = (
     "x int, t_x int, t int, p_alive float8, p_order_30d float8, p_order_90d float8, expected_orders_90d float8,"
     " next_from int, next_median int, next_to int, overdue_after int"
@@ -29,7 +29,7 @@ def score(session: Session, run: Run, part: Part, predictor: Predictor, version:
     connection = driver(session)
     tune(connection)
     table = TABLES.piece(run, part.part)
-    connection.execute(sql.SQL("DELETE FROM {}").format(table))  # of an earlier reading that a crash undid
+    connection.execute(sql.SQL("DELETE FROM {}").format(table))  # rows of an earlier try, before a crash
     customers = sql.SQL("SELECT * FROM {} WHERE x >= 0").format(TABLES.staging(run, part.part))
     query = scored(session, run, customers, predictor, version, run.generation, part.part)
     inserted = connection.execute(sql.SQL("INSERT INTO {} ({}) {}").format(table, sql.SQL(COLUMNS), query)).rowcount

@@ -1,4 +1,4 @@
-"""What each customer is expected to do next."""
+"""Predictions per customer."""
 
 from alembic import op
 
@@ -36,7 +36,7 @@ WHERE r.generation = (SELECT generation FROM analytics_published WHERE kind = 'p
 
 
 def upgrade() -> None:
-    """Make the results' table and the view that readers see."""
+    """Create the results' table and the view that readers see."""
     for statement in CREATE.split(";\n"):
         if statement.strip():
             op.execute(statement)

@@ -1,6 +1,6 @@
-"""Versions of models for an MLflow server (`MLFLOW_TRACKING_URI`): its parameters, metrics and decision, by REST.
+"""Sending model versions to an MLflow server (`MLFLOW_TRACKING_URI`): parameters, metrics and decision, by REST.
 
-It is sent after the training has committed, once per version; what fails is logged, and the training stays as it is.
+A version is sent once, after its training was committed; an error is logged and does not affect the training.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ log = structlog.get_logger("tracking")
 
 
 def track(settings: Settings, run_id: str) -> None:
-    """Send the version that a run has trained, if it has and there is a server."""
+    """Send the version that a run has trained, if there is one and a server is set."""
     if not settings.mlflow_tracking_uri:
         return
     try:
@@ -91,7 +91,7 @@ def _post(client: httpx.Client, path: str, body: Mapping[str, Any]) -> dict[str,
 
 
 def _flat(metrics: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
-    """Numbers by their path, such as `challenger.30d.log_loss`."""
+    """Nested numbers by their path, such as `challenger.30d.log_loss`."""
     for name, value in metrics.items():
         if isinstance(value, Mapping):
             yield from _flat(value, f"{prefix}{name}.")
