@@ -1,1 +1,1 @@
-"""The arithmetic: cut points, scores, segments, dayparts and ranks. Values in and out, no I/O."""
+"""The arithmetic of all kinds: values in and out, no I/O."""

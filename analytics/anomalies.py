@@ -11,7 +11,7 @@ LIMIT = 3.5  # robust standard deviations
 NORMAL = 1.4826  # the standard deviation of a normal distribution ÷ its median absolute deviation
 RESIDUALS = 56  # days before
 LEAST_RESIDUALS = 28
-EXPECTED = 20.0  # below this a day's chance is too large to call it odd
+EXPECTED = 20.0  # below this a day's random variation is too large to detect anomalies
 
 
 def anomalies(values: Reals, one_step: Reals, used: Flags, last: int) -> Flags:
@@ -20,7 +20,7 @@ def anomalies(values: Reals, one_step: Reals, used: Flags, last: int) -> Flags:
     Parameters
     ----------
     values, one_step
-        (series, days): what was, and what the day before expected.
+        (series, days): the values, and the values expected the day before.
     used
         (series, days): whether the day counts; a closed one does not.
     last

@@ -24,7 +24,7 @@ AnyFloats = NDArray[np.floating[Any]]
 Whole = NDArray[np.int64]
 
 FAMILIES = ("mbg", "bg")
-NODES = 32  # of the quadrature; 48 change no digit of 1e-9 on any data that was tried
+NODES = 32  # of the quadrature; 48 change no digit down to 1e-9 on the tested data
 OVERDUE = 0.9  # the share of gaps that end before a customer is overdue
 QUANTILES = (0.1, 0.5, 0.9)  # of the next order's time
 
@@ -41,23 +41,23 @@ class Parameters:
 
     @classmethod
     def of(cls, stored: Mapping[str, Any]) -> Parameters:
-        """From what `stored` gives."""
+        """Built from `stored`'s result."""
         return cls(str(stored["family"]), *(float(stored[name]) for name in ("r", "alpha", "a", "b")))
 
     def stored(self) -> dict[str, Any]:
-        """As JSON."""
+        """The parameters as JSON."""
         return asdict(self)
 
     @property
     def shift(self) -> int:
-        """How many chances to leave a customer without a repeat occasion has had."""
+        """The number of chances to leave of a customer without a repeat occasion."""
         return 1 if self.family == "mbg" else 0
 
 
 def p_alive(model: Parameters, x: Whole, t_x: Whole, t: Whole) -> Floats:
     """The probability that each customer is still active, 0 to 1."""
     chances = model.b + x + (model.shift - 1)
-    with np.errstate(divide="ignore", invalid="ignore"):  # BG at x = 0: nobody has left, whatever b is
+    with np.errstate(divide="ignore", invalid="ignore"):  # BG at x = 0: no customer has left, for any b
         gone = np.log(model.a) - np.log(chances) + (model.r + x) * _log_ratio(model.alpha + t_x, t - t_x)
         alive: Floats = np.exp(-np.logaddexp(0.0, gone))
     return alive if model.shift else np.where(x > 0, alive, 1.0)
@@ -69,7 +69,7 @@ def p_order(model: Parameters, alive: Floats, x: Whole, t: Whole, days: float) -
 
 
 def expected_orders(model: Parameters, x: Whole, t: Whole, days: float) -> Floats:
-    """How many occasions an active customer has within `days`, in the mean; times p_alive for all customers.
+    """The mean number of occasions of an active customer within `days`; multiply by p_alive for all customers.
 
     The integral over the probability of leaving, by Gauss-Jacobi quadrature with nodes of its own for each x: the
     closed form has a pole at a = 1 and needs the hypergeometric function.

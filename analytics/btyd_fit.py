@@ -1,6 +1,6 @@
 """Fitting MBG/NBD and BG/NBD by maximum likelihood to customers counted by (x, t_x, T).
 
-The cells are sorted, so that neither the order of customers nor their shards show in the parameters.
+The cells are sorted, so that the parameters do not depend on the order of customers or on shards.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ import numpy as np
 from analytics.btyd import Floats, Parameters, Whole
 from analytics.minimizing import least
 
-TIME_SCALE = 10.0  # what the longest time is scaled to, so that one step serves all parameters
+TIME_SCALE = 10.0  # the longest time after scaling, so that all parameters have similar steps
 
 
 @dataclass(frozen=True)
 class Cells:
-    """Customers with the same history, counted: repeat occasions, days to the last one, days seen, how many."""
+    """Customers counted by history: repeat occasions, days to the last one, days seen, number of customers."""
 
     x: Whole
     t_x: Whole
@@ -37,7 +37,7 @@ class Cells:
 
 
 def fit(cells: Cells, family: str, start: Parameters | None = None) -> Parameters:
-    """The parameters under which these customers are most likely; `start` is where to look first.
+    """The maximum-likelihood parameters for these customers; `start` is the starting point.
 
     L-BFGS-B over the logarithms, from (1, 1, 1, 1) with time scaled, with the analytic gradient.
     """

@@ -1,7 +1,7 @@
-"""Where a wall-clock time belongs: windows of the day, and buckets of business days.
+"""Mapping wall-clock times to dayparts and to buckets of business days.
 
-A bucket is one weekday of several weeks, or a single day: so the counts of a weekday are those of its buckets. Versions
-before had buckets of days that follow each other.
+A bucket is one weekday of several weeks, or a single day, so that a weekday's counts are those of its buckets. Earlier
+versions had buckets of consecutive days.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ IN_A_GAP = -2
 
 @dataclass(frozen=True)
 class Calendar:
-    """Where a wall-clock time belongs.
+    """The dayparts and day buckets of wall-clock times.
 
     Parameters
     ----------
     starts, untils
-        The windows' ends, half-open and rising, in microseconds after midnight; they do not overlap.
+        The windows' bounds, half-open and increasing, in microseconds after midnight; they do not overlap.
     dayparts
         Each window's place in `daytime_ids`; a daypart that wraps past midnight has two.
     daytime_ids
         The dayparts.
     day_start
-        When a business day begins, in microseconds after midnight.
+        The start of a business day, in microseconds after midnight.
     day_buckets
         The first day of each day bucket, rising, in days since 2000-01-01.
     bucket_of
         The day bucket of each day from the first one's first day on.
     open_buckets
-        How many day buckets are open to the past, and so come first: one for each weekday, or one for all.
+        The number of day buckets without a start, which come first: one per weekday, or one for all.
     """
 
     starts: Whole
@@ -59,7 +59,7 @@ class Calendar:
         bucket_of: Whole,
         open_buckets: int,
     ) -> Calendar:
-        """From dayparts with a `daytime_id` and `windows`."""
+        """Built from dayparts with a `daytime_id` and `windows`."""
         windows = sorted((*window, place) for place, daypart in enumerate(dayparts) for window in daypart["windows"])
         starts, untils, places = np.array(windows, dtype=np.int64).T
         daytime_ids = np.array([daypart["daytime_id"] for daypart in dayparts], dtype=np.int64)

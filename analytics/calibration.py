@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from analytics.btyd import Floats
 
-LEAST = 1e-6  # probabilities are taken no nearer to 0 or 1 than that
+LEAST = 1e-6  # probabilities are clipped to this distance from 0 and 1
 STEPS = 50  # of Newton's method, which takes five or so
 BINS = 10
 
@@ -33,9 +33,9 @@ class Correction:
 
 
 def learn(p: Floats, happened: NDArray[np.bool_]) -> Correction:
-    """The correction under which what happened is most likely; none where it would turn the order round.
+    """The maximum-likelihood correction for the outcomes; none if it would reverse the order.
 
-    One case each way is added at the uncorrected probabilities' mean, so that a finite one is best.
+    One case of each outcome is added at the mean of the uncorrected probabilities, so that the maximum is finite.
     """
     if not len(p):
         return Correction()
@@ -54,7 +54,7 @@ def learn(p: Floats, happened: NDArray[np.bool_]) -> Correction:
 
 
 def log_loss(p: Floats, happened: NDArray[np.bool_]) -> Floats:
-    """Each case's -ln of the probability that was given to what happened."""
+    """Each case's -ln of the probability of its outcome."""
     p = np.clip(p, LEAST, 1 - LEAST)
     return -np.log(np.where(happened, p, 1 - p))
 
@@ -68,7 +68,7 @@ def calibration_error(p: Floats, happened: NDArray[np.bool_]) -> float:
 
 
 def auc(p: Floats, happened: NDArray[np.bool_]) -> float | None:
-    """The probability that one to whom it happened has the higher p; ties count half. None without both outcomes."""
+    """The area under the ROC curve; ties count half. None without both outcomes."""
     positives = int(np.count_nonzero(happened))
     if positives in (0, len(p)):
         return None

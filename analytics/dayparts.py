@@ -23,7 +23,7 @@ class Daypart:
 
     @property
     def windows(self) -> list[tuple[int, int]]:
-        """The half-open intervals [from, to) of a day that it covers: two where it wraps past midnight."""
+        """The half-open intervals [from, to) of a day that it covers: two if it wraps past midnight."""
         until = (self.end // MINUTE + 1) * MINUTE
         if self.start <= self.end:
             return [(self.start, min(until, DAY))]
@@ -54,12 +54,12 @@ DEFAULT_DAYPARTS = [
 
 
 def check(dayparts: Sequence[Daypart]) -> None:
-    """Refuse dayparts that can't be told apart.
+    """Check that dayparts are distinct and complete.
 
     Raises
     ------
     DaypartsError
-        For an id that comes twice, a time that is missing, or two windows that overlap, naming them.
+        For a repeated id, a missing time, or two overlapping windows, naming them.
     """
     ids = [daypart.daytime_id for daypart in dayparts]
     for daypart in dayparts:

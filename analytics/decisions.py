@@ -1,8 +1,8 @@
 """Champion and challenger: whether a newly trained model replaces the one in service.
 
-Both were given the same customers at the same holdouts. The challenger has to be better by more than chance would make
-it: the bootstrap bound over customers of the mean difference of their losses lies below zero, 80 % two-sided within one
-family of models, 95 % where the family changes. Both have to beat a simple baseline.
+Both are evaluated on the same customers at the same holdouts. The challenger has to be significantly better: the
+bootstrap bound over customers of the mean difference of their losses is below zero, 80 % two-sided within one family of
+models, 95 % if the family changes. Both have to beat a simple baseline.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from analytics.btyd import Floats
 
 SAME_FAMILY, OTHER_FAMILY = 80, 95  # per cent, two-sided
 SAMPLES = 1000
-GROUPS = 500  # more customers than that are drawn in groups, which gives the same bound
+GROUPS = 500  # more customers are resampled in groups, which gives the same bound
 
 
 @dataclass(frozen=True)
@@ -63,9 +63,9 @@ def decide(
     seed: int,
     measure: str = "log-loss",
 ) -> Decision:
-    """Hold the challenger against the champion (its name, such as `v3`; None where there is none) and the baseline.
+    """Compare the challenger with the champion (its name, such as `v3`; None if there is none) and the baseline.
 
-    `measure` is what the losses are called.
+    `measure` is the name of the losses.
     """
     if not holdouts:
         if champion is None:

@@ -1,4 +1,4 @@
-"""Drift: whether today's customers still look like those that a model was trained on.
+"""Drift: whether today's customers are still similar to those that a model was trained on.
 
 The population stability index (PSI) of ten bins: the sum of (actual - expected) * ln(actual / expected) over shares.
 """
@@ -16,7 +16,7 @@ CHANCE = 21.67  # the 99 % point of chi-squared with nine degrees of freedom, as
 
 
 def edges(values: NDArray[np.float64]) -> list[float]:
-    """At most nine rising edges of about ten equal bins; a value belongs to the bin above an edge that it reaches."""
+    """At most nine increasing edges of about ten equal bins; a value equal to an edge is in the bin above it."""
     if not len(values):
         return []
     found = np.quantile(values, np.arange(1, BINS) / BINS, method="inverted_cdf")
@@ -24,7 +24,7 @@ def edges(values: NDArray[np.float64]) -> list[float]:
 
 
 def counts(values: NDArray[np.float64], at: Sequence[float]) -> list[int]:
-    """How many values are in each bin between the edges."""
+    """The number of values in each bin between the edges."""
     found: NDArray[np.int64] = np.bincount(np.searchsorted(np.array(at), values, side="right"), minlength=len(at) + 1)
     return [int(count) for count in found]
 
@@ -39,5 +39,5 @@ def psi(expected: Sequence[int], actual: Sequence[int]) -> float:
 
 
 def limit(expected: Sequence[int], actual: Sequence[int]) -> float:
-    """The index above which customers have changed: chance alone makes less of samples of these sizes."""
+    """The index above which the change is significant for samples of these sizes."""
     return max(FOLK_LIMIT, CHANCE * (1 / max(1, sum(expected)) + 1 / max(1, sum(actual))))

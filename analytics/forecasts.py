@@ -1,11 +1,11 @@
-"""Forecasts of daily series: a blend of three, held against the seasonal naive by a backtest, with ranges from it.
+"""Forecasts of daily series: a blend of three methods, with ranges from a backtest.
 
-The blend is the mean of exponential smoothing with fixed rates, twice of that with rates chosen per series, and of the
-weekday's median over eight weeks. A series that is mostly zero is forecast by its weekdays' medians alone, and one
-whose backtest says so by the seasonal naive: the same weekday of the week before, carried forward.
+The blend is the mean of exponential smoothing with fixed rates, of smoothing with rates chosen per series (twice), and
+of the weekday's median over eight weeks. A series that is mostly zero is forecast by its weekdays' medians only. If the
+backtest shows that the seasonal naive is better (the same weekday of the week before), that is used.
 
-Days on which nothing at all was sold are closed: nobody learns from them. A weekday that was closed for eight weeks is
-forecast as zero.
+Days on which nothing at all was sold are closed and not used. A weekday that was closed for eight weeks is forecast as
+zero.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ ORIGINS = 8  # of the backtest, a week apart
 WEEK, BLOCK = 7, 28  # days
 MEDIAN_WEEKS = 8
 SPARSE = 0.7  # of the last eight weeks' days are zero
-WORSE = 1.1  # the backtest's error ÷ that of the seasonal naive from which on this is used
-# The outer quantiles of the backtest's errors that make a range of 80 %: its origins overlap, and so tell of less than
-# their number would. On the real series the 10 and 90 % quantiles covered 73 %, these 80 to 82 %.
+WORSE = 1.1  # from this ratio of the backtest's error to the seasonal naive's, the latter is used
+# The quantiles of the backtest's errors for a range of 80 %. Its origins overlap, so the effective sample is smaller:
+# on real series the 10 and 90 % quantiles covered 73 %, these 80 to 82 %.
 LOW, HIGH = 0.06, 0.94
 LEAST_DAYS = 14  # that a series needs: each weekday twice
 
@@ -34,7 +34,7 @@ METHODS = (BLEND, MEDIAN, NAIVE, CLOSED)
 class Forecasts:
     """Forecasts of (series, horizon): `forecast`, `low` and `high` of the 80 % range, and the `method` by its number.
 
-    `one_step` is what the day before expected of each past day, (series, days).
+    `one_step`, (series, days), is the value expected for each past day on the day before.
     """
 
     forecast: Reals
@@ -61,11 +61,11 @@ def forecast(values: Reals, first_weekday: int, is_open: Flags, horizon: int) ->
     values
         (series, days), all complete; NaN where a series has no value, as before it began.
     first_weekday
-        Of the first day, 0 to 6.
+        The weekday of the first day, 0 to 6.
     is_open
         (days,): whether anything was sold.
     horizon
-        How many days to forecast.
+        The number of days to forecast.
     """
     days = values.shape[1]
     weekdays = (first_weekday + np.arange(days + horizon)) % WEEK
@@ -100,7 +100,7 @@ def _origins(days: int) -> list[int]:
 
 
 def _expected(values: Reals, weekdays: Whole, used: Flags, is_open: Flags, smoothed: Smoothed, day: int) -> Reals:
-    """(7, series): what is expected of each weekday from a day on, before it is known how well that did."""
+    """(7, series): the blend's forecast for each weekday from a day on, before the comparison with the seasonal naive."""
     medians = _weekday_medians(values, weekdays, used, day)
     blend = (smoothed.averaged[day] + 2 * smoothed.chosen[day] + medians) / 4
     found = np.where(_sparse(values, used, day), medians, blend)
@@ -126,7 +126,7 @@ def _weekday_medians(values: Reals, weekdays: Whole, used: Flags, day: int) -> R
 
 
 def median(rows: Reals) -> Reals:
-    """Each row's median without its NaNs; 0 where there is nothing else."""
+    """Each row's median without NaNs; 0 if there are only NaNs."""
     ordered = np.sort(rows, axis=1)
     count = (~np.isnan(rows)).sum(axis=1)
     places = np.stack([np.maximum(count - 1, 0) // 2, np.minimum(count // 2, rows.shape[1] - 1)], axis=1)
@@ -135,7 +135,7 @@ def median(rows: Reals) -> Reals:
 
 
 def _seasonal_naive(values: Reals, weekdays: Whole, day: int) -> Reals:
-    """(7, series): the week before a day, by weekday; 0 where it is not known."""
+    """(7, series): the values of the week before a day, by weekday; 0 if not known."""
     found = np.zeros((WEEK, len(values)))
     before = np.arange(max(0, day - WEEK), day)
     found[weekdays[before]] = np.nan_to_num(values[:, before].T)
@@ -154,9 +154,9 @@ def _errors(values: Reals, weekdays: Whole, used: Flags, by_weekday: dict[int, R
 def _ranges(
     values: Reals, weekdays: Whole, used: Flags, by_weekday: dict[int, Reals], expected: Reals
 ) -> tuple[Reals, Reals]:
-    """The 80 % range around what is expected: quantiles of the backtest's errors in logarithms, per week ahead.
+    """The 80 % range around the forecast: quantiles of the backtest's errors in logarithms, per week ahead.
 
-    Weeks beyond the fourth take the fourth's. Without a backtest nothing is known, and the range is from zero to twice.
+    Weeks after the fourth use the fourth's. Without a backtest the range is from zero to twice the forecast.
     """
     low, high = np.zeros_like(expected), 2 * expected
     logs = np.log1p(expected)

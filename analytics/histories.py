@@ -1,4 +1,4 @@
-"""Customers' occasions, seen from earlier days: what was known then, and who ordered afterwards."""
+"""Customers' occasions as of earlier days (cuts): the histories known then, and who ordered afterwards."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from analytics.btyd import Whole
 
 STEP = 30  # days between cuts
-RECENT = 9 * STEP  # how far back cuts go, and with them single occasions are needed
+RECENT = 9 * STEP  # the earliest cut; single occasions are needed from there on
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Histories:
     ago: Whole
 
     def at(self, cut: int) -> History:
-        """What was known `cut` days ago of those who had come by then; the cut's own day is the last that counts."""
+        """The histories known `cut` days ago, of customers with an occasion by then; the cut's own day is included."""
         after = self.ago < cut
         later = np.bincount(self.owner[after], minlength=len(self.first))
         last = self.older.copy()

@@ -1,4 +1,4 @@
-"""What lines earn: their amount less what their pieces cost, in whole cents per line."""
+"""Margins of lines: their amount minus the cost of their pieces, in whole cents per line."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 Whole = NDArray[np.int64]
-ROOM = 2**61  # what products stay below in 64 bits, with room for a sum of two and its double
+ROOM = 2**61  # the limit of products in 64 bits, so that twice the sum of two still fits
 
 
 @dataclass(frozen=True)
 class Costs:
-    """Items' costs as whole numbers: `parts` of a cent of which `in_a_cent` make a cent, per unit of quantity.
-
-    `items` rise.
+    """Items' costs as whole numbers: `parts` per unit of quantity, of which `in_a_cent` make a cent; `items` are
+    sorted.
     """
 
     items: Whole
@@ -28,7 +27,7 @@ class Costs:
 
     @classmethod
     def of(cls, costs: Mapping[int, Decimal], quantity_unit: int) -> Costs:
-        """From what one piece costs, in money; `quantity_unit` units of quantity make a piece."""
+        """Built from the costs per piece, in money; `quantity_unit` units of quantity make a piece."""
         in_cents = {item: Fraction(cost) * 100 / quantity_unit for item, cost in costs.items()}
         in_a_cent = int(np.lcm.reduce([each.denominator for each in in_cents.values()], dtype=object)) if costs else 1
         items = sorted(costs)

@@ -1,4 +1,4 @@
-"""The menu matrix: each item's popularity beside what a piece of it earns.
+"""The menu matrix: each item's popularity and margin per piece.
 
 Kasavana, M. L. and Smith, D. I. (1982), Menu Engineering: an item is popular if its share of all pieces sold is at
 least 70 % of an equal share (1 ÷ items); it earns well if its margin per piece is at least the average piece's.
@@ -19,7 +19,7 @@ CLASSES = {(True, True): "star", (True, False): "plough-horse", (False, True): "
 
 @dataclass(frozen=True)
 class Sold:
-    """What was sold of an item: pieces, and their amounts in cents; what a piece costs, in money, if that is known."""
+    """An item's sales: pieces, their amounts in cents, and the cost per piece in money, if known."""
 
     item_id: int
     orders: int
@@ -30,7 +30,7 @@ class Sold:
 
 @dataclass(frozen=True)
 class Placed:
-    """An item in the matrix: its share of the pieces, and one's margin in cents; None where its cost is missing."""
+    """An item in the matrix: its share of the pieces, and its margin per piece in cents; None if its cost is missing."""
 
     sold: Sold
     share: Fraction | None = None
@@ -40,9 +40,9 @@ class Placed:
 
 @dataclass(frozen=True)
 class Matrix:
-    """Items, the most popular first, with those that have no place last; and what they were held against.
+    """Items, the most popular first, unclassified ones last; and the thresholds.
 
-    `by` is `margin`, or `price` where no item has a cost: then a piece earns what it was sold for.
+    `by` is `margin`, or `price` if no item has a cost: then the price is used instead of the margin.
     """
 
     by: Literal["margin", "price"]
@@ -52,9 +52,9 @@ class Matrix:
 
 
 def matrix(sold: Sequence[Sold]) -> Matrix:
-    """Place items of which pieces were sold, exactly.
+    """Classify sold items, in exact arithmetic.
 
-    Where some items have costs, those without have no place, and do not count for the others.
+    If some items have costs, those without are not classified, and do not count for the thresholds.
     """
     by: Literal["margin", "price"] = "margin" if any(each.cost is not None for each in sold) else "price"
     known = {each.item_id: each for each in sold if each.pieces > 0 and (by == "price" or each.cost is not None)}

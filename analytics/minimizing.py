@@ -1,6 +1,6 @@
-"""Finding the parameters under which something is least: L-BFGS-B of SciPy, as both likelihoods here use it.
+"""Minimizing a function by SciPy's L-BFGS-B, for the maximum-likelihood fits.
 
-SciPy is imported when it is needed: only the process that fits loads it.
+SciPy is imported inside the function, so that only the process that fits loads it.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ BOUND = 12.0  # of the parameters' logarithms
 
 
 def least(function: Callable[[Floats], tuple[float, Floats]], start: Floats) -> list[float]:
-    """The parameters for whose logarithms the function, which gives its gradient too, is least.
+    """The parameters whose logarithms minimize the function, which returns its gradient too.
 
-    In one thread: for a few parameters, the threads of a linear algebra library only wait for each other.
+    In one thread: with few parameters, the threads of the linear algebra library only slow it down.
     """
     from scipy.optimize import minimize
     from threadpoolctl import threadpool_limits

@@ -1,4 +1,4 @@
-"""By what a daypart's items are ranked: the first of the sums, and what follows behind it where items are equal."""
+"""The ranking rule for a daypart's items: the first sum, and the tie-breakers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ BEHIND = ("orders", "quantity", "cents")
 class Ranking:
     """How items are ranked: `by` orders, quantity, revenue or margin; at most `top_n`, each with `min_orders` or more.
 
-    Of margins those in `costed` are known; the other items come last.
+    Margins are known for the items in `costed`; the others rank last.
     """
 
     by: str
@@ -22,9 +22,9 @@ class Ranking:
 
     @property
     def order(self) -> list[str]:
-        """The sums that items are ordered by, falling; then the lowest id comes first.
+        """The sums by which items are sorted in descending order; then the lowest id comes first.
 
-        `known` says whether an item is in `costed`; `margin` is 0 where it is not.
+        `known` says whether an item is in `costed`; `margin` is 0 if it is not.
         """
         first = {"margin": ["known", "margin"], "revenue": ["cents"]}.get(self.by, [self.by])
         return first + [column for column in BEHIND if column not in first]

@@ -1,9 +1,9 @@
-"""Cut points and scores: quintiles over all customers, or the owner's own, exact in integers and fractions.
+"""Cut points and scores: quintiles over all customers, or the segment map's own, exact in integers and fractions.
 
-The quintiles' cut points are the 20/40/60/80 % quantiles with linear interpolation, as `pandas.qcut` takes its edges
-(NumPy's `quantile`, method "linear"; Hyndman and Fan's type 7). Interpolating between integers at fifths
-gives fifths, so a cut point is kept as five times its value, mostly a whole number:
-nothing is ever rounded, and neither the order of rows nor their division into shards can show.
+The quintiles' cut points are the 20/40/60/80 % quantiles with linear interpolation, as the edges of `pandas.qcut`
+(NumPy's `quantile`, method "linear"; Hyndman and Fan's type 7). Interpolating between integers at fifths gives fifths,
+so a cut point is stored as five times its value, mostly a whole number. Nothing is rounded, so the result does not
+depend on the order of rows or on shards.
 """
 
 from __future__ import annotations
@@ -14,34 +14,34 @@ from fractions import Fraction
 RECENCY, FREQUENCY, CENTS = "recency_days", "frequency", "cents"
 AVERAGE = "average"  # cents ÷ frequency
 MEASURES = (RECENCY, FREQUENCY, CENTS)
-Point = int | str  # five times a cut point; a fraction that is no whole number as "7/3"
+Point = int | str  # five times a cut point; a fraction as "7/3"
 CutPoints = Mapping[str, Sequence[Point]]
-NOBODYS = (0, 0, 0, 0)  # cut points where there is no customer
+NOBODYS = (0, 0, 0, 0)  # cut points without customers
 
-# Averages in the order of their values, as a whole number each: two that differ do so by more than 2^-62, since a
-# frequency is below 2^31. So equal numbers are equal averages, and the fraction can be found again.
+# Averages as whole numbers in the same order: different averages differ by more than 2^-62, since a frequency is below
+# 2^31. So equal numbers are equal averages, and the fraction can be recovered.
 _SCALE = 10**20
 _LARGEST_FREQUENCY = 2**31 - 1
 
 
 def stored(point: Fraction | int) -> Point:
-    """Five times a cut point, as it is kept in JSON."""
+    """Five times a cut point, as stored in JSON."""
     exact = Fraction(point)
     return exact.numerator if exact.denominator == 1 else f"{exact.numerator}/{exact.denominator}"
 
 
 def sort_expression(measure: str) -> str:
-    """The SQL expression that puts customers in order of a measure."""
+    """The SQL expression by which customers are sorted by a measure."""
     return f"div(cents * {_SCALE}::numeric, frequency)" if measure == AVERAGE else measure
 
 
 def sorted_value(measure: str, found: int) -> int | Fraction:
-    """The measure's value where its `sort_expression` has this one."""
+    """The measure's value for a value of its `sort_expression`."""
     return Fraction(int(found), _SCALE).limit_denominator(_LARGEST_FREQUENCY) if measure == AVERAGE else found
 
 
 def quantile_ranks(count: int) -> list[int]:
-    """The ranks (0-based, rising) that the four quantiles of `count` sorted values lie between: 8 of them.
+    """The eight ranks (0-based, increasing) between which the four quantiles of `count` sorted values lie.
 
     For quintile k of n values the position is k(n - 1)/5; its floor and the next rank are what is needed.
     """
@@ -67,7 +67,7 @@ def cut_points(count: int, ranked: Sequence[int | Fraction]) -> list[Point]:
 
 
 def score_expression(measure: str, fifths: Sequence[Point]) -> str:
-    """The SQL expression for a row's score, exact, so that it means the same everywhere.
+    """The SQL expression for a row's score, in exact arithmetic.
 
     F and M score 1 + the cut points strictly below the value, R 5 - those strictly below recency.
     """
@@ -76,9 +76,9 @@ def score_expression(measure: str, fifths: Sequence[Point]) -> str:
 
 
 def passed_expression(before: CutPoints, after: CutPoints) -> str:
-    """The SQL condition that a cut point passed a row's value; with the cut points no other row's score changes.
+    """The SQL condition that a row's value is between an old and a new cut point; no other row's score changes.
 
-    Both are of the same measures.
+    Both cut points are of the same measures.
     """
     passed = [
         _is_between(measure, *sorted(pair, key=Fraction))
@@ -90,9 +90,9 @@ def passed_expression(before: CutPoints, after: CutPoints) -> str:
 
 
 def _bound(measure: str, fifths: Point) -> int | Fraction:
-    """What a row's value has to be above to be above a cut point.
+    """The value that a row has to exceed to be above a cut point.
 
-    A whole number is above a fraction where it is above the next whole number down.
+    A whole number is above a fraction if it is above the next lower whole number.
     """
     point = Fraction(fifths) / 5
     return point if measure == AVERAGE else point.__floor__()
@@ -112,5 +112,5 @@ def _is_between(measure: str, low: Point, high: Point) -> str:
 
 
 def reachable_scores(points: Sequence[Point | Fraction]) -> list[int]:
-    """The F or M scores that a value can have, rising; fewer than five where cut points are equal."""
+    """The possible F or M scores in increasing order; fewer than five if cut points are equal."""
     return [1, *(1 + place for place in range(1, 5) if place == 4 or points[place - 1] != points[place])]

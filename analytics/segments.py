@@ -1,11 +1,11 @@
-"""The segment map: which segment each R-F-M code belongs to, and the owner's own cut points, measure and exclusions.
+"""The segment map: the segment of each R-F-M code, and optionally cut points, the measure of M, and exclusions.
 
 It comes from a TOML file, or from the same tables as JSON:
 
-    [segments]     a segment's name = its codes, all 125 of them, each once; without the table the built-in codes hold
-    [cut_points]   recency_days, frequency, monetary = four rising numbers, in place of quintiles
-    [monetary]     measure = "total" or "average" (total ÷ frequency): what M scores
-    [exclude]      mobile_ids = [...]: customers that are left out
+    [segments]     a segment's name = its codes; all 125 codes once; default: the built-in segments
+    [cut_points]   recency_days, frequency, monetary = four increasing numbers; default: quintiles
+    [monetary]     measure = "total" or "average" (total ÷ frequency), scored by M
+    [exclude]      mobile_ids = [...]: customers to exclude
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from errors import SettingsError
 CODES = ["".join(code) for code in product("12345", repeat=3)]
 FOLDER = Path(__file__).with_name("segment_maps")
 TEMPLATES = ("quintiles", "visits", "ticket", "young")
-LARGEST = 10**12  # what numeric(14,2) is below
+LARGEST = 10**12  # the limit of numeric(14,2)
 DECIMALS = 6
 MOST_EXCLUDED = 10_000
 KEYS = {"cut_points": (RECENCY, FREQUENCY, "monetary"), "monetary": ("measure",), "exclude": ("mobile_ids",)}
 
 
 class MapError(ValueError):
-    """What is wrong with a map, and where: a table, and the key in it if it is one key's."""
+    """An error in a map, with its table and, if it is about one key, the key."""
 
     def __init__(self, reason: str, table: str = "", key: str = "") -> None:
         super().__init__(" ".join(filter(None, (".".join(filter(None, (table, key))), reason))))
@@ -43,10 +43,10 @@ class MapError(ValueError):
 
 @dataclass(frozen=True)
 class SegmentMap:
-    """How customers are scored and named.
+    """A segment map.
 
     `segments` are those of `CODES`, in that order. `own` has four cut points, in fifths as `stored` writes them, for
-    each measure that is not scored by quintiles; `measure` is what M scores, `CENTS` or `AVERAGE`.
+    each measure that is not scored by quintiles; `measure` of M is `CENTS` or `AVERAGE`.
     """
 
     segments: list[str]
@@ -56,7 +56,7 @@ class SegmentMap:
 
 
 def template(name: str) -> Path | None:
-    """The file of a map that ships, by its name; None where there is none."""
+    """The file of a built-in map, by its name; None if there is none."""
     return FOLDER / f"{name}.toml" if name in TEMPLATES else None
 
 
@@ -66,7 +66,7 @@ def load_map(path: Path | None, setting: str = "SEGMENT_MAP") -> SegmentMap:
     Raises
     ------
     SettingsError
-        When the file can't be read, or something in it is wrong, with the setting, the line, the key and the reason.
+        When the file can't be read or is not valid, with the setting, the line, the key and the reason.
     """
     file = path or template("quintiles")
     assert file is not None
@@ -83,12 +83,12 @@ def load_map(path: Path | None, setting: str = "SEGMENT_MAP") -> SegmentMap:
 
 
 def read_map(document: Mapping[str, Any]) -> SegmentMap:
-    """The map that these tables make.
+    """The map of these tables.
 
     Raises
     ------
     MapError
-        When something in them is wrong.
+        When it is not valid.
     """
     known = ("segments", *KEYS)
     for name, content in document.items():
@@ -169,7 +169,7 @@ def numbered(segments: Sequence[str]) -> tuple[list[str], list[int]]:
 
 
 def _line(text: str, table: str, key: str) -> int | None:
-    """The line of a key, or of its table, which tomllib does not say; None where neither begins a line."""
+    """The line of a key or its table, which tomllib does not return; None if neither begins a line."""
     current, line_of_table = "", None
     for number, line in enumerate(text.splitlines(), start=1):
         header = re.match(r"""\s*\[+\s*["']?([^\]"']+?)["']?\s*\]""", line)

@@ -1,7 +1,7 @@
 """Exponential smoothing with a weekly season, of many daily series at once, on the logarithm of the value plus one.
 
-One pass over the days gives the state on every day, so a backtest from eight days costs about what one forecast does.
-A series' numbers depend on no other series: everything is worked out element by element.
+One pass over the days gives the state on every day, so a backtest from eight days takes about as long as one forecast.
+A series' numbers do not depend on other series: all computations are elementwise.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ WARM_UP = 28  # days that the first level and season are taken from
 
 @dataclass(frozen=True)
 class Smoothed:
-    """What the models expect.
+    """The models' expected values.
 
     `averaged` and `chosen` are the expected values by weekday, (7, series), as of the start of a day: the mean of the
     fixed models, and the model of the grid that has had the smallest errors so far. `one_step`, (days, series), is what
@@ -76,7 +76,7 @@ def smooth(values: Reals, weekdays: Whole, used: Flags, origins: Sequence[int]) 
 
 
 def _start(logs: Reals, learn: Flags, weekdays: Whole) -> tuple[Reals, Reals]:
-    """The first level (series,) and season (7, series), which is drawn towards none where few days tell of it."""
+    """The first level (series,) and season (7, series), shrunk towards no season if there are few days."""
     first = learn & (np.cumsum(learn, axis=0) <= WARM_UP)
     level = _sum(logs * first) / np.maximum(first.sum(axis=0), 1)
     season = np.empty((7, logs.shape[1]))
@@ -94,7 +94,7 @@ def _keep(found: Smoothed, day: int, levels: Reals, seasons: Reals, cost: Reals)
 
 
 def _sum(rows: Reals) -> Reals:
-    """The sum over the first axis, in the order of the rows whatever the shape: so no series' sum depends on others."""
+    """The sum over the first axis, always in the order of the rows, so that no series' sum depends on other series."""
     total = np.zeros(rows.shape[1:])
     for row in rows:
         total += row

@@ -1,8 +1,8 @@
-"""What an occasion of a customer is worth: the Gamma-Gamma model of spending.
+"""The expected value of a customer's occasion: the Gamma-Gamma model of spending.
 
-Amounts of a customer vary around a mean of their own, and these means vary between customers (p, q, v): a customer with
-few occasions is drawn towards the mean of all. Source: Fader and Hardie (2013), "The Gamma-Gamma Model of Monetary
-Value". The fit takes repeat occasions only, so that an unusual first one does not show.
+A customer's amounts vary around the customer's mean, and these means vary between customers (p, q, v), so the estimate
+for a customer with few occasions is shrunk towards the mean of all. Source: Fader and Hardie (2013), "The Gamma-Gamma
+Model of Monetary Value". The fit uses repeat occasions only, so that unusual first ones have no influence.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ import numpy as np
 from analytics.btyd import Floats, Whole
 from analytics.minimizing import least
 
-REPEATERS = 100  # fewer tell nothing of how means vary
-FAR = 2.0  # how many times more or less than the shop's mean the model's own may be
+REPEATERS = 100  # with fewer customers no model is fitted
+FAR = 2.0  # the largest ratio between the model's mean and the overall mean, in either direction
 
 
 @dataclass(frozen=True)
 class Spending:
-    """A fitted model, `v` in cents. Where p is 0 no model serves, and every occasion is worth the `mean`, in cents."""
+    """A fitted model, `v` in cents. If p is 0 there is no model, and every occasion has the value `mean`, in cents."""
 
     p: float
     q: float
@@ -31,28 +31,28 @@ class Spending:
 
     @classmethod
     def of(cls, stored: Mapping[str, Any]) -> Spending:
-        """From what `stored` gives."""
+        """Built from `stored`'s result."""
         return cls(*(float(stored[name]) for name in ("p", "q", "v", "mean")))
 
     def stored(self) -> dict[str, Any]:
-        """As JSON."""
+        """The parameters as JSON."""
         return asdict(self)
 
 
 def occasion_value(model: Spending, x: Whole, cents: Whole) -> Floats:
-    """The expected cents of an occasion, from x repeat occasions with so many cents together."""
+    """The expected cents of an occasion, from x repeat occasions and the sum of their cents."""
     if not model.p:
         return np.full(len(x), model.mean)
     return model.p * (model.v + cents) / (model.p * x + model.q - 1)
 
 
 def fit(x: Whole, cents: Whole, mean: float) -> Spending:
-    """The model of these customers, or the `mean` of all occasions (in cents) where none serves.
+    """Fit the model to these customers, or use the `mean` of all occasions (in cents) if it can't be fitted.
 
     Parameters
     ----------
     x, cents
-        Repeat occasions and their cents together; customers without any are left out.
+        Repeat occasions and the sum of their cents; customers without any are left out.
     mean
         The mean of all customers' occasions.
     """

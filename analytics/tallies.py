@@ -1,6 +1,6 @@
-"""Tallying the menu: orders and their lines, as arrays, to counts per bucket of days, daypart and item.
+"""The menu's tallies: counts of orders and lines, given as arrays, per bucket of days, daypart and item.
 
-Everything is a whole number in 64 bits, so that neither the order of rows nor their division into blocks shows.
+Everything is a 64-bit integer, so the result does not depend on the order of rows or on their division into blocks.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from errors import SourceError
 Whole = NDArray[np.int64]
 LEAST, MOST = np.iinfo(np.int64).min, np.iinfo(np.int64).max
 NOT_COUNTED = -1
-TOO_LARGE = 2.0**62  # half of what a sum can hold, so that what floats lose does not matter
+TOO_LARGE = 2.0**62  # half of the largest int64, so that the error of float sums does not matter
 
 
 @dataclass(frozen=True)
 class LineRules:
-    """Which items' lines are not counted, and what pieces cost where margins are wanted."""
+    """The excluded items, and the costs of items if margins are needed."""
 
     excluded: Whole
     costs: Costs | None = None
@@ -32,7 +32,7 @@ class LineRules:
 
 @dataclass(frozen=True)
 class Tally:
-    """What a number of orders come to.
+    """The counts of some orders.
 
     `items` has a row per `day_bucket` (its first day, in days since 2000-01-01), `daytime_id` and `item_id`: `orders`,
     `quantity`, `cents`, and `margin` where the rules have costs. `transactions` has one per day bucket and daypart:
@@ -60,13 +60,13 @@ def tally(
     Parameters
     ----------
     ids, local
-        Per transaction its id and its wall-clock time, in microseconds since 2000-01-01: LEAST where it is not to
-        be counted, MOST where it can't be, since its amount or time is missing, infinite or not a number.
+        Per transaction its id and its wall-clock time, in microseconds since 2000-01-01: LEAST if it is not counted,
+        MOST if it can't be counted, since its amount or time is NULL, infinite or NaN.
     line_ids, items, quantities, cents
-        Per line its transaction's id, item, pieces (or thousandths) and amount: LEAST where its amount, quantity or
-        item is missing, infinite or not a number.
+        Per line its transaction's id, item, pieces (or thousandths) and amount: LEAST if its amount, quantity or item
+        is NULL, infinite or NaN.
     rounded
-        Per line 1 where its quantity was above zero and was rounded, maybe to zero, else 0; None where none was.
+        Per line 1 if its quantity was above zero and was rounded, maybe to zero, else 0; None if none was.
 
     Raises
     ------
@@ -78,7 +78,7 @@ def tally(
     line_ids, items, quantities, cents, *weighed = _in_order(line_ids, items, quantities, cents, *weighed)
     timed = (local != LEAST) & (local != MOST)
     cell_of = np.where(timed, calendar.cells(local), NOT_COUNTED)
-    # Found once for each transaction that has lines, which are several to one.
+    # Looked up once per transaction instead of once per line.
     opens = _differs(line_ids)
     named, which = line_ids[opens], np.cumsum(opens) - 1
     place = np.searchsorted(ids, named)
@@ -112,7 +112,7 @@ def tally(
 
 
 def total(tallies: Sequence[Tally]) -> Tally:
-    """Several blocks' tallies, none of which share an order, as one.
+    """The sum of the tallies of several blocks without common orders.
 
     Raises
     ------
@@ -133,7 +133,7 @@ def total(tallies: Sequence[Tally]) -> Tally:
 
 
 def _in_order(*columns: Whole) -> tuple[Whole, ...]:
-    """Rows in order of their first two columns; they mostly come so."""
+    """Rows sorted by their first two columns; they mostly are already."""
     first, second = columns[:2]
     rises, same = first[1:] > first[:-1], first[1:] == first[:-1]
     if (rises | (same & (second[1:] >= second[:-1]))).all():
@@ -143,7 +143,7 @@ def _in_order(*columns: Whole) -> tuple[Whole, ...]:
 
 
 def _differs(column: Whole) -> NDArray[np.bool_]:
-    """Whether a row is other than the one before it; the first always is."""
+    """Whether a row differs from the one before it; the first always does."""
     found = np.ones(len(column), dtype=bool)
     np.not_equal(column[1:], column[:-1], out=found[1:])
     return found
@@ -159,7 +159,7 @@ def _items(
 ) -> pd.DataFrame:
     """Sums by cell and item; `which` is each line's transaction, of those that `cells` are of.
 
-    Lines of transactions that are not counted stay where they are, as a cell of their own: it costs less to drop it.
+    Lines of transactions that are not counted form a separate cell, which is dropped: faster than filtering the lines.
     """
     least = int(cells.min(where=cells >= 0, initial=MOST)) - 1
     codes = np.where(cells >= 0, cells - least, 0)
@@ -181,7 +181,7 @@ def _items(
 def _numbered(values: Whole) -> tuple[Whole, Whole]:
     """Each value's number from 0 on, and the values by number, maybe with some that do not occur.
 
-    Where the values lie close together, as most do, they number themselves: hashing them is dearer by far.
+    If the values are dense, as is usual, their offset is the number, which is much faster than hashing.
     """
     least, most = (int(values.min()), int(values.max())) if len(values) else (0, -1)
     if most - least < len(values):

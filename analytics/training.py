@@ -1,8 +1,8 @@
-"""Training the model of repeat buying: families and corrections tried at holdouts, beside the one in service.
+"""Training the model of repeat buying: families and corrections are compared at holdouts with the model in service.
 
-Cuts are 30 days apart. The probability of an order within 30 days is held against what happened after the last three
-cuts that 30 days follow, that within 90 days likewise; the baseline is learned on the period before each, a correction
-on the last two. Corrections are made unless the holdouts speak against them.
+Cuts are 30 days apart. The probability of an order within 30 days is compared with the outcomes after the last three
+cuts that 30 days follow, and the same for 90 days. The baseline is learned on the period before each cut, a correction
+on the last two. Corrections are used unless they harm at the holdouts.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from analytics.histories import RECENT, STEP, Histories, History
 
 HORIZONS = (30, 90)  # days
 HOLDOUTS = 3
-CUSTOMERS, REPEATERS, DAYS = 200, 100, 90  # fewer are too little to train on
+CUSTOMERS, REPEATERS, DAYS = 200, 100, 90  # the least data to train on
 DAYS_BEFORE_CUT = 30
-LEARNABLE = 100  # cases with either outcome, below which nothing is corrected
-SAMPLE = 100_000  # customers that holdouts are taken of
+LEARNABLE = 100  # the least cases of each outcome to learn a correction from
+SAMPLE = 100_000  # the most customers in holdouts
 
 
 @dataclass(frozen=True)
@@ -37,12 +37,12 @@ class Model:
 
     @classmethod
     def of(cls, stored: Mapping[str, Any]) -> Model:
-        """From what `stored` gives."""
+        """Built from `stored`'s result."""
         corrections = {int(days): Correction(*pair) for days, pair in stored["corrections"].items()}
         return cls(Parameters.of(stored), corrections)
 
     def stored(self) -> dict[str, Any]:
-        """As JSON."""
+        """The parameters as JSON."""
         pairs = {str(days): [each.shift, each.slope] for days, each in sorted(self.corrections.items())}
         return self.parameters.stored() | {"corrections": pairs}
 
@@ -57,7 +57,7 @@ class Model:
 
 @dataclass(frozen=True)
 class Trained:
-    """A challenger, the decision on it, and how it, the champion and the baseline did at the same holdouts."""
+    """A challenger, the decision, and the metrics of challenger, champion and baseline at the same holdouts."""
 
     model: Model
     decision: Decision
@@ -70,16 +70,16 @@ def enough(customers: int, repeaters: int, days: int) -> bool:
 
 
 def train(histories: Histories, cells: Cells, champion: Model | None, name: str | None, seed: int) -> Trained:
-    """Fit each family, choose the better one, fit it to all customers, and hold it against the champion.
+    """Fit each family, choose the better one, fit it to all customers, and compare it with the champion.
 
     Parameters
     ----------
     histories
-        The customers that holdouts are taken of, in an order that has nothing to do with their values.
+        The customers of the holdouts, in an order that is independent of their values.
     cells
         All customers as of today.
     champion, name
-        The model in service and what it is called; None where there is none.
+        The model in service and its name; None if there is none.
     """
     trials = [_Trial(histories, family, seed) for family in FAMILIES]
     best = min(trials, key=lambda trial: trial.loss())
@@ -131,7 +131,7 @@ class _Trial:
         return Model(self.start or Parameters(self.family, 1.0, 1.0, 1.0, 1.0), corrections)
 
     def of_frozen(self, champion: Model) -> Predicted:
-        """What a model with parameters of its own gives at the holdouts."""
+        """The predictions at the holdouts of a model with fixed parameters."""
         by_cut = {cut: champion.p_order(known.x, known.t_x, known.t) for cut, known in self.known.items()}
         return {(days, cut): by_cut[cut][days] for days, cut in self.raw}
 

@@ -1,10 +1,10 @@
 """Which weekly series rise or fall: Theil-Sen slopes, the Mann-Kendall test, and a bound on false discoveries.
 
-The last 26 complete weeks are looked at; where two years are known, as their logarithmic ratio to the same weeks of
-the year before, so that a yearly season is no trend. Neighbouring weeks resemble one another, which makes chance look
-like a trend: the test's variance is raised by the autocorrelation of the ranks after the slope is taken out (Hamed and
-Rao 1998), each series' own drawn half way towards the median of all. Over all series Benjamini and Hochberg's (1995)
-procedure bounds the share of false ones among those that are called rising or falling.
+The last 26 complete weeks are tested; if two years are known, as the logarithm of their ratio to the same weeks of the
+year before, so that a yearly season is not a trend. Neighbouring weeks are autocorrelated, which makes random
+variation look like a trend: the test's variance is increased by the autocorrelation of the ranks after removing the
+slope (Hamed and Rao 1998), each series' own shrunk half way towards the median of all. Over all series the procedure
+of Benjamini and Hochberg (1995) bounds the share of false positives among those reported as rising or falling.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from analytics.smoothing import Flags, Reals, Whole
 
 WEEK = 7
 WEEKS, LEAST_WEEKS, YEAR = 26, 12, 52
-SUPPORT = 5.0  # the median week has to reach
+SUPPORT = 5.0  # the least value of the median week
 FALSE_DISCOVERIES = 0.10
-CHANGE = 0.10  # over the weeks, the least that is called a trend
+CHANGE = 0.10  # the least change over the weeks that is reported as a trend
 
 RISING, FALLING, STEADY, TOO_LITTLE = "rising", "falling", "steady", "too_little_data"
 
 
 @dataclass(frozen=True)
 class Weekly:
-    """What a series' last weeks tell by themselves; an array each, one entry per series.
+    """The statistics of each series' last weeks; arrays with one entry per series.
 
-    `weeks` is how many were looked at, 0 where that is too few; `change` the fraction by which the value changed over
-    them; `score` Mann and Kendall's S; `variance` what S has without autocorrelation; `autocorrelation` that of the
-    ranks, lag one. `season_unknown` says that less than two years are known.
+    `weeks` is the number of tested weeks, 0 if there are too few; `change` the fraction by which the value changed
+    over them; `score` Mann and Kendall's S; `variance` that of S without autocorrelation; `autocorrelation` that of
+    the ranks at lag one. `season_unknown`: less than two years are known.
     """
 
     weeks: Whole
@@ -54,9 +54,9 @@ class Trends:
 
 
 def weekly_values(values: Reals, first_weekday: int, is_open: Flags) -> Reals:
-    """(series, weeks): what each complete week from Monday on comes to; NaN where a series has no value in it.
+    """(series, weeks): the sum of each complete week from Monday on; NaN if a series has no value in it.
 
-    A day on which the restaurant was closed is no zero: the week's other days speak for it.
+    A day on which the restaurant was closed does not count as zero; the mean of the week's other days replaces it.
 
     Parameters
     ----------
