@@ -100,7 +100,7 @@ def _origins(days: int) -> list[int]:
 
 
 def _expected(values: Reals, weekdays: Whole, used: Flags, is_open: Flags, smoothed: Smoothed, day: int) -> Reals:
-    """(7, series): the blend's forecast for each weekday from a day on, before the comparison with the seasonal naive."""
+    """(7, series): the blend's forecast per weekday from a day on, before the comparison with the seasonal naive."""
     medians = _weekday_medians(values, weekdays, used, day)
     blend = (smoothed.averaged[day] + 2 * smoothed.chosen[day] + medians) / 4
     found = np.where(_sparse(values, used, day), medians, blend)

@@ -30,7 +30,7 @@ class Sold:
 
 @dataclass(frozen=True)
 class Placed:
-    """An item in the matrix: its share of the pieces, and its margin per piece in cents; None if its cost is missing."""
+    """An item in the matrix: its share of the pieces, and its margin per piece in cents (None: no cost is known)."""
 
     sold: Sold
     share: Fraction | None = None

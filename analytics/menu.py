@@ -1,4 +1,4 @@
-"""Ranking a daypart's items: by orders, quantity, revenue or margin, with ties broken by the others and the lowest id."""
+"""Ranking a daypart's items by orders, quantity, revenue or margin; ties are broken by the others and the lowest id."""
 
 from __future__ import annotations
 

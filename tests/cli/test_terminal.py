@@ -87,7 +87,7 @@ def every_table(text: str) -> None:
 @pytest.mark.parametrize("text", HOSTILE)
 def test_data_is_shown_as_it_is_and_never_obeyed(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     shown = io.StringIO()
-    monkeypatch.setattr(console.out, "file", shown)
+    monkeypatch.setattr(console.out, "_file", shown)
     monkeypatch.setattr(console.out, "width", 400)
     every_table(text)
     drawn = shown.getvalue()
