@@ -573,6 +573,7 @@ def test_the_segments_of_online_retail(online_retail: tuple[pd.DataFrame, pd.Dat
     }
 
 
+@pytest.mark.long
 def test_the_breakfast_of_online_retail(online_retail: tuple[pd.DataFrame, pd.DataFrame]) -> None:
     found = menu(*online_retail, ONLINE_RETAIL)
     first = found[found.daytime_id == 2].iloc[0]
