@@ -8,8 +8,10 @@ depend on the order of rows or on shards.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
+from itertools import accumulate
 
 RECENCY, FREQUENCY, CENTS = "recency_days", "frequency", "cents"
 AVERAGE = "average"  # cents ÷ frequency
@@ -17,11 +19,6 @@ MEASURES = (RECENCY, FREQUENCY, CENTS)
 Point = int | str  # five times a cut point; a fraction as "7/3"
 CutPoints = Mapping[str, Sequence[Point]]
 NOBODYS = (0, 0, 0, 0)  # cut points without customers
-
-# Averages as whole numbers in the same order: different averages differ by more than 2^-62, since a frequency is below
-# 2^31. So equal numbers are equal averages, and the fraction can be recovered.
-_SCALE = 10**20
-_LARGEST_FREQUENCY = 2**31 - 1
 
 
 def stored(point: Fraction | int) -> Point:
@@ -31,13 +28,19 @@ def stored(point: Fraction | int) -> Point:
 
 
 def sort_expression(measure: str) -> str:
-    """The SQL expression by which customers are sorted by a measure."""
-    return f"div(cents * {_SCALE}::numeric, frequency)" if measure == AVERAGE else measure
+    """The SQL expression that puts customers in order of a measure, of averages up to those that a float takes for one.
+
+    Cents, below 10^14, and frequencies are exact as floats, and a quotient is rounded to the nearest float: what is
+    larger is never the smaller float.
+    """
+    return "cents::float8 / frequency" if measure == AVERAGE else measure
 
 
-def sorted_value(measure: str, found: int) -> int | Fraction:
-    """The measure's value for a value of its `sort_expression`."""
-    return Fraction(int(found), _SCALE).limit_denominator(_LARGEST_FREQUENCY) if measure == AVERAGE else found
+def values_at(ranks: Sequence[int], groups: Iterable[tuple[Fraction, int]]) -> list[Fraction]:
+    """The values at these ranks (0-based) of a list that is given by its values and how often each comes."""
+    ordered = sorted(groups)
+    ends = list(accumulate(count for _, count in ordered))
+    return [ordered[bisect_right(ends, rank)][0] for rank in ranks]
 
 
 def quantile_ranks(count: int) -> list[int]:

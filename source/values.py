@@ -42,7 +42,7 @@ GROUP BY ltrim(regexp_replace(mobile_id, '[\s+]', '', 'g'), '0') HAVING count(*)
 
 def values(url: str) -> Iterator[Finding]:
     """Findings about rows that make runs fail, count twice, or do not count yet; none if tables can't be read."""
-    for check in (_repeated, _nobody, _alike, _amounts, _lines, _future):
+    for check in (_repeated, _amounts, _lines, _future, _nobody, _alike):
         try:
             with reading.connect(url) as crm:
                 crm.execute(f"SET LOCAL statement_timeout = '{TIMEOUT}s'")

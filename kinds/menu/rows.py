@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 from psycopg import sql
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from errors import SourceError
-from kinds.menu.models import MenuItem, MenuResult, MenuTally, MenuTotal
+from kinds.menu.arrays import WholeArray
+from kinds.menu.models import MenuResult, MenuTally, MenuTotal
 from kinds.menu.rules import quantity_unit
 from source import limits
 from source import menu as source_menu
@@ -28,24 +30,23 @@ def save_tallies(session: Session, run: Run, part: Part, items: pd.DataFrame, tr
     `items` has `day_bucket` (its first day, in days since 2000-01-01), `daytime_id`, `item_id`, `orders`, `quantity`,
     `cents`, maybe `margin`, and `transactions` for each day bucket and daypart the `transactions` with a counted line.
     """
-    place = ["day_bucket", "daytime_id"]
-    found = dict(iter(items.groupby(place)))
-    session.add_all(
-        MenuTally(
-            generation=run.generation,
-            daytime_id=daytime_id,
-            day_bucket=date_of(day_bucket),
-            chunk=part.part,
-            transactions=counted,
-            items=found[day_bucket, daytime_id]["item_id"].tolist(),
-            orders=found[day_bucket, daytime_id]["orders"].tolist(),
-            quantities=found[day_bucket, daytime_id]["quantity"].tolist(),
-            cents=found[day_bucket, daytime_id]["cents"].tolist(),
-            margins=found[day_bucket, daytime_id]["margin"].tolist() if "margin" in items else None,
-        )
-        for day_bucket, daytime_id, counted in transactions[[*place, "transactions"]].to_numpy().tolist()
+    places = items[["day_bucket", "daytime_id"]].to_numpy()
+    opens = np.flatnonzero((places[1:] != places[:-1]).any(axis=1)) + 1
+    names = ["item_id", "orders", "quantity", "cents", *(["margin"] if "margin" in items else [])]
+    columns = [np.split(items[name].to_numpy(), opens) for name in names]
+    # Both are in order of their places, and a place has items exactly where it has transactions.
+    counted = transactions.to_numpy().tolist() if len(items) else []
+    rows = [
+        (run.generation, daytime_id, date_of(first), part.part, number, *arrays, *[None] * (5 - len(arrays)))
+        for (first, daytime_id, number), arrays in zip(counted, zip(*columns, strict=True), strict=False)
+    ]
+    connection = driver(session)
+    connection.adapters.register_dumper(np.ndarray, WholeArray)
+    connection.cursor().executemany(
+        "INSERT INTO menu_tallies (generation, daytime_id, day_bucket, chunk, transactions, items, orders, quantities,"
+        " cents, margins) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        rows,
     )
-    session.flush()
 
 
 def day_buckets(session: Session, generation: int) -> list[str]:
@@ -133,17 +134,21 @@ def counted_items(session: Session, generation: int) -> list[int]:
 
 def save_menu(session: Session, generation: int, menu: Mapping[int, source_menu.MenuItem]) -> None:
     """Keep what a generation's items are called, sell for and cost; write what differs, here and in the ranks."""
-    session.execute(delete(MenuItem).where(MenuItem.generation == generation, MenuItem.item_id.not_in(menu)))
-    columns = [list(column) for column in zip(*menu.values(), strict=True)] or [[], [], [], []]
     driver(session).execute(
-        "INSERT INTO menu_items AS known (generation, item_id, menu_item_name, category, price, cost) SELECT %s, read.*"
-        " FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::numeric[], %s::numeric[])"
-        "   AS read (item_id, menu_item_name, category, price, cost)"
+        "DELETE FROM menu_items WHERE generation = %s AND item_id <> ALL(%s::bigint[])", [generation, list(menu)]
+    )
+    names = ("names", "categories", "prices", "costs")
+    columns = [list(column) for column in zip(*menu.values(), strict=True)] or [[]] * len(names)
+    driver(session).execute(
+        "INSERT INTO menu_items (generation, item_id, menu_item_name, category, price, cost)"
+        " SELECT %(generation)s, read.* FROM unnest(%(items)s::bigint[], %(names)s::text[], %(categories)s::text[],"
+        "   %(prices)s::numeric[], %(costs)s::numeric[]) AS read (item_id, menu_item_name, category, price, cost)"
+        " LEFT JOIN menu_items AS known ON generation = %(generation)s AND known.item_id = read.item_id"
+        " WHERE known.item_id IS NULL OR (known.menu_item_name, known.category, known.price, known.cost)"
+        "   IS DISTINCT FROM (read.menu_item_name, read.category, read.price, read.cost)"
         " ON CONFLICT (generation, item_id) DO UPDATE SET menu_item_name = excluded.menu_item_name,"
-        "   category = excluded.category, price = excluded.price, cost = excluded.cost"
-        " WHERE (known.menu_item_name, known.category, known.price, known.cost)"
-        "   IS DISTINCT FROM (excluded.menu_item_name, excluded.category, excluded.price, excluded.cost)",
-        [generation, list(menu), *columns],
+        "   category = excluded.category, price = excluded.price, cost = excluded.cost",
+        {"generation": generation, "items": list(menu)} | dict(zip(names, columns, strict=True)),
     )
     driver(session).execute(
         "UPDATE menu_results AS ranked SET menu_item_name = named.menu_item_name, category = named.category"

@@ -97,12 +97,11 @@ def preview(session: Session, state: PublishedState, wanted: SegmentMap) -> Prev
     new, old = rules(points, wanted.segments), rules({}, plan["segments"])
     customers = _customers(state, wanted, new)
     tune(driver(session))
+    driver(session).execute("SET LOCAL max_parallel_workers_per_gather = 2")  # a person waits for it
     groups = driver(session).execute(
-        sql.SQL("SELECT {}, {}, count(*), sum(cents) * 0.01 FROM {} GROUP BY 1, 2").format(
-            old.named(sql.Identifier("was")), new.named(sql.Identifier("becomes")), customers
-        )
+        sql.SQL("SELECT was, becomes, count(*), sum(cents) * 0.01 FROM {} GROUP BY 1, 2").format(customers)
     )
-    moves = [Move(*row) for row in groups.fetchall()]
+    moves = [Move(*_names(old, new, was, becomes), *sums) for was, becomes, *sums in groups.fetchall()]
     moving = [move for move in moves if move.from_segment != move.to_segment]
     return Preview(
         customers=sum(move.customers for move in moves if move.to_segment is not None),
@@ -153,8 +152,12 @@ def _customers(state: PublishedState, wanted: SegmentMap, new: Rules) -> sql.Com
         becomes = sql.SQL("CASE WHEN {} THEN {} END").format(_kept(wanted), becomes)
     return sql.SQL(
         "(SELECT *, segment_number AS was, {becomes} AS becomes"
-        " FROM (SELECT *, {scores} FROM rfm_results WHERE generation = {generation} OFFSET 0) AS scored) AS customers"
+        " FROM (SELECT *, {scores} FROM rfm_results WHERE generation = {generation}) AS scored) AS customers"
     ).format(becomes=becomes, scores=new.columns(), generation=sql.Literal(state.generation))
+
+
+def _names(old: Rules, new: Rules, was: int, becomes: int | None) -> tuple[str, str | None]:
+    return old.names[was - 1], None if becomes is None else new.names[becomes - 1]
 
 
 def _beside(moves: Sequence[Move]) -> list[SegmentBeside]:
@@ -176,20 +179,15 @@ def _money(value: Decimal) -> Decimal:
 
 def _sample(session: Session, customers: sql.Composed, old: Rules, new: Rules) -> list[MovingCustomer]:
     """Some of the customers who would move: those whose ids have the lowest hashes, so the same each time."""
+    same = [new.names.index(name) + 1 if name in new.names else 0 for name in old.names]
     query = sql.SQL(
         "SELECT mobile_id, recency_days, frequency, (cents * 0.01)::numeric(14, 2), was, becomes,"
-        " concat(r_score, f_score, m_score), CASE WHEN becomes IS NOT NULL THEN concat(r, f, m) END"
-        " FROM (SELECT *, {old} AS from_segment, {new} AS to_segment FROM {customers}) AS named"
-        " WHERE from_segment IS DISTINCT FROM to_segment ORDER BY hashtext(mobile_id), mobile_id LIMIT {limit}"
-    ).format(
-        old=old.named(sql.Identifier("was")),
-        new=new.named(sql.Identifier("becomes")),
-        customers=customers,
-        limit=sql.Literal(SAMPLE),
-    )
+        " concat(r_score, f_score, m_score), CASE WHEN becomes IS NOT NULL THEN concat(r, f, m) END FROM {customers}"
+        " WHERE becomes IS DISTINCT FROM ({same}::int[])[was] ORDER BY hashtext(mobile_id), mobile_id LIMIT {limit}"
+    ).format(same=sql.Literal(same), customers=customers, limit=sql.Literal(SAMPLE))
     moving = []
     for row in driver(session).execute(query).fetchall():
         mobile_id, recency, frequency, monetary, was, becomes, score, new_score = row
-        names = old.names[was - 1], None if becomes is None else new.names[becomes - 1]
+        names = _names(old, new, was, becomes)
         moving.append(MovingCustomer(mobile_id, recency, frequency, monetary, *names, score, new_score))
     return moving

@@ -9,7 +9,7 @@ from fractions import Fraction
 from psycopg import sql
 from sqlalchemy.orm import Session
 
-from analytics.scores import Point, cut_points, quantile_ranks, sort_expression, sorted_value
+from analytics.scores import AVERAGE, Point, cut_points, quantile_ranks, sort_expression, values_at
 from postgres import tune
 from settings import Settings
 from store.database import driver, transaction
@@ -62,5 +62,29 @@ def order_statistics(
     query = sql.SQL("SELECT {} FROM ({}) AS customers").format(columns, customers)
     row = driver(session).execute(query).fetchone()
     assert row is not None
-    found = zip(measures, row[1:], strict=True)
-    return row[0], {measure: [sorted_value(measure, value) for value in values or []] for measure, values in found}
+    found = dict(zip(measures, row[1:], strict=True))
+    if AVERAGE in measures and row[0] == count:
+        found[AVERAGE] = _averages(session, customers, ranks, found[AVERAGE])
+    return row[0], found
+
+
+def _averages(
+    session: Session, customers: sql.Composable, ranks: Sequence[int], floats: Sequence[float]
+) -> list[Fraction]:
+    """The exact averages at these ranks, where floats have found them: of those that are one float, the right one."""
+    keyed = sql.SQL("SELECT cents, frequency, {} AS key FROM ({}) AS customers").format(
+        sql.SQL(sort_expression(AVERAGE)), customers
+    )
+    keys = sorted(set(floats))
+    below = [sql.SQL("count(*) FILTER (WHERE key < {})").format(sql.Literal(key)) for key in keys]
+    connection = driver(session)
+    counts = connection.execute(
+        sql.SQL("SELECT {} FROM ({}) AS keyed").format(sql.SQL(", ").join(below), keyed)
+    ).fetchone()
+    assert counts is not None
+    alike: dict[float, list[tuple[Fraction, int]]] = {key: [] for key in keys}
+    query = sql.SQL("SELECT key, cents, frequency, count(*) FROM ({}) AS keyed WHERE key = ANY({}) GROUP BY 1, 2, 3")
+    for key, cents, frequency, count in connection.execute(query.format(keyed, sql.Literal(keys))).fetchall():
+        alike[key].append((Fraction(cents, frequency), count))
+    before = dict(zip(keys, counts, strict=True))
+    return [values_at([rank - before[key]], alike[key])[0] for rank, key in zip(ranks, floats, strict=True)]

@@ -13,15 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analytics.scores import (
-    AVERAGE,
-    CutPoints,
     Point,
     cut_points,
     passed_expression,
     quantile_ranks,
     score_expression,
-    sort_expression,
-    sorted_value,
     stored,
 )
 
@@ -119,43 +115,5 @@ def test_own_cut_points_score_as_numpy_searches(database_url: str) -> None:
                 query = f"SELECT {score_expression(measure, fifths)} FROM unnest(%s::bigint[]) AS t ({measure})"
                 scores = [score for (score,) in connection.execute(query, [values]).fetchall()]  # type: ignore[arg-type]
                 assert scores == expected.tolist()
-
-        check()
-
-
-AVERAGES = st.lists(
-    st.tuples(
-        st.integers(-20, 20) | st.integers(10**14 - 3, 10**14 - 1),
-        st.integers(1, 6) | st.integers(2**31 - 4, 2**31 - 1),
-    ),
-    min_size=1,
-    max_size=12,
-)
-
-
-def test_averages_are_cut_and_compared_exactly(database_url: str) -> None:
-    rows = "unnest(%s::bigint[], %s::int[]) AS t (cents, frequency)"
-    with psycopg.connect(database_url) as connection:
-
-        @given(AVERAGES, st.lists(st.fractions(-9, 9), min_size=4, max_size=4).map(sorted))
-        def check(values: list[tuple[int, int]], before: list[Fraction]) -> None:
-            columns = [list(column) for column in zip(*values, strict=True)]
-            query = f"SELECT {sort_expression(AVERAGE)} AS key FROM {rows} ORDER BY key"
-            found = connection.execute(query, columns).fetchall()  # type: ignore[arg-type]
-            exact = sorted(Fraction(*value) for value in values)
-            assert [sorted_value(AVERAGE, key) for (key,) in found] == exact
-            points: CutPoints = {AVERAGE: points_of(exact)}
-            others: CutPoints = {AVERAGE: [stored(5 * point) for point in before]}
-            scores = [score_expression(AVERAGE, each[AVERAGE]) for each in (points, others)]
-            query = f"SELECT {scores[0]}, {scores[1]}, {passed_expression(others, points)} FROM {rows}"
-            cuts = [Fraction(point) / 5 for point in points[AVERAGE]]
-            for value, (score, other, passed) in zip(
-                values,
-                connection.execute(query, columns).fetchall(),  # type: ignore[arg-type]
-                strict=True,
-            ):
-                assert score == 1 + sum(cut < Fraction(*value) for cut in cuts)
-                assert other == 1 + sum(cut < Fraction(*value) for cut in before)
-                assert passed or score == other
 
         check()

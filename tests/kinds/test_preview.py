@@ -109,7 +109,9 @@ def test_tables_that_make_no_map_are_refused_by_key() -> None:
         map_of({"cut_points": {"frequency": [1, 2]}})
 
 
-@pytest.mark.parametrize("name", ["visits", "ticket", "young"])
+@pytest.mark.parametrize(
+    "name", [pytest.param("visits", marks=pytest.mark.long), "ticket", pytest.param("young", marks=pytest.mark.long)]
+)
 def test_the_preview_of_a_template_on_real_data_is_what_its_run_publishes(
     migrated_url: str, tmp_path: Path, name: str
 ) -> None:

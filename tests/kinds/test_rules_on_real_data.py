@@ -71,7 +71,7 @@ def check_matrix(found: MenuMatrix, counted: pd.DataFrame, menu: pd.DataFrame) -
     assert {item.item_id: item.kind for item in found.items if item.kind} == dict(zip(known.index, kinds, strict=True))
     assert {item.item_id for item in found.items if item.kind is None} == set(items.index[cost.isna()])
     assert {item.item_id: (item.quantity, item.revenue * 100) for item in found.items} == {
-        item: (row.pieces, row.cents) for item, row in items.iterrows()
+        item: (pieces, cents) for item, pieces, cents in items.reset_index().to_numpy().tolist()
     }
     assert found.popular_share == pytest.approx(0.7 / len(known))
     assert float(found.average_margin) == pytest.approx(earned.sum() / known.pieces.sum() / 100)
