@@ -1,4 +1,4 @@
-"""`smartcrm recommend` and `smartcrm backtest`: customers' lists with their reasons, and how good such lists were."""
+"""`smartcrm recommend` and `smartcrm backtest`: customers' lists with reasons, and the quality of such lists."""
 
 from __future__ import annotations
 
@@ -33,11 +33,13 @@ WRITTEN = 2_000  # customers at a time
 @cli.command()
 @click.argument("mobile_id", required=False)
 @click.option("--at", default="now", show_default=True, help="A time of day, HH:MM, or now.")
-@click.option("--export", type=click.Path(path_type=Path, dir_okay=False), help="Everybody's, to .csv or .parquet.")
+@click.option(
+    "--export", type=click.Path(path_type=Path, dir_okay=False), help="All customers' lists, to .csv or .parquet."
+)
 @exports.for_excel_option
 @json_option
 def recommend(mobile_id: str | None, at: str, export: Path | None, for_excel: bool, as_json: bool) -> None:
-    """What a customer will want, best first, with the reasons; or everybody's lists into a file."""
+    """Rank items for a customer, with reasons; or write all customers' lists to a file."""
     if (mobile_id is None) == (export is None):
         raise click.UsageError("Name a customer, or a file with --export.")
     if export:
@@ -63,7 +65,7 @@ def recommend(mobile_id: str | None, at: str, export: Path | None, for_excel: bo
 @cli.command()
 @json_option
 def backtest(as_json: bool) -> None:
-    """How good the published lists are: what they would have held of the visits that followed."""
+    """Show how many items of later visits the published lists would have held."""
     from kinds.recommendations import described, results
 
     with environment(redis=False) as settings, snapshot(settings.database_url) as session:
@@ -95,7 +97,7 @@ def one(session: Session, state: PublishedState, settings: Settings, mobile_id: 
 
 
 def show(found: Ranking) -> None:
-    """A customer's list, best first."""
+    """Print a customer's list, best first."""
     label = found.daypart.label if found.daypart else "all times of day"
     table = Table(title=f"{found.mobile_id}: {found.method} list, {label}", title_justify="left")
     for name in ("", "Item", "Category", "Score", "Why"):
@@ -107,7 +109,7 @@ def show(found: Ranking) -> None:
 
 
 def shape(found: Ranking, state: PublishedState) -> dict[str, Any]:
-    """A customer's list with the members that the HTTP API has for it."""
+    """A customer's list with the members of the HTTP API."""
     daypart = found.daypart
     return {
         "mobile_id": found.mobile_id,

@@ -1,7 +1,7 @@
-"""The registry: the kinds of result that are computed, in the order in which they are requested and shown.
+"""The registry: the only list of kinds of result, in the order in which they are requested and shown.
 
-This is the only list of kinds. A kind's code is imported when it is first used, so that a program that only names
-kinds, such as the webhook, does not load what computes them.
+A kind's code is imported when it is first used, so that a program that needs only the names, such as the webhook, does
+not load pandas and the like.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Entry:
-    """A kind: where its class is (`module:Class`), and what a request has to know of it.
+    """A kind: its class as `module:Class`, and what requests need to know of it.
 
-    `needs` are kinds whose results it reads: its run starts once the same request's runs of those have ended.
-    `trains` says that it has a model (mode `train`). `by_default` says that a request over HTTP that names no kinds is
-    for it; the nightly run is for all that are computed.
+    `needs`: kinds whose results it reads; its run starts when the same request's runs of those have ended.
+    `trains`: it has a model (mode `train`). `by_default`: HTTP requests that name no kinds include it; nightly runs
+    include all computed kinds.
     """
 
     path: str
@@ -55,12 +55,12 @@ def every() -> list[Kind]:
 
 
 def known(names: Iterable[str]) -> list[str]:
-    """The names, each once, if they are kinds.
+    """The names without duplicates, checked.
 
     Raises
     ------
     RequestError
-        When there is none, or one that is no kind.
+        When there is none, or one is not a kind.
     """
     wanted = list(dict.fromkeys(names))
     unknown = [name for name in wanted if name not in KINDS]
@@ -70,5 +70,5 @@ def known(names: Iterable[str]) -> list[str]:
 
 
 def needs(names: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """The kinds that each of these reads results of."""
+    """For each of these kinds, the kinds whose results it reads."""
     return {name: KINDS[name].needs for name in names}

@@ -1,8 +1,8 @@
-"""What the engine asks of a kind of result: its plan, its parts, its stages, and how its results become current.
+"""The interface between the engine and a kind of result: plan, parts, stages, and publishing.
 
 The engine (worker/) plans a run, sends each stage's parts as a chord, and publishes when the last stage is complete.
-It names no kind. A kind reads the CRM's orders through source/, computes with analytics/, and keeps partial results
-and results in tables of its own, by the run's `generation`.
+It names no kind. A kind reads the CRM's orders through source/, computes with analytics/, and stores partial and final
+results in its own tables, by the run's `generation`.
 
     plan ─► parts (or refresh) ─► prepare ─► stage ─► [before] stage ─► … ─► publish (or merge)
 """
@@ -28,23 +28,23 @@ Counts = dict[str, int]
 
 
 class RowsLostError(SmartCRMError):
-    """Rows that an earlier stage stored are gone, in a crash of PostgreSQL; a stage's `before` has them made again."""
+    """Rows of an earlier stage were lost in a crash of PostgreSQL; the stage's `before` reopens their parts."""
 
     code = "staging_lost"
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage of a run: its parts are done side by side, each by a task `smartcrm.<kind>.<name>` with its number.
+    """A stage of a run: its parts are done concurrently, each by a task `smartcrm.<kind>.<name>` with its number.
 
-    `do` does one part in the transaction of its claim and returns what it counted.
+    `do` does one part in the transaction of its claim, and returns its counts.
 
-    `before` is called when the stage before is complete and parts of this one are missing: with each look at the run,
-    so it has to find out whether its work is done already. It may add parts to this stage, and it may reopen parts of
-    the stages before whose rows a crash took. It runs under the run's lock: a step that takes longer than seconds is
-    a stage of its own, with one part.
+    `before` is called when the previous stage is complete and parts of this one are missing. It is called at each look
+    at the run, so it has to check whether its work is done already. It may add parts to this stage, and reopen parts
+    of earlier stages whose rows were lost in a crash. It runs under the run's lock, so a step that takes longer than
+    seconds has to be a stage with one part.
 
-    `inline` says that a single part is done at once instead of by a message, which would cost more than the work.
+    `inline`: a single part is done by `advance`, since a message would take longer than the work.
     """
 
     name: str
@@ -55,9 +55,9 @@ class Stage:
 
 @dataclass(frozen=True)
 class Draft:
-    """A run that is being planned: its plan so far, the mode that it will have, the CRM's database, a session on ours.
+    """A run that is being planned: its plan so far, its mode, the CRM's database, and a session on ours.
 
-    Whoever reads with `session` reads the CRM's database first: no transaction of ours waits for it.
+    Read the CRM's database before the first use of `session`, so that no transaction of ours waits for it.
     """
 
     session: Session
@@ -72,71 +72,71 @@ class Draft:
 class Kind(ABC):
     """One kind of result.
 
-    A kind that trains has versions of its model in store/versions.py. `plan["champion"]` is the number of the one in
-    service when the run was planned, or None. A run in mode `train` adds a version, with the decision, and sets
-    `plan["champion"]` to the one that its results are of.
+    A kind that trains stores versions of its model with store/versions.py. `plan["champion"]` is the number of the
+    version in service when the run was planned, or None. A run in mode `train` adds a version, with the decision, and
+    sets `plan["champion"]` to the version that computes its results.
     """
 
     name: ClassVar[str]  # as in `analytics_runs.kind` and in the API
     stages: ClassVar[tuple[Stage, ...]]  # in order
-    of_one_run: ClassVar[frozenset[str]] = frozenset()  # what of its plan may differ though nothing has changed
+    of_one_run: ClassVar[frozenset[str]] = frozenset()  # keys of the plan that an incremental run may differ in
     holds_customers: ClassVar[bool] = (
         False  # whether its tables hold customers' ids, so that `forget` waits for its runs
     )
-    # A query for the generations of the runs that published rows still name; those runs are kept.
+    # A query for the generations of runs that published rows name, which retention keeps.
     writers: ClassVar[str] = "SELECT NULL::bigint WHERE false"
 
     @abstractmethod
     def plan(self, settings: Settings, crm: Connection) -> dict[str, Any]:
-        """Everything that the results follow from, as JSON; equal plans mean that a run may be incremental.
+        """Everything that the results depend on, as JSON; an incremental run's plan has to equal the published one.
 
         Raises
         ------
         SmartCRMError
-            When the source or a setting can't serve; the run fails with it.
+            When the source or a setting can't be used; the run fails with this error.
         """
 
     @abstractmethod
     def parts(self, draft: Draft) -> list[Part]:
-        """The parts of all stages of a full run (or of a training one); may add to the plan."""
+        """The parts of all stages of a full or training run; may add to the plan."""
 
     def refresh(self, draft: Draft) -> list[Part] | None:
-        """The parts of an incremental run over `plan["since"]`; None where it has to be full.
+        """The parts of an incremental run since `plan["since"]`; None if it has to be full.
 
-        A kind with incremental runs keeps a ledger (store/ledger.py): `prepare` begins it, the parts that read orders
-        write it. Without a whole one of the published run, `plan["recompute_all"]` says to compute everything.
+        A kind with incremental runs keeps a ledger (store/ledger.py): `prepare` creates it, and the parts that read
+        orders write it. If the published run has no complete one, `plan["recompute_all"]` is set.
         """
         return None
 
     def prepare(  # noqa: B027  # most kinds need nothing
         self, session: Session, run: Run, parts: Sequence[Part]
     ) -> None:
-        """What the run needs before its first part, in the transaction that starts it."""
+        """Create what the run's parts need, in the transaction that starts the run."""
 
     @abstractmethod
     def publish(self, session: Session, settings: Settings, run: Run) -> None:
-        """Make a full run's results current, in the transaction that ends the run."""
+        """Publish a full run's results, in the transaction that ends the run."""
 
     def merge(self, session: Session, settings: Settings, run: Run) -> None:
-        """Put an incremental run's results into the current ones, in the transaction that ends the run."""
+        """Merge an incremental run's results into the published ones, in the transaction that ends the run."""
         raise NotImplementedError(f"{self.name} has no incremental runs")
 
     @abstractmethod
     def discard(self, session: Session, generations: Sequence[int]) -> None:
-        """Remove generations that no snapshot can read any more."""
+        """Remove generations that no snapshot can still read."""
 
     def unneeded(self, session: Session) -> Sequence[Callable[[Session], None]]:
-        """Steps that remove what runs that have ended left behind.
+        """Steps that remove what ended runs have left behind.
 
-        Each is taken in a transaction of its own, which gives up where it has to wait for a lock.
+        Each is executed in its own transaction, which is given up if it has to wait for a lock.
         """
         return []
 
     def drop_old(self, session: Session) -> None:  # noqa: B027  # most kinds keep no history
-        """Drop history that is older than is kept; asked once a night."""
+        """Delete history that is past its retention; called once per night."""
 
     def forget(self, session: Session, mobile_id: str) -> int:
-        """Remove a customer from the kind's tables; returns how many rows that were."""
+        """Remove a customer from the kind's tables; returns the number of rows."""
         return 0
 
     def check_version(self, session: Session, model: ModelVersion) -> None:  # noqa: B027  # most kinds have none
@@ -145,21 +145,21 @@ class Kind(ABC):
         Raises
         ------
         RequestError
-            With the code `model_unusable`, when what it was trained on no longer exists.
+            With the code `model_unusable`, when something that it was trained on no longer exists.
         """
 
     def event_data(self, session: Session) -> dict[str, Any]:
-        """What every outgoing event says of this kind's published results."""
+        """Data about this kind's published results for outgoing events."""
         return {}
 
     def do(self, settings: Settings, claimed: Claim) -> None:
-        """Do a claimed part and keep what it counted."""
+        """Do a claimed part and store its counts."""
         stage = next(stage for stage in self.stages if stage.name == claimed.part.stage)
         claimed.part.counts = stage.do(settings, claimed)
 
 
 def summed(parts: Sequence[Part]) -> Counts:
-    """What these parts counted, together."""
+    """The sum of these parts' counts."""
     totals: Counts = {}
     for part in parts:
         for name, number in (part.counts or {}).items():
@@ -167,13 +167,13 @@ def summed(parts: Sequence[Part]) -> Counts:
     return totals
 
 
-# What differs between two plans of a kind though nothing that a result follows from has changed.
+# Keys that may differ between two plans of a kind although no result changes.
 _OF_EVERY_RUN = frozenset(
     {"as_of", "covered_id", "last_id", "owners", "since", "recompute_all", "inline", "stages", "future_transactions"}
 )
 
 
 def steady(plan: Mapping[str, Any] | None, of_one_run: frozenset[str]) -> dict[str, Any]:
-    """What results follow from, in the form that it has when it is read back from the database."""
+    """The part of a plan that results depend on, as it is when read back from the database."""
     kept = {name: value for name, value in (plan or {}).items() if name not in _OF_EVERY_RUN | of_one_run}
     return dict(json.loads(json.dumps(kept)))

@@ -1,8 +1,8 @@
-"""Moving many rows: within one database by INSERT … SELECT, between two by COPY piped through, unparsed; and columns of
-numbers out of our database as arrays, and back.
+"""Moving many rows: within one database by INSERT … SELECT, between two by piping COPY; and columns of numbers from our
+database to arrays, and back.
 
-What else is to be known of the rows is read in the same snapshot of the source: by the same statement, or on a
-connection that sees one state of it.
+A further value about the rows is read in the same snapshot of the source: by the same statement, or on a REPEATABLE
+READ connection.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ def insert_from_source(
     beside: sql.Composable,
     entry: Callable[[sql.Composable], sql.Composed],
 ) -> None:
-    """Put the query's rows, read from the CRM's database, into one of our tables with the same columns.
+    """Insert the rows of a query on the CRM's database into one of our tables with the same columns.
 
-    `beside` is a scalar query of the CRM's database, and `entry` makes the statement that stores its value in ours.
+    `beside` is a scalar query on the CRM's database, and `entry` returns the statement that stores its value in ours.
     """
     ours = driver(session)
     tune(ours)
@@ -54,7 +54,7 @@ def insert_from_source(
 
 
 def whole_columns(session: Session, query: sql.Composable, names: Sequence[str]) -> list[NDArray[np.int64]]:
-    """Integer columns of a query without NULLs, as arrays; each leaves PostgreSQL as one value, eight bytes a row."""
+    """Integer columns of a query without NULLs, as arrays; PostgreSQL returns each as one bytea value."""
     packed = sql.SQL(", ").join(
         sql.SQL("string_agg(int8send({}::bigint), '')").format(sql.Identifier(name)) for name in names
     )
@@ -64,9 +64,9 @@ def whole_columns(session: Session, query: sql.Composable, names: Sequence[str])
 
 
 def copy_columns(session: Session, table: sql.Identifier, columns: Mapping[str, NDArray[Any]]) -> None:
-    """Put arrays without gaps into a table: int32 as `int`, int64 as `bigint`, float64 as `float8`.
+    """Copy arrays without missing values into a table: int32 as `int`, int64 as `bigint`, float64 as `float8`.
 
-    They go in COPY's binary format, which is their own memory with each value's length in front.
+    COPY's binary format is each value's length and its bytes in network order.
     """
     fields: list[tuple[str, str]] = [("fields", ">i2")]
     for name, column in columns.items():

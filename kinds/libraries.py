@@ -1,4 +1,4 @@
-"""The libraries that models are fitted with, which an installation may leave out."""
+"""The optional libraries that fit models."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ LIBRARIES = {"scipy": "SciPy", "sklearn": "scikit-learn"}
 
 
 def missing_libraries() -> list[str]:
-    """Those that are not installed."""
+    """The names of those that are not installed."""
     return [name for module, name in LIBRARIES.items() if find_spec(module) is None]
 
 

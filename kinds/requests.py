@@ -1,4 +1,4 @@
-"""Requests: the kinds that are computed here, those that a request is for, and a model that is put in service."""
+"""Requests: which kinds are computed here, which a request includes, and putting a model version in service."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from store.models import DefaultKind, ModelVersion, Run
 def computed(session: Session, settings: Settings) -> list[str]:
     """The kinds that are computed here, in order: those of the setting `KINDS`.
 
-    Where it is not set: all, or in a database that had runs before there were more kinds, those that it had.
+    If it is not set, all, or the kinds of a database that had runs before an upgrade.
     """
     chosen = settings.kinds or tuple(session.scalars(select(DefaultKind.kind)))
     return [name for name in KINDS if not chosen or name in chosen]
@@ -26,7 +26,7 @@ def computed(session: Session, settings: Settings) -> list[str]:
 def requested(
     session: Session, settings: Settings, names: Iterable[str] | None, mode: str, *, every: bool = False
 ) -> list[str]:
-    """The kinds that a request is for: those named, or by default those that an import changes.
+    """The kinds of a request: those named, or by default those that an import changes.
 
     `every` makes all computed kinds the default.
 
@@ -55,12 +55,12 @@ def requested(
 
 
 def put_in_service(session: Session, settings: Settings, model: ModelVersion) -> Run:
-    """Put a version of a kind's model in service, and ask for the full run that makes its results current.
+    """Put a version of a kind's model in service, and request the full run that publishes its results.
 
     Raises
     ------
     RequestError
-        When the kind is not computed here, or can't use this version any more.
+        When the kind is not computed here, or can no longer use this version.
     """
     requested(session, settings, [model.kind], "full")
     get(model.kind).check_version(session, model)

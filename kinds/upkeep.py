@@ -1,4 +1,4 @@
-"""What all kinds together leave behind: clearing it, dropping what is old, and erasing one customer."""
+"""Upkeep of all kinds' tables: removing leftovers, retention, and erasing a customer."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ LOCK_WAIT = "100ms"
 
 
 def clear(url: str) -> None:
-    """Remove what no run and no reader needs any more: staging, unpublished results, retired generations.
+    """Remove staging, unpublished results and retired generations that no run and no reader needs.
 
-    Dropping a generation needs a moment's lock on its parent. It waits for it no longer than a reader would
-    notice, and otherwise leaves the generation to the next call.
+    Dropping a generation needs a short exclusive lock on its parent. It waits for it only briefly, so that readers are
+    not blocked, and otherwise leaves the generation to the next call.
     """
     with transaction(url) as session:
         steps = [step for kind in kinds.every() for step in kind.unneeded(session)]
@@ -47,21 +47,21 @@ def _drop_retired(session: Session, kind: str, generation: int) -> None:
 
 
 def drop_old(session: Session) -> None:
-    """Drop old deliveries, events, runs and the kinds' own history."""
+    """Delete old deliveries, events, runs, and the kinds' own history."""
     for kind in kinds.every():
         kind.drop_old(session)
     retention.drop_old(session, [kind.writers for kind in kinds.every()])
 
 
 def forget(session: Session, mobile_id: str) -> int:
-    """Remove a customer from all that we store; returns how many rows that were.
+    """Remove a customer from all our tables; returns the number of rows.
 
-    Orders are the CRM's: as long as it has some of this customer, the next run finds them again.
+    The orders are the CRM's: as long as it has orders of this customer, the next run adds the customer again.
 
     Raises
     ------
     RequestError
-        While a run works on customers: it has read this customer's orders already.
+        While a run of customers is running, since it may have read this customer's orders already.
     """
     holders = [kind for kind in kinds.every() if kind.holds_customers]
     if _works(session, [kind.name for kind in holders]):

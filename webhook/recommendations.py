@@ -1,4 +1,4 @@
-"""`/recommendations`: what a customer will want, with reasons; and how good such lists were in the backtest."""
+"""`/recommendations`: ranked items for customers, with reasons, and the quality of such lists in the backtest."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ MobileId = Annotated[str, Field(pattern=PLAIN)]
 
 
 class Wanted(BaseModel):
-    """For which time the list is, how long it is, and whether it has what the customer ordered before."""
+    """The time of a list, its length, and whether it includes items that the customer has ordered."""
 
     at: At | None = Field(default=None, examples=["12:30", "now"], description="By default now.")
     daytime_id: DaytimeId | None = None
@@ -52,13 +52,15 @@ class Wanted(BaseModel):
 
 
 class RecommendationsQuery(Wanted):
-    """One customer by the id, for which time, and how many items."""
+    """A customer's id, the time, and the number of items."""
 
-    mobile_id: MobileId | None = Field(default=None, description="One customer, as by the path: for any id.")
+    mobile_id: MobileId | None = Field(
+        default=None, description="One customer, as with the id in the path; for any id."
+    )
 
 
 class RecommendationsBody(Body, Wanted):
-    """Up to 100 customers, for which time, and how many items."""
+    """Up to 100 customers' ids, the time, and the number of items."""
 
     mobile_ids: list[MobileId] = Field(max_length=MOST)
 
@@ -71,7 +73,7 @@ class RecommendedDaypart(BaseModel):
 
 
 class OtherItem(BaseModel):
-    """The customer's item that speaks for another."""
+    """The customer's item that a recommended item is often ordered with."""
 
     item_id: int
     name: str | None
@@ -80,8 +82,9 @@ class OtherItem(BaseModel):
 class Reason(BaseModel):
     """Why an item is in a list.
 
-    `ordered`: the customer had it so often, last on that business date. `together`: so many customers ordered both it
-    and the customer's item `with`. `popular`: so many orders of all customers and guests in the daypart, or of all.
+    `ordered`: the customer ordered it `orders` times, last on `last_ordered`, a business date. `together`: `orders`
+    customers ordered both it and the customer's item `with`. `popular`: `orders` orders of all customers and guests
+    have it, in the daypart or at all times of day.
     """
 
     model_config = ConfigDict(serialize_by_alias=True)
@@ -104,7 +107,7 @@ class RecommendedItem(BaseModel):
 
 
 class CustomerRecommendations(BaseModel):
-    """One customer's list, and how it was made; no daypart between dayparts."""
+    """One customer's list and its method; `daypart` is null between dayparts."""
 
     mobile_id: str
     method: Literal["personal", "daypart", "global"]
@@ -120,12 +123,12 @@ class ManyRecommendations(BaseModel):
 
 
 class MethodQuality(BaseModel):
-    """What a method's lists of ten came to for the visits that followed, in the mean of the folds.
+    """The quality of a method's lists of ten on the visits that followed, averaged over the folds.
 
-    `recall` is the share of a visit's items that the list has, `ndcg` counts those further up more, `hit_rate` is the
-    share of visits with at least one; `repeat_share` is the share of hits that the customer had ordered before,
-    `coverage` that of all items that any list has, `z` by how many standard errors the gain is above the simpler
-    methods'.
+    `recall` is the share of a visit's items that the list has; `ndcg` gives higher ranks more weight; `hit_rate` is the
+    share of visits with at least one hit; `repeat_share` is the share of hits that the customer had ordered before;
+    `coverage` is the share of all items that are in at least one list; `z` is the gain minus the simpler methods', in
+    standard errors.
     """
 
     model_config = ConfigDict(from_attributes=True)
@@ -142,7 +145,7 @@ class MethodQuality(BaseModel):
 
 
 class RecommendationQuality(BaseModel):
-    """The backtest of the last full run, in figures and in words."""
+    """The backtest of the last full run, as figures and as sentences."""
 
     run_id: UUID
     as_of: datetime
@@ -153,7 +156,7 @@ class RecommendationQuality(BaseModel):
 @blueprint.get("/recommendations")
 @described(answer=CustomerRecommendations, query=RecommendationsQuery, problems=(404,), cached=True)
 def by_query() -> Response:
-    """What the customer with this id will want."""
+    """Recommended items for the customer with this id."""
     asked = query(RecommendationsQuery)
     if asked.mobile_id is None:
         raise Problem(422, "mobile_id_missing", "Name the customer by mobile_id, or in the path.")
@@ -163,14 +166,14 @@ def by_query() -> Response:
 @blueprint.get("/recommendations/<path:mobile_id>")
 @described(answer=CustomerRecommendations, query=Wanted, problems=(404,), cached=True)
 def by_path(mobile_id: str) -> Response:
-    """What one customer will want."""
+    """Recommended items for one customer."""
     return _one(mobile_id, query(Wanted))
 
 
 @blueprint.post("/recommendations")
 @described(answer=ManyRecommendations, body=RecommendationsBody, problems=(404,), cached=True, reads=True)
 def many() -> Response:
-    """What several customers will want, at most 100."""
+    """Recommended items for up to 100 customers."""
     asked = body(RecommendationsBody)
 
     def answer(session: Session, state: PublishedState) -> ManyRecommendations:
@@ -182,7 +185,7 @@ def many() -> Response:
 @blueprint.get("/recommendation_quality")
 @described(answer=RecommendationQuality, problems=(404,), cached=True)
 def recommendation_quality() -> Response:
-    """How good the lists were in the backtest of the last full run."""
+    """The quality of the lists in the backtest of the last full run."""
 
     def answer(session: Session, state: PublishedState) -> RecommendationQuality:
         found = results.quality(session, state)
@@ -204,7 +207,7 @@ def _one(mobile_id: str, asked: Wanted) -> Response:
 
 
 def _moment(asked: Wanted) -> str:
-    """The minute that an answer for now is of."""
+    """The part of the ETag for the requested time of day and the mode."""
     settings: Settings = current_app.config["SETTINGS"]
     moment = f"{_clock(asked.at, settings):%H%M}" if asked.daytime_id is None else ""
     return f"{moment}{settings.recommendation_mode}"

@@ -44,7 +44,7 @@ class SegmentDaypart(BaseModel):
 
 
 class SegmentMenu(BaseModel):
-    """A segment's dayparts: the one that was asked for, or all; none between dayparts."""
+    """A segment's dayparts: the requested one, or all; none between dayparts."""
 
     segment: str
     run_id: UUID

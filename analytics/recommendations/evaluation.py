@@ -1,4 +1,4 @@
-"""How good rankings are: recall and normalised discounted cumulative gain of the next visits of customers."""
+"""Evaluating rankings by recall and normalised discounted cumulative gain on customers' next visits."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ Whole = NDArray[np.int64]
 Real = NDArray[np.float64]
 
 AT = 10  # items of a list
-CELLS = 300_000  # customers × items scored at a time: their arrays stay near the processor
+CELLS = 300_000  # customers × items scored at a time, so that their arrays fit the processor's cache
 GAIN = 1 / np.log2(np.arange(2, 4098))
 METHODS = ("personal", "daypart", "global")
 
 
 @dataclass(frozen=True)
 class Outcomes:
-    """What a method's lists came to, customer by customer.
+    """The outcomes of a method's lists, per customer.
 
     Parameters
     ----------
     recall, gain
-        Hits among the list's items ÷ items of the visit; discounted gain of the list ÷ the ideal one of the visit.
+        Hits among the list's items ÷ items of the visit; discounted gain of the list ÷ the visit's highest possible.
     hits, old_hits, sizes
-        Per customer the hits, those that the customer had ordered before, and the items of the visit.
+        Per customer the number of hits, of hits that the customer had ordered before, and of items of the visit.
     listed
-        The places of all items that any list has.
+        The places of all items that are in at least one list.
     """
 
     recall: Real
@@ -48,7 +48,7 @@ class Outcomes:
 def fitted(
     histories: Histories, guests: Histories, parameters: Parameters, *, items: int, dayparts: int, item_ids: Whole
 ) -> Model:
-    """A model of these histories; guests' visits count for popularity alone. All items may be recommended."""
+    """A model fitted to these histories; guests' visits only count for popularity. All items may be recommended."""
     found = tally(
         profiles(histories, parameters),
         np.zeros(histories.customers, dtype=np.int64),
@@ -64,7 +64,7 @@ def fitted(
 
 
 def next_visits(histories: Histories, instant: int, until: int) -> NDArray[np.bool_]:
-    """The first visit in [instant, until) of each customer who has one before."""
+    """The first visit in [instant, until) of each customer with an earlier one."""
     inside = (histories.times >= instant) & (histories.times < until)
     visitors = histories.visitors
     seen = np.bincount(visitors[histories.times < instant], minlength=histories.customers) > 0
@@ -76,7 +76,7 @@ def next_visits(histories: Histories, instant: int, until: int) -> NDArray[np.bo
 
 
 def outcomes(fit: Model, histories: Histories, targets: Histories) -> dict[str, Outcomes]:
-    """The methods' lists for the visits `targets`, one of each customer, of customers with these histories."""
+    """The outcomes of the methods' lists for customers with these histories; `targets` has one visit of each."""
     before = profiles(histories, fit.parameters)
     size = len(fit.codes)
     step = max(1, CELLS // max(size, 1))
@@ -102,7 +102,7 @@ def outcomes(fit: Model, histories: Histories, targets: Histories) -> dict[str, 
 
 
 def of_scores(scores: Real, wanted: NDArray[np.bool_], bought: NDArray[np.bool_]) -> Outcomes:
-    """What lists by these scores come to, customer by customer; `wanted` are the items of the visits."""
+    """The outcomes of lists by these scores; `wanted` are the items of the visits."""
     return _of_lists(highest(scores, min(AT, scores.shape[1])), wanted, bought)
 
 
@@ -124,7 +124,7 @@ def _all(parts: list[Outcomes]) -> Outcomes:
 
 
 def z_of(differences: Real) -> float:
-    """The mean in standard errors; 0 where nothing varies."""
+    """The mean ÷ its standard error; 0 if all values are equal."""
     if len(differences) < 2:
         return 0.0
     deviation = float(differences.std(ddof=1))

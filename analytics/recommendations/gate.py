@@ -1,4 +1,4 @@
-"""The gate: what is published follows from what each method's lists came to in the backtest."""
+"""The gate: which method is published, decided by the backtest."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ Whole = NDArray[np.int64]
 Real = NDArray[np.float64]
 
 LEAST_CUSTOMERS = 200  # with two visits
-Z = 2.0  # standard errors by which a method has to be better
+Z = 2.0  # standard errors by which a method must be better
 
 
 @dataclass(frozen=True)
 class Quality:
-    """What a method's lists of ten came to, mean over the folds.
+    """The quality of a method's lists of ten items, averaged over the folds.
 
-    `recall`, `ndcg` and `hit_rate` are of the visits that followed, `recall_error` is the standard error of the first;
-    `repeat_share` is the share of hits that the customer had ordered before, `coverage` the share of items that any
-    list has; `z` is by how many standard errors its gain is above that of the better of the methods that are simpler.
+    `recall`, `ndcg` and `hit_rate` are measured on the visits that followed; `recall_error` is the standard error of
+    `recall`; `repeat_share` is the share of hits that the customer had ordered before, `coverage` the share of items
+    that are in at least one list; `z` is the gain minus that of the better of the simpler methods, in standard errors.
     """
 
     method: str
@@ -41,10 +41,10 @@ class Quality:
 def quality(
     folds: Sequence[Mapping[str, Outcomes]], customers: Sequence[Whole], *, learners: int, items: int
 ) -> list[Quality]:
-    """Each method's quality, and which is published.
+    """Each method's quality, and which method is published.
 
-    `folds` has the outcomes of each fold, `customers` the numbers of its customers, `learners` is how many customers
-    have two visits.
+    `folds` has the outcomes of each fold, `customers` the numbers of its customers, `learners` is the number of
+    customers with at least two visits.
     """
     ndcg = {method: _mean([fold[method].gain for fold in folds]) for method in METHODS}
     z = {
@@ -75,7 +75,7 @@ def quality(
 
 
 def _differences(folds: Sequence[Mapping[str, Outcomes]], customers: Sequence[Whole], method: str, other: str) -> Real:
-    """Per customer the mean over the folds of the gain that one method has over another."""
+    """Per customer one method's gain minus another's, averaged over the folds."""
     if not folds:
         return np.empty(0)
     gains = np.concatenate([fold[method].gain - fold[other].gain for fold in folds])
@@ -86,7 +86,7 @@ def _differences(folds: Sequence[Mapping[str, Outcomes]], customers: Sequence[Wh
 
 
 def _mean(values: Sequence[Real | NDArray[np.bool_]]) -> float:
-    """The mean over the folds that have a value of each one's mean."""
+    """The mean of the means of the folds that have a value."""
     means = [float(np.mean(each)) for each in values if len(each)]
     return float(np.mean(means)) if means else 0.0
 

@@ -1,6 +1,6 @@
-"""Customers' visits in order of time, as arrays: what profiles are made of and what a backtest replays.
+"""Customers' visits in order of time, as arrays: the input of profiles and backtests.
 
-A visit is a counted transaction with at least one counted line; an item that is twice in it counts once.
+A visit is a counted transaction with at least one counted line; an item counts once per visit.
 """
 
 from __future__ import annotations
@@ -51,11 +51,11 @@ class Histories:
     ) -> Self:
         """From visits in any order, of `count` customers, and lines that name their visit by its place.
 
-        Visits at one instant are in order of their transactions' `ids`. Visits without a line are left out.
+        Visits at the same instant are ordered by their transactions' `ids`. Visits without a line are excluded.
         """
         with_lines = np.zeros(len(customers), dtype=bool)
         with_lines[line_visits] = True
-        order = np.lexsort((ids, times))  # they mostly come so
+        order = np.lexsort((ids, times))  # mostly sorted already
         order = order[stable_order(customers[order])]
         order = order[with_lines[order]]
         place = np.empty(len(customers), dtype=np.int64)
@@ -75,7 +75,7 @@ class Histories:
 
     @property
     def customers(self) -> int:
-        """How many customers there are, those without a visit too."""
+        """The number of customers, including those without a visit."""
         return len(self.firsts) - 1
 
     @property
@@ -94,7 +94,7 @@ class Histories:
         return np.repeat(np.arange(len(self.times)), np.diff(self.lines))
 
     def of_visits(self, kept: NDArray[np.bool_]) -> Histories:
-        """The same customers with these visits alone."""
+        """The same customers with only these visits."""
         return Histories(
             _offsets(self.visitors[kept], self.customers),
             self.times[kept],
@@ -105,7 +105,7 @@ class Histories:
         )
 
     def of_customers(self, kept: NDArray[np.bool_]) -> Histories:
-        """These customers alone, numbered from 0 on."""
+        """Only these customers, numbered from 0."""
         found = self.of_visits(kept[self.visitors])
         firsts = np.concatenate([[0], np.cumsum(self.visits[kept])])
         return Histories(firsts, found.times, found.days, found.dayparts, found.lines, found.items)
@@ -128,9 +128,9 @@ class Histories:
 
 
 def stable_order(keys: Whole) -> Whole:
-    """Where the keys, which are at least 0, stand in their order; equal ones stay as they come.
+    """The indices that sort the non-negative keys; stable.
 
-    Sorting numbers is several times as fast as sorting places by them, so each place goes along in its key's low bits.
+    Sorting numbers is several times as fast as `argsort`, so each index is packed into its key's low bits.
     """
     bits = len(keys).bit_length()
     if int(keys.max(initial=0)) >= 1 << (62 - bits):
@@ -139,7 +139,7 @@ def stable_order(keys: Whole) -> Whole:
 
 
 def together(parts: list[Histories]) -> Histories:
-    """The histories of different customers as one."""
+    """The histories of different customers, concatenated."""
     joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in ("times", "days", "dayparts")}
     return Histories(
         firsts=_joined([part.firsts for part in parts]),
@@ -154,7 +154,7 @@ def _joined(offsets: list[Whole]) -> Whole:
 
 
 def _offsets(owners: Whole, count: int) -> Whole:
-    """Where each owner's rows begin, of rows in order of their owners; and the end."""
+    """The index at which each owner's rows begin, of rows sorted by owner; then the number of rows."""
     return np.concatenate([[0], np.cumsum(np.bincount(owners, minlength=count))]).astype(np.int64)
 
 

@@ -1,4 +1,4 @@
-"""The model: what a customer's score of an item follows from, besides the customer's profile."""
+"""The model that, with a customer's profile, gives the scores of items."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SHRINK_REBUY = 20.0  # visits
 SHRINK_NEW = 20.0  # customers
 SHRINK_HITS = 5.0
 BLOCK = 256  # items at a time
-DIGITS = 9  # of what anything is ordered by
+DIGITS = 9  # decimals of a value by which is ordered
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Model:
     Parameters
     ----------
     parameters
-        What it was made with.
+        The parameters of the fit.
     item_ids, codes
         Per place the item and its code in profiles.
     places
@@ -42,14 +42,14 @@ class Model:
     orders
         Shape (dayparts + 1, items): transactions with the item, of each daypart, and of all times of day.
     popularity
-        Of the same shape: the shares of transactions, a daypart's shrunk towards all times of day.
+        In the same shape: the shares of transactions, a daypart's shrunk towards those of all times of day.
     rebuy
-        Per item the rate at which its buyers' later visits have it again.
+        Per item the share of its buyers' later visits that have it again.
     calibration, novelty
         Per bucket of visits: hits per expected hit, and new items per visit.
     neighbours, similarity, pair_customers
-        Shape (items, at most 50): the places of the items that are most similar, how similar they are, and the
-        customers who bought both. Without a neighbour the similarity is 0.
+        Shape (items, at most 50): the places of the most similar items, their similarity, and the number of customers
+        who bought both. Without a neighbour the similarity is 0.
     """
 
     parameters: Parameters
@@ -68,7 +68,7 @@ class Model:
 
 
 def popularity_of(histories: Histories, *, items: int, dayparts: int) -> tuple[Whole, Whole]:
-    """Orders by daypart and item, and transactions by daypart; the last daypart is none."""
+    """Orders by daypart and item, and transactions by daypart; the last daypart is the time between dayparts."""
     cells = histories.dayparts[histories.line_visits] * items + histories.items
     orders = np.bincount(cells, minlength=dayparts * items).reshape(dayparts, items)
     return orders, np.bincount(histories.dayparts, minlength=dayparts)
@@ -83,7 +83,7 @@ def model(
     available: NDArray[np.bool_],
     parameters: Parameters,
 ) -> Model:
-    """A model from tallies, and from orders (dayparts, items) and transactions (dayparts), guests' too.
+    """A model from tallies, and from orders (dayparts, items) and transactions (dayparts), including guests'.
 
     The last daypart is the time between dayparts; `item_ids` and `available` are by code.
     """
@@ -132,7 +132,7 @@ def _rebuy(tallies: Tallies) -> Real:
 
 def _calibrated(tallies: Tallies, rebuy: Real, codes: Whole) -> tuple[Real, Real]:
     """Per bucket hits per expected hit, and new items per visit; both shrunk towards those of all customers."""
-    in_order = (tallies.shares * rebuy)[:, codes]  # so that how items are coded does not show in the sum
+    in_order = (tallies.shares * rebuy)[:, codes]  # so that the sum does not depend on the items' codes
     expected = (tallies.known + in_order.sum(axis=1)) / SCALE
     sums, hits = float(expected.sum()), int(tallies.hits.sum())
     calibration = (tallies.hits + SHRINK_HITS * (hits / sums if sums else 0.0)) / (expected + SHRINK_HITS)
@@ -165,7 +165,7 @@ def _similar(tallies: Tallies, codes: Whole, places: Whole) -> tuple[Whole, Real
 
 
 def highest(values: Real, limit: int) -> Whole:
-    """Each row's places with the highest values, highest first; of equal ones, to DIGITS, the first places."""
+    """Each row's places with the highest values, highest first; ties, after rounding to DIGITS, by place."""
     size = values.shape[1]
     keys = np.arange(size) - np.rint(values * 10**DIGITS).astype(np.int64) * size
     found = np.argpartition(keys, limit, axis=1)[:, :limit] if limit < size else np.argsort(keys, axis=1)
@@ -175,7 +175,7 @@ def highest(values: Real, limit: int) -> Whole:
 
 
 def _both(tallies: Tallies, size: int) -> NDArray[np.int32]:
-    """The customers of every two items, by their codes."""
+    """The number of customers of each pair of items, by code."""
     found = np.zeros((size, size), dtype=np.int32)
     left, right = tallies.pairs >> 32, tallies.pairs & 0xFFFFFFFF
     found[left, right] = tallies.pair_customers

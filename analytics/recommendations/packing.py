@@ -1,4 +1,4 @@
-"""Profiles as bytes: eight for an item and three for a cell of nearly every customer, more for those that need more."""
+"""Profiles as bytes: eight per item and three per cell, more for the few customers whose numbers need it."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ ITEM = {
     False: np.dtype([("item", "<u2"), ("first", "u1"), ("day", "<u2"), ("weight", "<u2"), ("whole", "u1")]),
     True: np.dtype([("item", "<u4"), ("first", "<u4"), ("day", "<i4"), ("weight", "<u2"), ("whole", "<u4")]),
 }
-# A weight is its whole part and the rest; a count is the sum of its cells. A cell's item is its place among the
-# customer's items; the last number is for all of them.
+# A weight is stored as its whole part and the fraction; a count is the sum of its cells. A cell's item is its place
+# among the customer's items; the last number means all items.
 CELL = {
     False: np.dtype([("item", "u1"), ("daypart", "u1"), ("count", "u1")]),
     True: np.dtype([("item", "<u4"), ("daypart", "<u4"), ("count", "<u4")]),
 }
-DAY_ZERO = 1 << 15  # so that narrow days count from 1910 to 2089
+DAY_ZERO = 1 << 15  # so that narrow days reach from 1910 to 2089
 COLUMNS = (("item", "items"), ("first", "firsts"), ("day", "days"))
 
 
@@ -39,7 +39,7 @@ class Packed(NamedTuple):
 
 
 class PackedMany(NamedTuple):
-    """Profiles of these `customers`, all wide or none; each one's bytes end at its `item_ends` and `cell_ends`."""
+    """Profiles of these `customers`, all wide or none; a customer's bytes end at `item_ends` and `cell_ends`."""
 
     wide: bool
     customers: Whole
@@ -104,7 +104,7 @@ def unpack(packed: Sequence[Packed]) -> Profiles:
 
 
 def _wide(profiles: Profiles) -> NDArray[np.bool_]:
-    """Whose numbers need more than the narrow form has."""
+    """Per customer whether a number does not fit the narrow form."""
     found = (profiles.visits > 255) | (np.diff(profiles.starts) >= _every(False))
     large = (profiles.items >= 1 << 16) | (profiles.days < -DAY_ZERO) | (profiles.days >= DAY_ZERO)
     found[profiles.owners[large]] = True
@@ -113,7 +113,7 @@ def _wide(profiles: Profiles) -> NDArray[np.bool_]:
 
 
 def _places(profiles: Profiles, wide: bool) -> Whole:
-    """Each cell's item by its place among the customer's items, in order of codes both of them."""
+    """The place of each cell's item among its customer's items; both are sorted by code."""
     base = int(profiles.items.max(initial=0)) + 1
     keys = profiles.owners * base + profiles.items
     wanted = profiles.cell_owners * base + profiles.cell_items

@@ -1,4 +1,4 @@
-"""What a recommendation model is tuned by, and the weights that follow from it."""
+"""The parameters of a recommendation model, and the weights computed from them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 Whole = NDArray[np.int64]
 
-SCALE = 1 << 16  # of the whole numbers that stand for fractions; 255 whole ones still fit three bytes
+SCALE = 1 << 16  # fractions are integers in units of 1/SCALE; 255 still fits three bytes
 # A customer's bucket is the number of these that are at most the number of visits.
 EDGES = np.array([2, 3, 5, 8, 13, 21, 40, 80])
 BUCKETS = len(EDGES) + 1
@@ -20,21 +20,20 @@ BUCKETS = len(EDGES) + 1
 
 @dataclass(frozen=True)
 class Parameters:
-    """Parameters of the model; the defaults serve where nothing is tuned.
+    """Parameters of the model; the defaults are used before the first tuning.
 
     Parameters
     ----------
     half_life
-        Visits after which an order counts half; 0: it always counts whole.
+        Visits after which an order's weight is one half; 0: the weight is always 1.
     prior
-        How many visits the re-buy rate of an item weighs against a customer's own ones.
+        The weight of an item's re-buy rate, in visits of the customer.
     together
-        The share of what others took with it in the ranking of items that are new to a customer; popularity has the
-        rest.
+        For items that are new to a customer, the weight of co-purchases; popularity has the remaining weight.
     bought_too
-        Whether items that the customer has bought get that share as well.
+        Whether this also applies to items that the customer has bought.
     by_daypart
-        Whether popularity is that of the daypart.
+        Whether popularity is counted per daypart.
     """
 
     half_life: int = 16
@@ -45,22 +44,22 @@ class Parameters:
 
     @classmethod
     def of(cls, stored: Mapping[str, Any]) -> Self:
-        """From the form in which models keep them."""
+        """Parameters from their stored form."""
         return cls(**stored)
 
     def stored(self) -> dict[str, Any]:
-        """As JSON."""
+        """The parameters as JSON."""
         return asdict(self)
 
     def weights(self, gaps: Whole) -> Whole:
-        """What an order counts after so many later visits of its customer, in 1/SCALE."""
+        """An order's weight after this many later visits of its customer, in 1/SCALE."""
         if not self.half_life:
             return np.full(len(gaps), SCALE, dtype=np.int64)
         table = self._table()
         return table[np.minimum(gaps, len(table) - 1)]
 
     def total_weights(self, visits: Whole) -> Whole:
-        """What so many visits count together, in 1/SCALE."""
+        """The sum of the weights of this many visits, in 1/SCALE."""
         if not self.half_life:
             return visits * SCALE
         totals = np.concatenate([[0], np.cumsum(self._table())])
@@ -73,11 +72,11 @@ class Parameters:
 
 
 def buckets(visits: Whole) -> Whole:
-    """The bucket of customers with so many visits."""
+    """The bucket of customers with this many visits."""
     return np.searchsorted(EDGES, visits, side="right")
 
 
 def grid() -> Iterator[Parameters]:
-    """What tuning chooses from."""
+    """The combinations that tuning chooses from."""
     for values in itertools.product((16, 0), (4, 16, 64), (0.2, 0.6), (False, True), (True, False)):
         yield Parameters(*values)

@@ -1,6 +1,6 @@
 """Customers' profiles: per item how often, when and how recently they ordered it.
 
-A profile holds all that its customer adds to the tallies, so that this can be taken out again without the orders.
+A profile has everything that its customer adds to the tallies, so that it can be subtracted without the orders.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Profiles:
 
     @property
     def customers(self) -> int:
-        """How many customers there are."""
+        """The number of customers."""
         return len(self.visits)
 
     @property
@@ -80,7 +80,7 @@ class Profiles:
 
 
 def profiles(histories: Histories, parameters: Parameters) -> Profiles:
-    """The profiles that histories come to."""
+    """The profiles of these histories."""
     visits = histories.visits
     of_line = histories.line_visits
     visitor = histories.visitors[of_line]

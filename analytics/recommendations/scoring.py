@@ -1,4 +1,4 @@
-"""Scores of items for customers, and rankings of them: for one customer at read time as for a whole backtest."""
+"""Scoring and ranking items for customers, both for one customer at read time and for a backtest."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ NOT_RANKED = -1.0
 
 @dataclass(frozen=True)
 class Scores:
-    """Of some customers, in the order of the model's items.
+    """Scores for some customers, in the order of the model's items.
 
     Parameters
     ----------
     scores
-        Shape (customers, items); NOT_RANKED where an item is not to be recommended.
+        Shape (customers, items); NOT_RANKED for items that may not be recommended.
     bought
-        Of the same shape: whether the customer has ordered it.
+        In the same shape: whether the customer has ordered it.
     popular, together
-        Of the same shape: the terms of the scores of new items.
+        In the same shape: the terms of the scores of new items.
     owners, places, weights
-        Per customer and bought item: the customer, the item's place, and what its orders count.
+        Per customer and bought item: the customer, the item's place, and the sum of its orders' weights.
     """
 
     scores: Real
@@ -43,14 +43,15 @@ class Scores:
 
 
 def score(model: Model, profiles: Profiles, dayparts: Whole) -> Scores:
-    """The scores of all items for these customers; `dayparts` has each one's daypart, the last one for none.
+    """The scores of all items for these customers; `dayparts` has each customer's daypart, the last one for the time
+    between.
 
-    A bought item's is the calibrated rate at which the customer's next visit has it; all new ones share the new items
-    that a visit has, by their popularity in the daypart and by what buyers of the customer's items took as well.
+    A bought item's score is the calibrated probability that the next visit has it. The expected number of new items per
+    visit is divided among the others by their popularity in the daypart and by co-purchases.
     """
     parameters, size, count = model.parameters, len(model.codes), profiles.customers
     owners, places = profiles.owners, model.places[profiles.items]
-    order = np.argsort(owners * size + places, kind="stable")  # how items are coded must not show in sums
+    order = np.argsort(owners * size + places, kind="stable")  # so that sums do not depend on the items' codes
     owners, places, weights = owners[order], places[order], profiles.weights[order] / SCALE
     flat = owners * size + places
     bucket = buckets(profiles.visits)
@@ -74,20 +75,20 @@ def score(model: Model, profiles: Profiles, dayparts: Whole) -> Scores:
 
 
 def _per(values: Real, which: NDArray[np.bool_]) -> Real:
-    """One ÷ each row's sum of these; 0 where that is 0."""
+    """1 ÷ each row's sum; 0 if the sum is 0."""
     sums = np.where(which, values, 0.0).sum(axis=1)
     found: Real = np.divide(1.0, sums, out=np.zeros_like(sums), where=sums > 0)
     return found
 
 
 def popular_scores(model: Model, daypart: int) -> Real:
-    """The popularity of all items in a daypart, the last one for all times of day; NOT_RANKED where not available."""
+    """The popularity of all items in a daypart, the last one for all times of day; NOT_RANKED if unavailable."""
     found: Real = np.where(model.available, np.round(model.popularity[daypart], DIGITS), NOT_RANKED)
     return found
 
 
 def best(scores: Real, limit: int) -> Whole:
-    """The places of the items with the highest scores, highest first; equal ones by popularity, then the lowest id."""
+    """The places of the items with the highest scores, highest first; ties by popularity, then id."""
     found = highest(scores[None], min(limit, len(scores)))[0]
     ranked: Whole = found[scores[found] > NOT_RANKED]
     return ranked

@@ -1,4 +1,4 @@
-"""What each segment orders most in each daypart, and how much more often than all known customers do."""
+"""The items that each segment orders most in each daypart, with the lift over all known customers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Pick(NamedTuple):
 
 
 def picks(tallies: Tallies, item_ids: Whole, available: NDArray[np.bool_], limit: int) -> Iterator[Pick]:
-    """The best items per segment, from 1 on, and daypart, but the last one, which is the time between dayparts.
+    """The best items per segment, from 1, and daypart, without the last one, the time between dayparts.
 
     Most orders first, then most customers, then the lowest id; `item_ids` and `available` are by code.
     """

@@ -1,4 +1,4 @@
-"""What customers' profiles come to together, as whole numbers: they are added in any order, and taken out again."""
+"""Sums over customers' profiles, as integers, so that they can be added in any order and subtracted exactly."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from analytics.recommendations.profiles import Profiles
 
 Whole = NDArray[np.int64]
 
-MOST_PAIRED = 10_000  # items; of those with a higher code no pairs are counted
+MOST_PAIRED = 10_000  # items; pairs are not counted for items with higher codes
 BLOCK = 2_000_000  # pairs at a time
 
 
@@ -32,9 +32,9 @@ class Tallies:
     shares
         Shape (buckets, items): what an item's own re-buy rate adds to `known`, in 1/SCALE of that rate.
     pairs, pair_customers
-        Pairs of items, the lower code first, as `first << 32 | second` and rising; the customers who bought both.
+        Pairs of items, the lower code first, as `first << 32 | second` increasing; the customers who bought both.
     orders, customers
-        Shape (segments, dayparts, items): visits with the item, and customers who made them. Segment 0 is none.
+        Shape (segments, dayparts, items): visits with the item, and their customers. Segment 0: none.
     visits
         Shape (segments, dayparts).
     """
@@ -55,7 +55,7 @@ class Tallies:
 
     @property
     def items(self) -> int:
-        """How many item codes there are."""
+        """The number of item codes."""
         return len(self.buyers)
 
     @property
@@ -64,7 +64,7 @@ class Tallies:
         return int(self.rows.sum())
 
     def widened(self, items: int) -> Tallies:
-        """The same with room for more items."""
+        """The same tallies, extended to more items."""
         more = items - self.items
         wide = {
             name: np.pad(values, [(0, 0)] * (values.ndim - 1) + [(0, more)])
@@ -74,7 +74,7 @@ class Tallies:
         return Tallies(**{**vars(self), **wide})
 
     def plus(self, others: list[tuple[int, Tallies]]) -> Tallies:
-        """With others added (1) or taken out (-1); all have the same items, segments and dayparts."""
+        """The tallies with others added (1) or subtracted (-1); both have the same items, segments and dayparts."""
         found = {
             name: getattr(self, name) + sum(sign * getattr(each, name) for sign, each in others)
             for name in vars(self)
@@ -95,7 +95,7 @@ def tally(
     most_segments: int,
     pairs: tuple[Whole, Whole] | None = None,
 ) -> Tallies:
-    """What these profiles come to; `segments` has each customer's, from 1 on, or 0; `pairs` if they are known."""
+    """The tallies of these profiles; `segments` has each customer's, from 1, or 0; `pairs` if already counted."""
     owners, visits = profiles.owners, profiles.visits
     learners = visits >= 2
     bucket = buckets(np.maximum(visits - 1, 0))
@@ -121,7 +121,7 @@ def tally(
 
 
 def total(parts: Iterator[Tallies]) -> Tallies:
-    """The sum of several, one after the other."""
+    """The sum of several tallies, read one at a time."""
     first = next(parts)
     sums = {name: values.copy() for name, values in vars(first).items() if not name.startswith("pair")}
     size = min(first.items, MOST_PAIRED)
@@ -142,18 +142,18 @@ def pairs_of(profiles: Profiles, items: int) -> tuple[Whole, Whole]:
     codes = profiles.items[kept]
     owners = profiles.owners[kept]
     ends = np.searchsorted(owners, owners, side="right")
-    following = ends - 1 - np.arange(len(codes))  # the items of the same customer behind each one
+    following = ends - 1 - np.arange(len(codes))  # later items of the same customer
     for first, until in _blocks(following):
         reach = following[first:until]
         left = np.repeat(np.arange(first, until), reach)
         behind = np.arange(len(left)) - np.repeat(np.cumsum(reach) - reach, reach)
         found = codes[left] * size + codes[left + 1 + behind]
-        np.add.at(counts, found, np.int32(1))  # of the same type, which is 30 times as fast
+        np.add.at(counts, found, np.int32(1))  # 30 times as fast with the same type
     return _sparse(counts, size)
 
 
 def _blocks(sizes: Whole) -> Iterator[tuple[int, int]]:
-    """Ranges of rows whose sizes come to about BLOCK."""
+    """Ranges of rows with a total size of about BLOCK."""
     sums = np.cumsum(sizes)
     first = 0
     while first < len(sizes):
@@ -174,7 +174,7 @@ def _flat(pairs: Whole, size: int) -> Whole:
 
 
 def _merged(keys: Whole, counts: Whole) -> tuple[Whole, Whole]:
-    """Equal keys' counts added, and the keys that are left with one."""
+    """Counts summed by key; keys with a count of 0 are removed."""
     found, place = np.unique(keys, return_inverse=True)
     sums = np.zeros(len(found), dtype=np.int64)
     np.add.at(sums, place, counts)

@@ -1,4 +1,4 @@
-"""Choosing parameters: fitted without the last visits of half of the customers, chosen by how well it ranks those."""
+"""Choosing parameters by how well models rank the held-out last visits of half of the customers."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from analytics.recommendations.tallies import pairs_of, tally
 Whole = NDArray[np.int64]
 Real = NDArray[np.float64]
 
-CELLS = 1_000_000  # customers × items that each choice is judged by
-LEAST_JUDGED = 1_000  # customers, where there are so many
+CELLS = 1_000_000  # customers × items for each evaluation
+LEAST_JUDGED = 1_000  # customers, if there are enough
 ROUNDS = 1_000  # of the bootstrap
-CONFIDENCE = 0.8  # of its two-sided interval
+CONFIDENCE = 0.8  # of the two-sided interval
 
 
 def tuned(
@@ -32,9 +32,9 @@ def tuned(
     dayparts: int,
     item_ids: Whole,
 ) -> tuple[Parameters, float]:
-    """The parameters with the highest recall + gain at 10, and that sum; the first of equal ones in the grid's order.
+    """The parameters with the highest recall + gain at 10, and that sum; ties: the first in the grid.
 
-    `half` says which customers are judged by: those of them with at least two visits.
+    `half` marks the held-out customers; those with at least two visits are evaluated.
     """
     judged = half & (histories.visits >= 2)
     most = max(LEAST_JUDGED, CELLS // max(items, 1))

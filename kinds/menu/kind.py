@@ -1,11 +1,11 @@
 """The menu's rankings, from plan to publish.
 
-A full run divides the transactions into chunks. Each chunk is tallied per bucket of business days, daypart and item;
-each daypart's items are ranked over all chunks; then the new generation becomes current.
+A full run divides the transactions into chunks. Each chunk is counted per bucket of business days, daypart and item;
+each daypart's items are ranked over all chunks; then the new generation is published.
 
     chunks ─► tally ─► rank, per daypart ─► publish
 
-An incremental run tallies the changed business days alone, as one part, and merges them into the current generation.
+An incremental run counts only the changed business days, as one part, and merges them into the published generation.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ WHERE status IN ('failed', 'cancelled')
 
 
 def tally(settings: Settings, claimed: Claim) -> Counts:
-    """Count the chunk's orders, or those of the touched business days, block by block, and store what they come to."""
+    """Count the orders of the chunk, or of the touched business days, block by block, and store the tallies."""
     run, part, url = claimed.run, claimed.part, settings.source_database_url
     assert run.plan is not None
     firsts = day_buckets(run.plan)
@@ -57,13 +57,13 @@ def tally(settings: Settings, claimed: Claim) -> Counts:
         found = tallies.total([tallies.tally(*block, calendar, lines) for block in orders.blocks(crm, run.plan, part)])
     rows.save_tallies(claimed.session, run, part, found.items, found.transactions)
     left_out = dict(found.left_out)
-    if run.mode == "full" and part.upper is None:  # the last range, and the one that is open
+    if run.mode == "full" and part.upper is None:  # the last range, which has no upper bound
         left_out["lines_without_transaction"] += orders.lines_without_id(url)
     return left_out
 
 
 def rank(settings: Settings, claimed: Claim) -> Counts:
-    """Rank the daypart's items and store the best; publishing names them."""
+    """Rank the daypart's items and store the best; their names are added when the run is published."""
     assert claimed.run.plan is not None
     items, transactions = rows.daypart_tallies(claimed.session, claimed.run, claimed.part.part)
     rows.save_totals(claimed.session, claimed.run.generation, claimed.part.part, items, transactions)
@@ -81,7 +81,7 @@ class Menu(Kind):
     writers = "SELECT r.generation FROM analytics_runs AS r JOIN menu_results USING (run_id)"
 
     def plan(self, settings: Settings, crm: Connection) -> dict[str, Any]:
-        """The lookback, how many items are ranked, the source's column types and the dayparts."""
+        """The lookback, the ranking rules, the source's column types and the dayparts."""
         return planning.plan(settings, crm)
 
     def parts(self, draft: Draft) -> list[Part]:
@@ -93,17 +93,17 @@ class Menu(Kind):
         return planning.changed(draft)
 
     def prepare(self, session: Session, run: Run, parts: Sequence[Part]) -> None:
-        """Make the run's ledger."""
+        """Create the run's ledger."""
         ledger.begin(session, run, [part for part in parts if part.stage == "tally"])
 
     def publish(self, session: Session, settings: Settings, run: Run) -> None:
-        """Name the items, and then the run's generation."""
+        """Store the items' names, and publish the run's generation."""
         run.counts = summed(progress.parts(session, run, "tally")) | summed(progress.parts(session, run, "rank"))
         name_items(session, settings, run.generation)
         publishing.name_current(session, run, run.generation)
 
     def merge(self, session: Session, settings: Settings, run: Run) -> None:
-        """Replace the changed days' tallies in the current generation, and rank their dayparts again."""
+        """Replace the changed days' tallies in the published generation, and rank their dayparts again."""
         merge.merge(session, settings, run)
 
     def discard(self, session: Session, generations: Sequence[int]) -> None:

@@ -1,4 +1,4 @@
-"""The published menu as a matrix of popularity and margin, of one daypart or of all together."""
+"""The published menu as a matrix of popularity and margin, for one daypart or all together."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ GROUP BY item, menu_item_name, category, cost
 
 @dataclass(frozen=True)
 class MatrixItem:
-    """An item: `kind` is star, plough-horse, puzzle or dog; None, as `share` and `margin`, where its cost is missing.
+    """An item: `kind` is star, plough-horse, puzzle or dog; None, like `share` and `margin`, if its cost is missing.
 
-    `share` is that of the pieces; `price`, `cost` and `margin` are a piece's, in money to six places, as it was sold.
+    `share` is the item's share of all pieces; `price`, `cost` and `margin` are per piece, in money with six decimals.
     """
 
     item_id: int
@@ -51,7 +51,7 @@ class MatrixItem:
 
 @dataclass(frozen=True)
 class MenuMatrix:
-    """Items, the most popular first, with the share and the margin that they were held against."""
+    """Items, the most popular first, and the thresholds of share and margin."""
 
     by: Literal["margin", "price"]
     note: str
@@ -62,12 +62,12 @@ class MenuMatrix:
 
 
 def menu_matrix(session: Session, state: PublishedState, dayparts: Sequence[int]) -> MenuMatrix:
-    """The matrix of what was sold in these dayparts together.
+    """The matrix for these dayparts together.
 
     Raises
     ------
     RequestError
-        When the published run, an older version's, has kept no costs.
+        When the published run is an older version's, which stored no costs.
     """
     if not (state.run.plan or {}).get("by_weekday"):
         raise RequestError("Costs are kept from the next full run on.", code="no_results")

@@ -1,7 +1,7 @@
 """The menu's incremental run: the touched day buckets' new tallies replace their old ones, and the totals follow.
 
-All of it happens in the transaction that publishes. A daypart's new totals are those of the published
-generation less what its touched buckets of days had, plus what they have now: whole numbers, so nothing drifts.
+All of it happens in the transaction that publishes. A daypart's new totals are the published generation's minus the old
+tallies of its touched buckets plus the new ones. They are whole numbers, so there is no drift.
 """
 
 from __future__ import annotations
@@ -52,21 +52,21 @@ SELECT daytime_id, sum(sign * transactions)::bigint FROM ({_PARTS}) AS parts GRO
 
 
 def merge(session: Session, settings: Settings, run: Run) -> None:
-    """Put the touched day buckets' tallies in place, rank their dayparts anew, and write what differs."""
+    """Replace the touched day buckets' tallies, rank their dayparts again, and write the ranks that differ."""
     assert run.plan is not None
     ranked = {
         daypart: rank_items(items, transactions, ranking(run.plan))
         for daypart, items, transactions in _merged(session, run)
     }
     changed = sum(_write_ranks(session, run, daypart, best) for daypart, best in ranked.items())
-    counted = summed(progress.parts(session, run, "tally"))  # an older version planned no part where no day has changed
+    counted = summed(progress.parts(session, run, "tally"))  # an older version planned no part if no day had changed
     run.counts = counted | {"day_buckets": len(run.plan["day_buckets"]), "changed_ranks": changed}
     name_items(session, settings, run.plan["since"]["generation"])
     publishing.name_current(session, run, run.plan["since"]["generation"])
 
 
 def _merged(session: Session, run: Run) -> Iterator[tuple[int, pd.DataFrame, int]]:
-    """Put the run's tallies in their day buckets' place; yields each touched daypart's new items and transactions."""
+    """Replace the touched buckets' tallies by the run's; yields each touched daypart's new items and transactions."""
     assert run.plan is not None
     connection = driver(session)
     names = {
@@ -90,7 +90,7 @@ def _merged(session: Session, run: Run) -> Iterator[tuple[int, pd.DataFrame, int
 
 
 def _write_ranks(session: Session, run: Run, daytime_id: int, ranked: pd.DataFrame) -> int:
-    """Write a daypart's ranks into the published generation where they differ; returns how many rows that were."""
+    """Write a daypart's ranks that differ into the published generation; returns the number of rows."""
     assert run.plan is not None
     generation = run.plan["since"]["generation"]
     wanted = rows.results(run, generation, daytime_id, ranked)

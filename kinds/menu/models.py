@@ -14,12 +14,12 @@ from store.models import Base
 
 
 class MenuTally(Base):
-    """One chunk's counts of one bucket of business days and daypart; the arrays run in step, one entry per item.
+    """One chunk's counts for one bucket of business days and one daypart; the arrays have one entry per item.
 
     `day_bucket` is the first of its days, which share a weekday: see source/window.py.
 
-    `cents` is the items' revenue; `margins`, in cents, are kept where the menu is ranked by them; `transactions` counts
-    those with at least one counted line.
+    `cents` is the items' revenue; `margins`, in cents, are stored if the menu is ranked by them; `transactions` is the
+    number of transactions with at least one counted line.
     """
 
     __tablename__ = "menu_tallies"
@@ -37,7 +37,7 @@ class MenuTally(Base):
 
 
 class MenuTotal(Base):
-    """A daypart's tallies over all days and chunks of a generation; the arrays run in step."""
+    """A daypart's tallies over all days and chunks of a generation; the arrays have one entry per item."""
 
     __tablename__ = "menu_totals"
 
@@ -52,7 +52,7 @@ class MenuTotal(Base):
 
 
 class MenuItem(Base):
-    """What a counted item was called, sold for and cost in the CRM's menu when the last run was published."""
+    """A counted item's name, price and cost in the CRM's menu when the last run was published."""
 
     __tablename__ = "menu_items"
 
@@ -67,7 +67,7 @@ class MenuItem(Base):
 class MenuResult(Base):
     """One ranked item of one daypart, with the names that it had when the last run was published.
 
-    Its quantity is `units` ÷ `units_per_piece`: thousandths where the source's quantities are no integers.
+    Its quantity is `units` ÷ `units_per_piece`: thousandths if the source's quantities are not integers.
     """
 
     __tablename__ = "menu_results"
@@ -87,6 +87,6 @@ class MenuResult(Base):
 
     @property
     def quantity(self) -> int | Decimal:
-        """Pieces, or what was weighed; an int where it is whole."""
+        """Pieces or weight; an int if it is whole."""
         whole, rest = divmod(self.units, self.units_per_piece)
         return Decimal(self.units) / self.units_per_piece if rest else whole

@@ -1,4 +1,4 @@
-"""What the counted items are called, sell for and cost, as the CRM has it when a run is published; for all dayparts."""
+"""Names, prices and costs of the counted items, read when a run is published, for all dayparts together."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from source.menu import read_menu
 
 
 def name_items(session: Session, settings: Settings, generation: int) -> None:
-    """Keep the CRM's menu of now for all counted items of a generation, and give the ranked ones their names."""
+    """Store the current menu for all counted items of a generation, and the names in its ranks."""
     items = rows.counted_items(session, generation)
     with reading.connect(settings.source_database_url) as crm:
         menu = read_menu(crm, items)

@@ -1,4 +1,4 @@
-"""Planning a menu run: what its ranks follow from, its chunks of transactions, and its dayparts."""
+"""Planning a menu run: the rules and types that its ranks depend on, its chunks of transactions, and its dayparts."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from store.models import Part
 
 
 def plan(settings: Settings, crm: reading.Connection) -> dict[str, Any]:
-    """What the ranks follow from."""
+    """Everything that the ranks depend on."""
     tables = ("fact_transactions", "fact_transaction_items", "dim_menu_items")
     columns = {table: reading.column_types(crm, table) for table in tables}
-    # Named only where they are used, so that the plans of versions that knew none of them are equal.
+    # Only rules that are used are in the plan, so that it equals the plans of versions without these rules.
     own: dict[str, Any] = {"rank_by": settings.menu_rank_by} if settings.menu_rank_by != "orders" else {}
     own |= {"min_orders": settings.menu_min_orders} if settings.menu_min_orders > 1 else {}
     if settings.menu_exclude or settings.menu_rank_by == "margin":
@@ -37,7 +37,7 @@ def plan(settings: Settings, crm: reading.Connection) -> dict[str, Any]:
         own |= {"excluded_items": excluded} if excluded else {}
         if settings.menu_rank_by == "margin":
             own["costs"] = {str(item): str(row.cost) for item, row in menu.items() if row.cost is not None}
-    # Integers' plans name no unit, and so equal those of the versions that knew none.
+    # For integers the plan has no unit, so that it equals the plans of versions without units.
     weighed = columns["fact_transaction_items"]["quantity"] not in reading.INTEGERS
     return (
         own
@@ -56,7 +56,7 @@ def plan(settings: Settings, crm: reading.Connection) -> dict[str, Any]:
 
 
 def line_rules(plan: Plan) -> LineRules:
-    """Which lines a run counts, and what it takes of them."""
+    """Which lines a run counts, and which of their values."""
     excluded = np.array(plan.get("excluded_items", []), dtype=np.int64)
     if plan.get("rank_by") != "margin":
         return LineRules(excluded)
@@ -65,7 +65,7 @@ def line_rules(plan: Plan) -> LineRules:
 
 
 def read_dayparts(crm: reading.Connection) -> Sequence[Daypart]:
-    """The CRM's dayparts, checked, or the default ones where it has none."""
+    """The CRM's dayparts, checked, or the default ones if it has none."""
     found = [Daypart(row.daytime_id, row.label, row.start, row.end) for row in reading.daytimes(crm)]
     dayparts.check(found)
     return found or dayparts.DEFAULT_DAYPARTS
@@ -82,7 +82,7 @@ def chunks(draft: Draft) -> list[Part]:
 
 
 def changed(draft: Draft) -> list[Part]:
-    """One part over the changed business days, which the plan then names."""
+    """One part for the changed business days, which are added to the plan."""
     plan = draft.plan
     if plan["recompute_all"]:
         plan["day_buckets"] = rows.day_buckets(draft.session, plan["since"]["generation"])

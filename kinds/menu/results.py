@@ -1,4 +1,4 @@
-"""Reading the published menu: dayparts with their ranked items. Never locks."""
+"""Reading the published menu: dayparts with their ranked items. Takes no row locks."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ def daypart_ids(state: PublishedState) -> list[int]:
 def menu(session: Session, at: time | None = None, day: str | None = None) -> list[RankedDaypart]:
     """The published dayparts in order of their ids, or the one that covers a time of day (none in a gap).
 
-    Ranked over all orders, or over those of some weekdays: one of `DAYS`. Weekdays are ranked when they are asked for,
-    from the tallies.
+    Ranked over all orders, or over those of some weekdays (one of `DAYS`), which are ranked on request from the
+    tallies.
 
     Raises
     ------
     RequestError
-        When weekdays are asked for and the published run, an older version's, has not told them apart.
+        When weekdays are requested and the published run is an older version's, whose tallies don't separate them.
     """
     state = published(session, "menu")
     if state is None or state.run.plan is None:

@@ -1,6 +1,6 @@
-"""The menu's tallies and ranks: counts per chunk, bucket of days, daypart and item; and what follows from them.
+"""The menu's tallies (counts per chunk, bucket of days, daypart and item), totals and ranks in bulk.
 
-A part stores its tallies as arrays, since they are many and only ever summed; a daypart's ranks are a few rows.
+A part stores its tallies as arrays, since there are many and they are only summed; a daypart's ranks are a few rows.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from store.models import Part, Run
 
 
 def save_tallies(session: Session, run: Run, part: Part, items: pd.DataFrame, transactions: pd.DataFrame) -> None:
-    """Store what a part counted.
+    """Store a part's tallies.
 
     `items` has `day_bucket` (its first day, in days since 2000-01-01), `daytime_id`, `item_id`, `orders`, `quantity`,
     `cents`, maybe `margin`, and `transactions` for each day bucket and daypart the `transactions` with a counted line.
@@ -74,7 +74,7 @@ def daypart_tallies(session: Session, run: Run, daytime_id: int) -> tuple[pd.Dat
 
 
 def save_totals(session: Session, generation: int, daytime_id: int, items: pd.DataFrame, transactions: int) -> None:
-    """Keep what a daypart's ranks follow from, for the incremental runs to come; without orders there is nothing."""
+    """Store a daypart's item totals, so that an incremental run can update them; none without orders."""
     session.execute(delete(MenuTotal).where(MenuTotal.generation == generation, MenuTotal.daytime_id == daytime_id))
     if transactions:
         session.add(
@@ -93,7 +93,7 @@ def save_totals(session: Session, generation: int, daytime_id: int, items: pd.Da
 
 
 def save_ranks(session: Session, run: Run, daytime_id: int, ranked: pd.DataFrame) -> None:
-    """Write a daypart's ranked items, unseen until the run is published."""
+    """Store a daypart's ranked items, not visible until the run is published."""
     session.add_all(results(run, run.generation, daytime_id, ranked))
     session.flush()
 
@@ -104,7 +104,7 @@ def results(run: Run, generation: int, daytime_id: int, ranked: pd.DataFrame) ->
     Raises
     ------
     SourceError
-        When a quantity is more than `menu_recommendation` can show.
+        When a quantity is larger than `menu_recommendation` can show.
     """
     assert run.plan is not None
     if len(ranked) and int(ranked["quantity"].max()) >= limits.QUANTITY * quantity_unit(run.plan):
@@ -127,13 +127,13 @@ def results(run: Run, generation: int, daytime_id: int, ranked: pd.DataFrame) ->
 
 
 def counted_items(session: Session, generation: int) -> list[int]:
-    """The items that were counted in any daypart."""
+    """The items counted in any daypart."""
     found = select(func.unnest(MenuTotal.items)).where(MenuTotal.generation == generation).distinct()
     return list(session.scalars(found))
 
 
 def save_menu(session: Session, generation: int, menu: Mapping[int, source_menu.MenuItem]) -> None:
-    """Keep what a generation's items are called, sell for and cost; write what differs, here and in the ranks."""
+    """Store names, prices and costs of a generation's items; writes only what differs, here and in the ranks."""
     driver(session).execute(
         "DELETE FROM menu_items WHERE generation = %s AND item_id <> ALL(%s::bigint[])", [generation, list(menu)]
     )
@@ -162,7 +162,7 @@ def save_menu(session: Session, generation: int, menu: Mapping[int, source_menu.
 
 
 def discard(session: Session, generations: Sequence[int]) -> None:
-    """Delete these generations' tallies, totals, ranks and items; snapshots that still read them keep seeing them."""
+    """Delete these generations' tallies, totals, ranks and items; existing snapshots can still read them."""
     for table in ("menu_tallies", "menu_totals", "menu_results", "menu_items"):
         driver(session).execute(
             sql.SQL("DELETE FROM {} WHERE generation = ANY(%s)").format(sql.Identifier(table)), [list(generations)]

@@ -1,4 +1,4 @@
-"""How a run's plan ranks the menu; without what only a worker needs."""
+"""The ranking rules in a run's plan; imports nothing that only a worker needs."""
 
 from __future__ import annotations
 
@@ -15,5 +15,5 @@ def ranking(plan: Mapping[str, Any]) -> Ranking:
 
 
 def quantity_unit(plan: Mapping[str, Any]) -> int:
-    """How many of the units in which a run's tallies count quantities make a piece: 1, or 1000 for weighed goods."""
+    """The number of quantity units per piece in a run's tallies: 1, or 1000 for weighed goods."""
     return int(plan.get("quantity_unit", 1))

@@ -1,4 +1,4 @@
-"""The menu of some weekdays, ranked as a run ranks the whole, from the tallies of its generation."""
+"""Rankings for some weekdays, by a run's rules, from the tallies of its generation."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ WHERE rank <= {top_n} ORDER BY daytime_id, rank
 
 
 def on_days(session: Session, state: PublishedState, dayparts: Sequence[int], day: str) -> Iterator[MenuResult]:
-    """The dayparts' ranked items on one of `DAYS`, by daypart and rank; rows that are in no table.
+    """The dayparts' ranked items on one of `DAYS`, by daypart and rank; computed, not stored.
 
     Raises
     ------
     RequestError
-        When the published run has not told weekdays apart.
+        When the published run's tallies don't separate weekdays.
     """
     plan = state.run.plan or {}
     if not plan.get("by_weekday"):
-        raise RequestError("Weekdays are told apart from the next full run on.", code="no_results")
+        raise RequestError("Weekdays are available after the next full run.", code="no_results")
     rules = ranking(plan)
     query = sql.SQL(_RANKED).format(
         generation=sql.Literal(state.generation),

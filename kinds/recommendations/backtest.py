@@ -1,6 +1,6 @@
-"""The backtest: for each of four cuts, lists made of what was before it, held against the visits that followed.
+"""The backtest: for each of four cuts, lists made from the visits before it are compared with the visits after it.
 
-Of more customers than 20,000 those with the lowest hashes stand for all, and as large a share of the guests' orders.
+With more than 20,000 customers, those with the lowest hashes are used, and the same share of the guests' orders.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ MIX = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
 
 @dataclass(frozen=True)
 class Sample:
-    """Customers with their hashes, in order of these, and the guests' visits as those of one customer."""
+    """Customers sorted by their hashes, and the guests' visits as those of one customer."""
 
     hashes: NDArray[np.uint64]
     histories: Histories
@@ -47,7 +47,7 @@ class Sample:
 
 
 def sample(session: Session, run: Run, item_ids: Whole) -> Sample:
-    """The customers that a run is judged by.
+    """The customers of a run's backtest.
 
     Raises
     ------
@@ -77,7 +77,7 @@ def sample(session: Session, run: Run, item_ids: Whole) -> Sample:
 
 
 def _mixed(times: Whole) -> NDArray[np.uint64]:
-    """Numbers that look random and belong to these instants."""
+    """Hashes of these instants."""
     found = times.astype(np.uint64)
     for factor in MIX:
         found = (found ^ (found >> np.uint64(30))) * factor
@@ -103,7 +103,7 @@ def _day_start(instant: int, plan: Plan) -> int:
 def judge(
     session: Session, run: Run, numbers: Sequence[int], items: Whole, contenders: Mapping[str, Parameters]
 ) -> Counts:
-    """Judge these folds' lists, and store what they came to; returns how many customers came twice."""
+    """Evaluate these folds' lists and store the outcomes; returns the number of customers with two visits."""
     assert run.plan is not None
     judged = sample(session, run, items)
     mine = (StoredOutcomes.generation == run.generation) & StoredOutcomes.fold.in_(numbers)
@@ -140,9 +140,9 @@ def folds(session: Session, run: Run) -> list[dict[str, Outcomes]]:
 
 
 def quality(session: Session, run: Run, chosen: str, learners: int, items: int) -> list[Quality]:
-    """What the methods' lists came to over all folds, and which of them the gate lets through.
+    """The methods' quality over all folds, and which of them the gate publishes.
 
-    The personal method is that of the contender that was `chosen`.
+    The personal method is the `chosen` contender's.
     """
     stored = _stored(session, run)
     found = [(outcome := _outcomes(each)) | {"personal": outcome[chosen]} for each in stored]

@@ -1,4 +1,4 @@
-"""Making a generation's model and segment picks from its tallies, in place of those that it has."""
+"""Making a generation's model and segment picks from its tallies, replacing earlier ones."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from store.models import Run
 def build(
     session: Session, generation: int, run: Run, tallies: Tallies, menu: Names, segment_names: Sequence[str]
 ) -> int:
-    """Store the model and the segment picks that tallies come to; returns how many picks changed.
+    """Store the model and the segment picks of these tallies; returns how many picks changed.
 
-    `run` is the one that writes them; `menu` has the items that may be recommended.
+    `run` writes them; `menu` has the items that may be recommended.
     """
     assert run.plan is not None
     codes = state.item_ids(session, generation)
@@ -48,14 +48,14 @@ def build(
 
 
 def names(session: Session, generation: int) -> Names:
-    """The names that a generation's model has."""
+    """The item names in a generation's model."""
     return stored.load(session, generation).names
 
 
 def _save_picks(
     session: Session, generation: int, run: Run, found: Sequence[Pick], segment_names: Sequence[str]
 ) -> int:
-    """Write the picks that differ from those that the generation has; returns how many."""
+    """Write the picks that differ from the generation's; returns how many."""
     assert run.plan is not None and run.started_at is not None
     ids = [daypart["daytime_id"] for daypart in run.plan["dayparts"]]
     old = {_place(row): row for row in session.scalars(select(SegmentPick).where(SegmentPick.generation == generation))}

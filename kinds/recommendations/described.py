@@ -1,4 +1,4 @@
-"""What a backtest came to, in words that need no statistics."""
+"""A backtest's result in sentences."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TITLES = {
 
 
 def quality(methods: Sequence[MethodQuality]) -> list[str]:
-    """Sentences about these methods' lists; one where there was not enough data."""
+    """Sentences about these methods' lists; one if there was not enough data."""
     found = {each.method: each for each in methods}
     personal = found["personal"]
     if not personal.customers:

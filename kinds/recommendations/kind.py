@@ -1,13 +1,13 @@
 """Recommendations, from plan to publish.
 
-A full run reads the transactions in ranges and divides them by customer. A backtest judges what lists would have come
-to; each shard's customers get their profiles, which are added up to tallies; of these the model is made, from which
-lists follow when they are read.
+A full run reads the transactions in ranges and divides them by customer. A backtest evaluates lists on past visits;
+each shard's customers get their profiles, which are summed to tallies; the model is made from these. Lists are made
+when they are read.
 
     ranges ─► read ─► item codes ─► (tune) ─► backtest, per fold ─► profile, per shard ─► reduce ─► publish
 
-An incremental run makes the profiles of the changed customers again, as one part, takes out of the published tallies
-what these customers had added, and puts in what they add now.
+An incremental run makes the changed customers' profiles again, as one part, and replaces their contributions to the
+published tallies.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ WHERE status IN ('failed', 'cancelled')
 
 
 def read(settings: Settings, claimed: Claim) -> Counts:
-    """Divide a range's visits by customer, and count its orders by daypart; or read what is touched."""
+    """Divide a range's visits by customer, and count its orders by daypart; or read the touched ones."""
     if claimed.run.mode == "incremental":
         return merge.read(settings, claimed)
     session, run, part = claimed.session, claimed.run, claimed.part
@@ -66,13 +66,13 @@ def read(settings: Settings, claimed: Claim) -> Counts:
 
 
 def before_backtest(session: Session, settings: Settings, run: Run) -> None:
-    """Give the items their codes, once."""
+    """Assign the items' codes, once."""
     if not state.read_again_if_lost(session, run) and session.get(StoredModel, run.generation) is None:
         state.code_items(session, run)
 
 
 def judge(settings: Settings, claimed: Claim) -> Counts:
-    """Judge the part's folds with the champion's parameters, and in a training run with the challenger's."""
+    """Evaluate the part's folds with the champion's parameters and, in a training run, the challenger's."""
     session, run = claimed.session, claimed.run
     assert run.plan is not None
     items = state.item_ids(session, run.generation)
@@ -90,7 +90,7 @@ def before_profiles(session: Session, settings: Settings, run: Run) -> None:
 
 
 def profile(settings: Settings, claimed: Claim) -> Counts:
-    """Make the profiles of a shard's customers, and add them up."""
+    """Make the profiles of a shard's customers, and their tallies."""
     session, run, shard = claimed.session, claimed.run, claimed.part.part
     assert run.plan is not None and run.counts is not None
     codes = state.item_ids(session, run.generation)
@@ -127,7 +127,7 @@ def reduce(settings: Settings, claimed: Claim) -> Counts:
 
 
 class Recommendations(Kind):
-    """What each customer will want next."""
+    """Items that each customer will probably order next."""
 
     name = "recommendations"
     stages = (
@@ -153,18 +153,18 @@ class Recommendations(Kind):
         return planning.parts(draft)
 
     def refresh(self, draft: Draft) -> list[Part] | None:
-        """The changed customers and business days, as one part; None where rows that nobody remembers have changed."""
+        """The changed customers and business days, as one part; None if rows outside the ledger have changed."""
         return planning.changed(draft)
 
     def prepare(self, session: Session, run: Run, parts: Sequence[Part]) -> None:
-        """Make the run's tables and ledger, and a full run's generation, which nothing names yet."""
+        """Make the run's tables and ledger, and a full run's generation, not yet visible to readers."""
         ledger.begin(session, run, [part for part in parts if part.stage == "read"])
         staging.create(session, run)
         if run.mode != "incremental":
             rows.create_generation(session, run.generation)
 
     def publish(self, session: Session, settings: Settings, run: Run) -> None:
-        """Store what the backtest came to and what follows from it, and name the run's generation."""
+        """Store the backtest's result and the decision, and publish the run's generation."""
         assert run.counts is not None
         counted: dict[str, Any] = {name: run.counts[name] for name in ("segment_names", "segments_read", "chosen")}
         for stage in self.stages:
@@ -177,7 +177,7 @@ class Recommendations(Kind):
         publishing.name_current(session, run, run.generation)
 
     def merge(self, session: Session, settings: Settings, run: Run) -> None:
-        """Put what has changed into the current generation."""
+        """Write the changes into the published generation."""
         merge.merge(session, settings, run)
 
     def discard(self, session: Session, generations: Sequence[int]) -> None:
@@ -185,7 +185,7 @@ class Recommendations(Kind):
         rows.discard(session, generations)
 
     def unneeded(self, session: Session) -> Sequence[Callable[[Session], None]]:
-        """The tables of runs that have ended, and what runs stored that were not published."""
+        """Steps that drop the tables of ended runs, and the rows of unpublished runs."""
         steps: list[Callable[[Session], None]] = [
             partial(staging.drop, table=table) for table in staging.left_over(session)
         ]

@@ -1,8 +1,8 @@
 """The incremental run of recommendations: changed customers' profiles, and what they add to the tallies, in place.
 
-All of it happens in the transaction that publishes. What a customer had added is worked out from the stored profile
-and taken out, what the customer adds now is put in: whole numbers, so nothing drifts. Customers who were in another
-segment are counted in their new one.
+It all happens in the transaction that publishes. A customer's old contribution is computed from the stored profile and
+subtracted, and the new one is added; these are integers, so the result is exact. Customers who changed segment are
+counted in the new one.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def read(settings: Settings, claimed: Claim) -> Counts:
 
 
 def merge(session: Session, settings: Settings, run: Run) -> None:
-    """Put the touched customers' profiles and the touched days' orders in place, and make the model again."""
+    """Replace the touched customers' profiles and the touched days' orders, and make the model again."""
     assert run.plan is not None
     generation = run.plan["since"]["generation"]
     last = runs.published_run(session, run.kind)
@@ -101,7 +101,7 @@ def merge(session: Session, settings: Settings, run: Run) -> None:
 
 
 def forget(session: Session, kind: str, mobile_id: str) -> int:
-    """Remove a customer's profiles, and what the published one added to the tallies and the model."""
+    """Remove a customer's profiles, and its contribution to the published tallies and model."""
     removed = ledger.forget(session, kind, f"c:{mobile_id}")
     published = publishing.generation_of(session, kind)
     customer = None if published is None else rows.load_profiles(session, published, [mobile_id])

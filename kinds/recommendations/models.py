@@ -1,7 +1,7 @@
 """The tables of recommendations as SQLAlchemy models.
 
-`recommendation_profiles` is not one: it is partitioned by generation, and its rows only ever move in bulk (rows.py).
-Nor are the visits of a run that is working, which have a table of their own (staging.py).
+`recommendation_profiles` has no model, since its rows are only moved in bulk (rows.py); nor have the staging tables of
+runs (staging.py).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class DaypartOrders(Base):
     """Orders of items in one bucket of business days and one daypart, as one part of a run counted them.
 
     `daypart` is the daypart's place in the run's plan, the last one for the time between dayparts; `day_bucket` is the
-    first of the days, see source/window.py; `items` and `orders` run in step.
+    first of the days, see source/window.py; `items` and `orders` are parallel arrays.
     """
 
     __tablename__ = "recommendation_orders"
@@ -47,7 +47,7 @@ class StoredTallies(Base):
 
 
 class StoredOutcomes(Base):
-    """What the lists of one fold of a run's backtest came to."""
+    """The outcomes of one fold of a run's backtest."""
 
     __tablename__ = "recommendation_outcomes"
 
@@ -57,7 +57,7 @@ class StoredOutcomes(Base):
 
 
 class StoredModel(Base):
-    """A generation's item codes, in order, the parameters of its model, what the gate lets through, and the model."""
+    """A generation's item codes, in order, the parameters of its model, the published methods, and the model."""
 
     __tablename__ = "recommendation_models"
 
@@ -86,7 +86,7 @@ class SegmentPick(Base):
 
 
 class MethodQuality(Base):
-    """What a method's lists of ten came to in the backtest of a full run."""
+    """The quality of a method's lists of ten in a full run's backtest."""
 
     __tablename__ = "recommendation_quality"
 

@@ -1,4 +1,4 @@
-"""Planning a run of recommendations: what they follow from, and its parts."""
+"""Planning a run of recommendations, and its parts."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from store.models import Part
 
 FOLDS = 4
 
-# What of a plan may differ though nothing that a recommendation follows from has changed.
+# Plan entries that may differ without any effect on recommendations.
 OF_ONE_RUN = frozenset({"shards", "folds", "parameters", "day_buckets"})
 
 
 def plan(settings: Settings, crm: reading.Connection) -> dict[str, Any]:
-    """What recommendations follow from."""
+    """Everything that recommendations depend on, besides the orders."""
     tables = ("fact_transactions", "fact_transaction_items", "dim_menu_items")
     return {
         "lookback_days": settings.recommendation_lookback_days,
@@ -39,7 +39,7 @@ def plan(settings: Settings, crm: reading.Connection) -> dict[str, Any]:
 
 
 def parts(draft: Draft) -> list[Part]:
-    """A part for each range of transactions, shard of customers and fold, and one that adds everything up.
+    """A part for each range of transactions, shard of customers and fold, and one that sums everything.
 
     With few orders one part does all folds.
     """
@@ -62,10 +62,11 @@ def parts(draft: Draft) -> list[Part]:
 
 
 def changed(draft: Draft) -> list[Part] | None:
-    """One part over the touched customers and business days, which the plan then names; None where all is touched.
+    """One part over the touched customers and business days, which are stored in the plan; None if everything is
+    touched.
 
-    So it is where the segments have other names, and where there are more items than pairs are counted of: which of
-    them those are may have changed.
+    Everything is touched if the segments have other names, and if there are more items than pairs are counted for,
+    since the counted ones may be others now.
     """
     plan, session = draft.plan, draft.session
     if plan["recompute_all"]:

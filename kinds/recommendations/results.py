@@ -1,6 +1,6 @@
-"""Reading recommendations: a customer's list from the profile and the model, which stays in memory.
+"""Reading recommendations: a customer's list is made from the profile and the cached model.
 
-A model is loaded when it is first read after a publish, and kept for as long as its state is published.
+A model is loaded by the first read after a publish, and cached while its state is published.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _lock = threading.Lock()
 
 @dataclass(frozen=True)
 class Daypart:
-    """A daypart of the published run, and its place there."""
+    """A daypart of the published run, and its index in the plan."""
 
     place: int
     daytime_id: int
@@ -53,8 +53,8 @@ class Daypart:
 class Reason:
     """Why an item is in a list.
 
-    `orders` is how often the customer ordered it, or all customers and guests did in the daypart, or how many customers
-    ordered both it and the item `together_with`.
+    `orders` is how often the customer ordered it, or how many orders of all customers and guests in the daypart have
+    it, or how many customers ordered both it and the item `together_with`.
     """
 
     kind: Literal["ordered", "together", "popular"]
@@ -78,7 +78,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Ranking:
-    """A customer's list and how it was made; no daypart between dayparts."""
+    """A customer's list and its method; `daypart` is None between dayparts."""
 
     mobile_id: str
     method: Method
@@ -104,7 +104,7 @@ def daypart_at(state: PublishedState, at: time) -> Daypart | None:
 
 
 def model_of(session: Session, state: PublishedState) -> Published:
-    """The published model, from memory if it is there."""
+    """The published model, from the cache if it is there."""
     key = (str(session.connection().engine.url), f"{driver(session).info.dsn} {state.tag}")
     with _lock:
         if key in _models:
@@ -157,7 +157,7 @@ def examples(session: Session, state: PublishedState) -> list[str]:
 def everybody(
     session: Session, state: PublishedState, daypart: Daypart | None, *, limit: int, mode: str = "auto"
 ) -> Iterator[Ranking]:
-    """The lists of all customers with a profile, in order of their ids, few of them in memory."""
+    """The lists of all customers with a profile, in order of their ids, in batches."""
     maker = Maker(model_of(session, state), daypart, limit, mode, exclude_bought=False)
     query = "SELECT mobile_id, visits, known, hits, wide, items, cells FROM recommendation_profiles"
     with driver(session).cursor("everybody", binary=True) as cursor:
@@ -184,17 +184,17 @@ class Maker:
 
     @property
     def place(self) -> int:
-        """The daypart's place in the model; the last one is all times of day."""
+        """The daypart's index in the model; the last one is all times of day."""
         return self.daypart.place if self.daypart else len(self.model.popularity) - 1
 
     @property
     def popular_method(self) -> Method:
-        """How lists are made that are not personal."""
+        """The method of lists that are not personal."""
         return "daypart" if self.daypart and self.published.gate.get("daypart") else "global"
 
     @property
     def is_personal(self) -> bool:
-        """Whether customers with a profile get a list of their own."""
+        """Whether customers with a profile get a personal list."""
         return self.mode == "personal" or (self.mode == "auto" and bool(self.published.gate.get("personal")))
 
     def of_customers(self, mobile_ids: Sequence[str], profiles: Profiles) -> Iterator[Ranking]:
@@ -243,7 +243,7 @@ class Maker:
         return self._popular_reason(place)
 
     def _strongest(self, place: int, owned: _Owned) -> tuple[int, int] | None:
-        """Of the customer's items the one that speaks most for another, and the customers who ordered both."""
+        """The customer's item that contributes most to another's score, and how many customers ordered both."""
         near = self.model.neighbours[owned.places] == place
         terms = np.where(near, owned.weights[:, None] * self.model.similarity[owned.places], 0.0)
         customers = self.model.pair_customers[owned.places]
@@ -260,7 +260,7 @@ class Maker:
 
 @dataclass(frozen=True)
 class _Owned:
-    """What one customer has ordered, by place in the model."""
+    """One customer's ordered items, by place in the model."""
 
     places: Whole
     weights: NDArray[np.float64]
@@ -281,7 +281,7 @@ class _Owned:
 
 
 def quality(session: Session, state: PublishedState) -> Sequence[MethodQuality]:
-    """What each method came to in the backtest of the last full run that is published."""
+    """Each method's quality in the backtest of the published full run."""
     assert state.run.plan is not None
     run_id = text(
         "(SELECT q.run_id FROM recommendation_quality AS q JOIN analytics_runs AS r USING (run_id)"
@@ -293,7 +293,7 @@ def quality(session: Session, state: PublishedState) -> Sequence[MethodQuality]:
 
 @dataclass(frozen=True)
 class NamedPick:
-    """One of the items that a segment orders most in a daypart, with its name."""
+    """A pick with the item's name."""
 
     daytime_id: int
     rank: int

@@ -1,7 +1,7 @@
-"""Profiles, tallies, orders by daypart and models in our tables: bulk SQL, and arrays as bytes.
+"""Profiles, tallies, orders by daypart and models in our tables: bulk SQL, with arrays as bytes.
 
-Profiles are in a partition of `recommendation_profiles` for each generation. The SQL is raw since these rows only move
-in bulk, as PostgreSQL's binary COPY format, which is built here.
+Profiles are in a partition of `recommendation_profiles` for each generation. The SQL is raw since these rows are
+only moved in bulk, in PostgreSQL's binary COPY format, which is built here.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ COPY_START, COPY_END = b"PGCOPY\n\xff\r\n\0" + bytes(8), struct.pack(">h", -1)
 
 
 class Customers(NamedTuple):
-    """Customers as they are stored: their ids, the numbers of their segments, and their profiles."""
+    """Stored customers: ids, segment numbers and profiles."""
 
     mobile_ids: list[str]
     segments: Whole
@@ -51,7 +51,7 @@ def partition(generation: int) -> sql.Identifier:
 
 
 def create_generation(session: Session, generation: int) -> None:
-    """Make a generation's partition; nothing names it yet."""
+    """Create a generation's partition, not yet visible to readers."""
     for statement in (
         "CREATE TABLE {table} (LIKE recommendation_profiles INCLUDING STORAGE)",
         "ALTER TABLE recommendation_profiles ATTACH PARTITION {table} FOR VALUES IN ({generation})",
@@ -107,7 +107,7 @@ def _copied(generation: int, customers: Customers) -> Iterator[bytes]:
 
 
 def load_profiles(session: Session, generation: int, mobile_ids: Sequence[str]) -> Customers:
-    """Those of these customers who have a profile."""
+    """These customers' profiles, without customers who have none."""
     rows = driver(session).execute(
         "SELECT mobile_id, segment, visits, known, hits, wide, items, cells FROM recommendation_profiles"
         " WHERE generation = %s AND mobile_id = ANY(%s)",
@@ -129,12 +129,12 @@ def remove_profiles(session: Session, generation: int, mobile_ids: Sequence[str]
 
 
 def stored_segments(generation: int) -> sql.Composed:
-    """A query for customers with the numbers of the segments that they were counted in."""
+    """A query for customers with the segment numbers that they were counted in."""
     return sql.SQL("SELECT mobile_id, segment FROM {}").format(partition(generation))
 
 
 def move_customers(session: Session, generation: int, segments: Mapping[str, int]) -> None:
-    """Store other segments of customers."""
+    """Store customers' new segments."""
     query = sql.SQL(
         "UPDATE {} AS p SET segment = moved.segment FROM unnest(%s::text[], %s::smallint[]) AS moved (id, segment)"
         " WHERE mobile_id = id"
@@ -143,7 +143,7 @@ def move_customers(session: Session, generation: int, segments: Mapping[str, int
 
 
 def save_orders(session: Session, run: Run, part: Part, counted: Counted) -> None:
-    """Store what a part's orders come to by day bucket and daypart, in place of an earlier reading."""
+    """Store a part's orders by day bucket and daypart, replacing those of an earlier attempt."""
     session.execute(
         delete(DaypartOrders).where(DaypartOrders.generation == run.generation, DaypartOrders.part == part.part)
     )
@@ -165,7 +165,7 @@ def save_orders(session: Session, run: Run, part: Part, counted: Counted) -> Non
 
 
 def move_orders(session: Session, generation: int, into: int, day_buckets: Sequence[str]) -> None:
-    """Put a generation's orders in the place of another one's of these day buckets."""
+    """Replace a generation's orders of these day buckets by another generation's."""
     names = {"generation": generation, "into": into, "day_buckets": list(day_buckets)}
     for statement in (
         "DELETE FROM recommendation_orders WHERE generation = %(into)s AND day_bucket = ANY(%(day_buckets)s::date[])",
@@ -175,7 +175,7 @@ def move_orders(session: Session, generation: int, into: int, day_buckets: Seque
 
 
 def item_orders(session: Session, generation: int) -> list[tuple[int, int]]:
-    """Each item and its orders, over all times of day; most orders first, then the lowest id."""
+    """Each item with its orders at all times of day; most orders first, then the lowest id."""
     return (
         driver(session)
         .execute(
@@ -208,7 +208,7 @@ def daypart_orders(session: Session, generation: int, item_ids: Whole, dayparts:
 
 
 def save_tallies(session: Session, generation: int, part: int, tallies: Tallies) -> None:
-    """Store tallies in place of those that the part had, in slices that are bounded."""
+    """Store tallies, in slices of bounded size, replacing those of an earlier attempt."""
     session.execute(delete(StoredTallies).where(StoredTallies.generation == generation, StoredTallies.part == part))
     sums = {name: values for name, values in vars(tallies).items() if not name.startswith("pair")}
     pairs = np.empty(len(tallies.pairs), dtype=PAIR)
@@ -234,18 +234,18 @@ def load_tallies(session: Session, generation: int, part: int) -> Tallies:
 
 
 def discard_tallies(session: Session, generation: int) -> None:
-    """Remove the tallies of a generation's shards and of them all."""
+    """Remove a generation's tallies."""
     session.execute(delete(StoredTallies).where(StoredTallies.generation == generation))
 
 
 def start_again(session: Session, generation: int) -> None:
-    """Remove all that the parts of a run have stored."""
+    """Remove everything that the parts of a run have stored."""
     driver(session).execute(sql.SQL("TRUNCATE {}").format(partition(generation)))
     _delete(session, [generation])
 
 
 def discard(session: Session, generations: Sequence[int]) -> None:
-    """Remove all that generations have."""
+    """Remove everything that generations have stored."""
     for generation in generations:
         driver(session).execute(sql.SQL("DROP TABLE IF EXISTS {}").format(partition(generation)))
     _delete(session, generations)

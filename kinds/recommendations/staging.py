@@ -1,6 +1,6 @@
-"""The tables that live as long as their run: the visits that its parts read, and the segments of its customers.
+"""Staging tables of a run: the visits that its parts read, and its customers' segments.
 
-Those of a full run are unlogged: a crash of PostgreSQL empties them, which parts find out, and they are made again.
+Those of a full run are unlogged: a crash of PostgreSQL empties them; parts check for that, and the rows are read again.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from store import progress
 from store.database import driver
 from store.models import Part, Run
 
-# Tables of runs that have ended.
+# Tables of ended runs.
 _LEFT_OVER = """
 SELECT relname FROM pg_class JOIN analytics_runs
   ON generation = substring(relname FROM '^recommendation_(?:visits|customers)_g([0-9]+)$')::bigint
@@ -29,12 +29,12 @@ def visits(run: Run) -> sql.Identifier:
 
 
 def segments(run: Run) -> sql.Identifier:
-    """The table of the segments that a run found its customers in."""
+    """The table of customers' segments as the run found them."""
     return sql.Identifier(f"recommendation_customers_g{run.generation}")
 
 
 def create(session: Session, run: Run) -> None:
-    """Make the run's tables."""
+    """Create the run's tables."""
     persistence = sql.SQL("UNLOGGED" if run.mode != "incremental" else "")
     for table, columns in (
         (visits(run), "shard int, part int, block int, data bytea"),
@@ -45,7 +45,7 @@ def create(session: Session, run: Run) -> None:
 
 
 def clear_visits(session: Session, run: Run, part: Part) -> None:
-    """Remove what an earlier reading of a part stored."""
+    """Remove the rows of a part's earlier attempt."""
     driver(session).execute(sql.SQL("DELETE FROM {} WHERE part = %s").format(visits(run)), [part.part])
 
 
@@ -57,7 +57,7 @@ def save_visits(session: Session, run: Run, part: Part, block: int, found: Mappi
 
 
 def save_customers(session: Session, run: Run, mobile_ids: Sequence[str]) -> None:
-    """Store which customers an incremental run has read, those without a visit too."""
+    """Store which customers an incremental run has read, including those without a visit."""
     query = sql.SQL("INSERT INTO {} SELECT unnest(%s::text[]), NULL").format(segments(run))
     driver(session).execute(query, [list(mobile_ids)])
 
@@ -74,13 +74,13 @@ def load_visits(session: Session, run: Run, shard: int) -> list[bytes]:
     Raises
     ------
     RowsLostError
-        When some that were stored are gone.
+        When stored rows are missing.
     """
     return list(each_block(session, run, shard))
 
 
 def each_block(session: Session, run: Run, shard: int) -> Iterator[bytes]:
-    """A shard's visits one block after the other, few of them in memory."""
+    """A shard's visits, one block at a time."""
     check(session, run)
     query = sql.SQL("SELECT data FROM {} WHERE shard = %s ORDER BY part, block").format(visits(run))
     with driver(session).cursor("blocks", binary=True) as cursor:
@@ -90,29 +90,29 @@ def each_block(session: Session, run: Run, shard: int) -> Iterator[bytes]:
 
 
 def check(session: Session, run: Run) -> None:
-    """Refuse to go on with fewer visits than were stored.
+    """Check that all stored visits are still there.
 
     Raises
     ------
     RowsLostError
-        When some are gone.
+        When rows are missing.
     """
     if not is_whole(session, run):
         raise RowsLostError("Visits that were read are gone.")
 
 
 def is_whole(session: Session, run: Run) -> bool:
-    """Whether all visits are there that the run's parts have stored."""
+    """Whether all visits that the run's parts have stored are still there."""
     expected = sum((part.counts or {}).get("stored_blocks", 0) for part in progress.parts(session, run, "read"))
     found = driver(session).execute(sql.SQL("SELECT count(*) FROM {}").format(visits(run))).fetchone()
     return found is not None and found[0] == expected
 
 
 def left_over(session: Session) -> Sequence[str]:
-    """The tables of runs that have ended."""
+    """The tables of ended runs."""
     return [name for (name,) in driver(session).execute(_LEFT_OVER).fetchall()]
 
 
 def drop(session: Session, table: str) -> None:
-    """Drop a table, if it is still there."""
+    """Drop a table, if it exists."""
     driver(session).execute(sql.SQL("DROP TABLE IF EXISTS {}").format(sql.Identifier(table)))

@@ -1,4 +1,4 @@
-"""What the parts of a run share: item codes, the calendar, and the segments that its customers are in."""
+"""State shared by the parts of a run: item codes, the calendar, and customers' segments."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ Whole = NDArray[np.int64]
 
 
 def dayparts(plan: dict[str, Any]) -> int:
-    """How many dayparts there are, with the time between them."""
+    """The number of dayparts, including the time between them."""
     return len(plan["dayparts"]) + 1
 
 
 def parameters(run: Run) -> Parameters:
-    """The parameters that the run's model is made with."""
+    """The parameters of the run's model."""
     assert run.plan is not None
     return Parameters.of(run.plan["parameters"])
 
@@ -45,7 +45,7 @@ def item_ids(session: Session, generation: int) -> Whole:
     Raises
     ------
     RowsLostError
-        When the orders that they come from are being read again.
+        When the orders are being read again.
     """
     found = session.get(StoredModel, generation)
     if found is None:
@@ -54,19 +54,19 @@ def item_ids(session: Session, generation: int) -> Whole:
 
 
 def names(crm: Connection, codes: Whole) -> Names:
-    """Name and category of those of these items that the menu has now."""
+    """Name and category of these items, as far as the menu has them."""
     return {item: (row.name, row.category) for item, row in read_menu(crm, codes.tolist()).items()}
 
 
 def code_items(session: Session, run: Run) -> None:
-    """Give the items codes once all orders are read: those with the most orders the lowest."""
+    """Assign the items' codes after all orders are read: the lowest to those with the most orders."""
     ids = [item for item, _ in rows.item_orders(session, run.generation)]
     session.merge(StoredModel(generation=run.generation, item_ids=ids))
     session.flush()
 
 
 def read_again_if_lost(session: Session, run: Run) -> bool:
-    """Have all orders read again, and all that followed from them, where a crash took some; returns whether it did."""
+    """If a crash lost rows, have all orders read and everything computed again; returns whether it did."""
     if staging.is_whole(session, run):
         return False
     progress.reopen(session, run, dict.fromkeys(["read", "tune", "backtest", "profile"]))
@@ -75,7 +75,7 @@ def read_again_if_lost(session: Session, run: Run) -> bool:
 
 
 def copy_segments(session: Session, run: Run) -> None:
-    """Copy which segment every customer is in, as it is published: one state for all shards."""
+    """Copy the published segment of every customer, so that all shards use the same state."""
     driver(session).execute(sql.SQL("TRUNCATE {}").format(staging.segments(run)))
     names, query = rfm.numbered_segments(session)
     if query is not None:
@@ -98,7 +98,7 @@ def segments_read(session: Session) -> str | None:
 
 
 def note_newest(session: Session, crm: Connection, run: Run, part: Part) -> None:
-    """Write down what the part reads of the newest orders."""
+    """Store in the ledger which newest orders the part reads."""
     assert run.plan is not None
     newest = sql.Literal(scalar(crm, touched.newest_orders(run.plan, part)))
     driver(session).execute(ledger.entry(run, part, newest))
@@ -110,7 +110,7 @@ def segments_of(session: Session, run: Run, mobile_ids: Sequence[str]) -> Whole:
     Raises
     ------
     RowsLostError
-        When the copy is gone.
+        When the copy is missing.
     """
     assert run.counts is not None
     found = dict(

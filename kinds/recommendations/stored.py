@@ -1,4 +1,4 @@
-"""Models and arrays as bytes, as our tables keep them."""
+"""Models and arrays as bytes, as our tables store them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Names = Mapping[int, tuple[str | None, str | None]]  # name and category of the 
 
 @dataclass(frozen=True)
 class Published:
-    """A model with the names of its items, and which methods the gate lets through."""
+    """A model with its items' names, and the methods that the gate publishes."""
 
     model: Model
     names: Names

@@ -1,4 +1,4 @@
-"""Training: parameters are tuned on the sample, judged beside the champion's, and kept where they are better."""
+"""Training: parameters are tuned on the sample, compared with the champion's, and adopted if they are better."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from store.parts import Claim
 from store.versions import Trained
 
 SEED = 20260101
-TUNED = -1  # the fold under which what tuning found is stored
-HOLDOUTS = 3  # the last folds, by which is decided
+TUNED = -1  # the fold number under which tuning's result is stored
+HOLDOUTS = 3  # the last folds, on which the decision is based
 FAMILY = "own history and item pairs"
-CODE_VERSION = "1"  # of the method; another one may not use these parameters
+CODE_VERSION = "1"  # of the method; parameters of another version can't be used
 
 
 def tune(settings: Settings, claimed: Claim) -> Counts:
-    """Choose the challenger's parameters, and store them with the fingerprint of what they were chosen on."""
+    """Choose the challenger's parameters, and store them with the training data's fingerprint."""
     session, run = claimed.session, claimed.run
     assert run.plan is not None
     items = state.item_ids(session, run.generation)
@@ -60,12 +60,12 @@ def tune(settings: Settings, claimed: Claim) -> Counts:
 
 
 def found_by(session: Session, run: Run) -> dict[str, Any]:
-    """What the run's tuning found."""
+    """The result of the run's tuning."""
     return dict(json.loads(session.get_one(StoredOutcomes, (run.generation, TUNED)).data))
 
 
 def contenders(session: Session, run: Run) -> dict[str, Parameters]:
-    """The parameters that a run's backtest judges, by name."""
+    """The parameters that a run's backtest compares, by name."""
     assert run.plan is not None
     found = {"champion": state.parameters(run)} if run.mode != "train" or run.plan["champion"] is not None else {}
     if run.mode == "train":
@@ -74,7 +74,7 @@ def contenders(session: Session, run: Run) -> dict[str, Parameters]:
 
 
 def decide(session: Session, run: Run) -> None:
-    """Add the challenger with the decision, and go on with the better one's parameters."""
+    """Store the challenger with the decision, and use the better one's parameters from here on."""
     assert run.plan is not None and run.as_of is not None
     tuning, folds = found_by(session, run), backtest.folds(session, run)
     before = run.plan["champion"]
@@ -122,7 +122,7 @@ def _metrics(folds: Sequence[Mapping[str, Outcomes]]) -> dict[str, Any]:
 
 
 def _fingerprint(judged: backtest.Sample, plan: Mapping[str, Any]) -> str:
-    """Of the sample, whatever the order in which it was read, and of the settings that it depends on."""
+    """A hash of the sample, independent of the order of reading, and of the settings that it depends on."""
     order = np.argsort(judged.hashes, kind="stable")
     digest = hashlib.sha256(judged.hashes[order].tobytes())
     for histories in (judged.histories, judged.guests):
@@ -144,7 +144,7 @@ def check(model: ModelVersion) -> None:
     Raises
     ------
     RequestError
-        When they are of another method.
+        When they are another method's.
     """
     if model.code_version != CODE_VERSION:
         raise RequestError(

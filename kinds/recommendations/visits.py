@@ -1,7 +1,7 @@
-"""Orders as they are read, divided by customer: each block of transactions to the shards that its customers are in.
+"""Dividing orders by customer while they are read: each block of transactions goes to its customers' shards.
 
-A customer's shard is a range of the hash of the id, so that the customers with the lowest hashes, which a backtest
-samples, are in the first shards.
+A shard is a range of the customer id's hash, so that the customers with the lowest hashes, which a backtest samples,
+are in the first shards.
 
     blocks of transactions ─► encode, per shard ─► … ─► histories, of one shard's customers
 """
@@ -26,7 +26,7 @@ from source.window import Plan, buckets_of, day_buckets, day_start, open_buckets
 
 Whole = NDArray[np.int64]
 
-CLOSE = 1 << 22  # values so close together are counted in a table
+CLOSE = 1 << 22  # values within this range are counted in an array
 GUESTS = -1  # the shard of transactions without a customer
 
 
@@ -39,7 +39,7 @@ class Counted:
 
 
 def calendar(plan: Plan) -> Calendar:
-    """The plan's dayparts by their places, and behind them the time between dayparts."""
+    """The plan's dayparts by index, then the time between dayparts."""
     windows = sorted(tuple(window) for daypart in plan["dayparts"] for window in daypart["windows"])
     edges = [0, *(edge for window in windows for edge in window), DAY]
     gaps = [(start, until) for start, until in zip(edges[::2], edges[1::2], strict=True) if start < until]
@@ -51,13 +51,13 @@ def calendar(plan: Plan) -> Calendar:
 
 
 def divide(block: Block, times: Calendar, shards: int) -> tuple[Counted, dict[int, bytes]]:
-    """What a block's orders come to by daypart, and its visits as bytes for each shard that has some."""
+    """A block's orders by daypart, and its visits as bytes for each shard that has some."""
     order = np.argsort(block.ids, kind="stable")
     place = np.minimum(np.searchsorted(block.ids[order], block.line_ids), max(len(order) - 1, 0))
     known = block.ids[order][place] == block.line_ids if len(order) else np.zeros(len(block.line_ids), dtype=bool)
     visits, items = order[place[known]], block.items[known]
     new = np.concatenate([[True], (visits[1:] != visits[:-1]) | (items[1:] != items[:-1])])[: len(visits)]
-    visits, (ids, codes) = visits[new], _coded(items[new])  # an item that is twice in a transaction counts once
+    visits, (ids, codes) = visits[new], _coded(items[new])  # an item counts once per transaction
     cells, lines = times.cells(block.local), np.bincount(visits, minlength=len(block.ids))
     counted = _counted(cells, lines > 0, visits, ids, codes, times)
     offsets = np.concatenate([[0], np.cumsum(block.lengths)])
@@ -118,12 +118,12 @@ def _shards(
 
 
 def hashes(names: NDArray[np.object_]) -> NDArray[np.uint64]:
-    """Numbers that look random and belong to the customers' ids, which are bytes."""
+    """Hashes of customers' ids, which are bytes."""
     return pd.util.hash_array(names, categorize=False)
 
 
 def shard(found: NDArray[np.uint64], shards: int) -> Whole:
-    """Which of so many even ranges of hashes each one is in."""
+    """Each hash's shard, of this many equal ranges."""
     return ((found >> np.uint64(32)).astype(np.int64) * shards) >> 32
 
 
@@ -173,7 +173,7 @@ def items_of(stored: Sequence[bytes]) -> Whole:
 
 
 def total(parts: Sequence[Counted]) -> Counted:
-    """Several blocks' orders as one."""
+    """The sum of several blocks' orders."""
     orders = pd.concat([each.orders for each in parts])
     transactions = pd.concat([each.transactions for each in parts])
     return Counted(
@@ -196,7 +196,7 @@ def _counted(
 
 
 def _coded(values: Whole) -> tuple[Whole, Whole]:
-    """The different values, rising, and each one's place among them; without sorting where they lie close together."""
+    """The distinct values, sorted, and each value's index among them; without sorting if they are close together."""
     least, most = (int(values.min()), int(values.max())) if len(values) else (0, -1)
     if most - least >= CLOSE:
         return np.unique(values, return_inverse=True)
@@ -207,7 +207,7 @@ def _coded(values: Whole) -> tuple[Whole, Whole]:
 
 
 def _counts(keys: Whole) -> tuple[Whole, Whole]:
-    """The different keys, from 0 on and rising, and how often each one comes."""
+    """The distinct keys, sorted, and the count of each."""
     if int(keys.max(initial=0)) >= CLOSE:
         return np.unique(keys, return_counts=True)
     counts = np.bincount(keys)

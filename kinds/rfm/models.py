@@ -1,7 +1,7 @@
 """RFM's tables as SQLAlchemy models.
 
-`rfm_results` is not one: it is partitioned by generation, one piece per customer shard, and its rows only ever move
-in bulk (rows.py).
+`rfm_results` has no model: it is partitioned by generation and customer shard, and its rows are only written in bulk
+(rows.py).
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from store.models import Base
 
 
 class Change(Base):
-    """A customer who moved: into a segment, from one to another, or out of them all.
+    """A customer's change of segment: into one, from one to another, or out of all.
 
-    Written in the transaction that publishes, one publish after another, so `change_id` rises in commit order.
+    Written in the transaction that publishes, and publishes are serialized, so `change_id` rises in commit order.
     """
 
     __tablename__ = "segment_changes"
@@ -35,7 +35,7 @@ class Change(Base):
 
 
 class PendingChange(Base):
-    """A move that a shard of a full run found; it is told when the run is published."""
+    """A change that a shard of a full run has found; it is recorded when the run is published."""
 
     __tablename__ = "segment_changes_pending"
 

@@ -1,4 +1,4 @@
-"""Planning an RFM run: what its segments follow from, its customer shards, and the baseline of its changes."""
+"""Planning an RFM run: what its segments depend on, its customer shards, and the baseline of its changes."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from source import reading
 from source.ranges import has_index, key_ranges
 from store.models import Part, Published, Run
 
-# What of a plan may differ though nothing that a segment follows from has changed.
+# Keys of a plan that may differ although no segment changes.
 OF_ONE_RUN = frozenset({"baseline"})
 
 
 def plan(settings: Settings, crm: reading.Connection) -> dict[str, Any]:
-    """What the segments follow from."""
+    """Everything that the segments depend on."""
     found = load_map(settings.segment_map)
-    # Named only where they are used, so that the plans of versions that knew none of them are equal.
+    # Only rules that are used are in the plan, so that it equals the plans of versions without these rules.
     own: dict[str, Any] = {"own_cut_points": found.own} if found.own else {}
     own |= {"monetary": found.measure} if found.measure != CENTS else {}
     own |= {"excluded": list(found.excluded)} if found.excluded else {}
@@ -32,7 +32,7 @@ def plan(settings: Settings, crm: reading.Connection) -> dict[str, Any]:
 
 
 def shards(draft: Draft) -> list[Part]:
-    """A part of each stage for each shard: customers between two ids."""
+    """One part per stage and shard; a shard is the customers between two ids."""
     indexed = has_index(draft.crm, "fact_transactions", "mobile_id")
     ranges = key_ranges(draft.crm, "mobile_id", draft.settings.rfm_shards, indexed=indexed)
     return [
@@ -43,9 +43,9 @@ def shards(draft: Draft) -> list[Part]:
 
 
 def baseline(draft: Draft) -> dict[str, Any] | None:
-    """The published state that a full run's changes are found against: the generation, and the rules that scored it.
+    """The baseline of a full run's changes: the generation, and the rules that scored it.
 
-    `by_shard` says whether the shards' bounds part our customers, too: another database may put ids in another order.
+    `by_shard`: the shards' bounds divide our customers as well; another database may sort ids differently.
     """
     session, plan = draft.session, draft.plan
     published = session.get(Published, "rfm")

@@ -1,7 +1,7 @@
-"""What another segment map would make of the published customers: computed from them, exactly, and kept nowhere.
+"""Previewing another segment map: exact, computed from the published customers, and not stored.
 
-A run with that map over the same orders publishes the same. Customers whom the published map leaves out are not known
-here; how many ids that concerns is counted.
+A run with that map over the same orders publishes the same. Customers whom the published map excludes have no published
+values; the number of such ids is returned.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SAMPLE = 20  # customers who would move
 
 @dataclass(frozen=True)
 class SegmentBeside:
-    """A segment under the map, and as it is published."""
+    """A segment under the map, and as published."""
 
     segment: str
     customers: int
@@ -40,7 +40,7 @@ class SegmentBeside:
 
 @dataclass(frozen=True)
 class Move:
-    """Customers who would move from one segment to another; None: they are left out."""
+    """Customers who would move from one segment to another; None: they are excluded."""
 
     from_segment: str
     to_segment: str | None
@@ -50,7 +50,7 @@ class Move:
 
 @dataclass(frozen=True)
 class MovingCustomer:
-    """One customer who would move, with the score as published and under the map."""
+    """A customer who would move, with the published score and the score under the map."""
 
     mobile_id: str
     recency_days: int
@@ -64,12 +64,12 @@ class MovingCustomer:
 
 @dataclass(frozen=True)
 class Preview:
-    """Who would be where under a map; segments and moves with the most customers first."""
+    """The segments and moves under a map, those with the most customers first."""
 
     customers: int
     moved: int
-    excluded: int  # published customers whom the map leaves out
-    unknown_ids: int  # that the published map leaves out and this one does not
+    excluded: int  # published customers whom the map excludes
+    unknown_ids: int  # ids that the published map excludes and this one does not
     cut_points: dict[str, CutPoints]
     segments: list[SegmentBeside]
     moves: list[Move]
@@ -77,12 +77,12 @@ class Preview:
 
 
 def map_of(tables: Mapping[str, Any]) -> SegmentMap:
-    """The map that a file's tables make.
+    """The map of a file's tables.
 
     Raises
     ------
     RequestError
-        When something in them is wrong, with the table, the key and the reason.
+        When it is not valid, with the table, the key and the reason.
     """
     try:
         return read_map(tables)
@@ -91,7 +91,7 @@ def map_of(tables: Mapping[str, Any]) -> SegmentMap:
 
 
 def preview(session: Session, state: PublishedState, wanted: SegmentMap) -> Preview:
-    """What the map would make of the published customers, in the session's snapshot."""
+    """Preview the map on the published customers, in the session's snapshot."""
     plan = state.run.plan or {}
     points = _cut_points(session, state, wanted)
     new, old = rules(points, wanted.segments), rules({}, plan["segments"])
@@ -116,9 +116,9 @@ def preview(session: Session, state: PublishedState, wanted: SegmentMap) -> Prev
 
 
 def _cut_points(session: Session, state: PublishedState, wanted: SegmentMap) -> dict[str, list[Point]]:
-    """The map's own cut points, and quintiles of the other measures over the customers whom it keeps.
+    """The map's own cut points, and quintiles of the other measures over the customers whom it includes.
 
-    Those of the published run serve where it has them, and the map leaves out nobody who is published.
+    The published run's quintiles are used if it has them and the map excludes no published customer.
     """
     plan, counts = state.run.plan or {}, state.run.counts or {}
     mine = sql.SQL("SELECT recency_days, frequency, cents FROM rfm_results WHERE generation = {}").format(
@@ -146,7 +146,7 @@ def _kept(wanted: SegmentMap) -> sql.Composable:
 
 
 def _customers(state: PublishedState, wanted: SegmentMap, new: Rules) -> sql.Composed:
-    """The published customers with their segments' numbers: what it `was`, and what it `becomes`."""
+    """The published customers with the number of their segment: what it `was`, and what it `becomes`."""
     becomes = new.segment_number()
     if wanted.excluded:
         becomes = sql.SQL("CASE WHEN {} THEN {} END").format(_kept(wanted), becomes)
@@ -178,7 +178,7 @@ def _money(value: Decimal) -> Decimal:
 
 
 def _sample(session: Session, customers: sql.Composed, old: Rules, new: Rules) -> list[MovingCustomer]:
-    """Some of the customers who would move: those whose ids have the lowest hashes, so the same each time."""
+    """A sample of the customers who would move: the lowest hashes of ids, so the same sample each time."""
     same = [new.names.index(name) + 1 if name in new.names else 0 for name in old.names]
     query = sql.SQL(
         "SELECT mobile_id, recency_days, frequency, (cents * 0.01)::numeric(14, 2), was, becomes,"

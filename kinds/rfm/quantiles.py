@@ -18,9 +18,9 @@ from store.database import driver, transaction
 def exact_cut_points(
     session: Session, customers: sql.Composable, expected: int, measures: Sequence[str]
 ) -> tuple[int, dict[str, list[Point]]]:
-    """How many customers a query has, and the cut points (in fifths) of measures; none where there is nobody.
+    """The number of customers of a query, and the cut points (in fifths) of measures; none without customers.
 
-    `expected` saves a count: where there are as many, as is usual, the first reading is the last.
+    `expected` saves a count: if there are as many, as is usual, the first query is enough.
     """
     while expected:
         count, found = order_statistics(session, customers, expected, quantile_ranks(expected), measures)
@@ -33,7 +33,7 @@ def exact_cut_points(
 def staged_cut_points(
     session: Session, settings: Settings, customers: sql.Composable, count: int, measures: Sequence[str]
 ) -> dict[str, list[Point]]:
-    """The cut points over the shards' customers; the last measure is sorted beside the others, on another core."""
+    """The cut points over the shards' customers; the last measure is sorted in a second session, on another core."""
     if len(measures) < 2:
         return exact_cut_points(session, customers, count, measures)[1] if measures else {}
 
@@ -50,9 +50,9 @@ def staged_cut_points(
 def order_statistics(
     session: Session, customers: sql.Composable, count: int, ranks: Sequence[int], measures: Sequence[str]
 ) -> tuple[int, dict[str, list[int | Fraction]]]:
-    """How many customers a query has, and the values at these ranks (0-based) of each measure if they are `count`.
+    """The number of customers of a query, and each measure's values at these ranks (0-based) if it equals `count`.
 
-    `percentile_disc` at (rank + 1/2)/count picks exactly the value of that rank.
+    `percentile_disc` at (rank + 1/2)/count returns exactly the value at that rank.
     """
     fractions = sql.Literal([(rank + 0.5) / count for rank in ranks])
     pick = "percentile_disc({}::float8[]) WITHIN GROUP (ORDER BY {})"

@@ -1,4 +1,4 @@
-"""Reading published segments: customers, their summary, and who moved. Never computes, never locks."""
+"""Reading published segments: customers, their summary, and changes. Takes no row locks."""
 
 from __future__ import annotations
 
@@ -32,26 +32,26 @@ SEGMENT_COLUMNS = (
     "computed_at",
 )
 
-_FIFTHS = {"recency_days": 5, "frequency": 5, "monetary": 500}  # of a unit, in which cut points are kept
+_FIFTHS = {"recency_days": 5, "frequency": 5, "monetary": 500}  # stored cut points ÷ this = days, purchases, money
 
 
 def segment_names(state: PublishedState) -> list[str]:
-    """The names that the published run's segment map knows."""
+    """The names of the published run's segment map."""
     return sorted(set((state.run.plan or {})["segments"]))
 
 
 def segment_named(names: Sequence[str], wanted: str) -> str | None:
-    """The one of these names that is wanted, in any case; where two differ by case alone, as it is spelled."""
+    """The name that equals `wanted` without case; if two differ only in case, the exact one."""
     found = [name for name in names if name.casefold() == wanted.casefold()]
     return wanted if wanted in names else found[0] if len(found) == 1 else None
 
 
 @dataclass(frozen=True)
 class CutPoints:
-    """What a measure was held against: quintiles, which are none where there are no customers, or the map's own."""
+    """A measure's cut points: quintiles, empty without customers, or the map's own."""
 
     own: bool
-    average: bool  # of the average per purchase, in place of a total
+    average: bool  # of the average per purchase instead of the total
     values: list[Fraction]
 
 
@@ -64,7 +64,7 @@ def cut_points(state: PublishedState) -> dict[str, CutPoints]:
 def shown_cut_points(
     measures: Sequence[str], points: Mapping[str, Sequence[Point]], own: Iterable[str]
 ) -> dict[str, CutPoints]:
-    """Cut points as they are kept, by what R, F and M score, in days, purchases and money."""
+    """Stored cut points by measure, converted to days, purchases and money."""
     found = {}
     for (name, fifths), measure in zip(_FIFTHS.items(), measures, strict=True):
         values = [Fraction(point) / fifths for point in points.get(measure, [])]
@@ -73,7 +73,7 @@ def shown_cut_points(
 
 
 def numbered_segments(session: Session) -> tuple[list[str], sql.Composed | None]:
-    """The names of the published segments, and a query for customers with the numbers of theirs, from 1."""
+    """The names of the published segments, and a query for customers with the numbers of their segments, from 1."""
     state = published(session, "rfm")
     if state is None:
         return [], None
@@ -91,7 +91,7 @@ def segment_numbers(session: Session, mobile_ids: Sequence[str]) -> dict[str, in
 
 
 def other_segments(session: Session, known: sql.Composable) -> dict[str, int]:
-    """Of customers with numbers of segments those whose published segment is another; 0 is none."""
+    """Of customers with segment numbers, those with another published segment; 0 is none."""
     _, query = numbered_segments(session)
     now = query or sql.SQL("SELECT NULL::text, NULL::smallint WHERE false")
     changed = sql.SQL(
@@ -125,7 +125,7 @@ def customer(session: Session, mobile_id: str) -> Row[Any] | None:
 def summary(session: Session) -> Sequence[Row[Any]]:
     """Per segment: customers, share, revenue share, median recency, frequency and monetary; largest first.
 
-    The revenue share is NULL where all revenue together is not above zero.
+    The revenue share is NULL if the total revenue is not above zero.
     """
     return session.execute(
         text(
@@ -147,7 +147,7 @@ def last_change_id(session: Session) -> int:
 
 
 def changes_after(session: Session, change_id: int | None, limit: int) -> Sequence[Change] | None:
-    """The changes that follow a known one, or all that are kept; None where some that follow are dropped."""
+    """The changes after a known one, or all stored ones; None if some of them were deleted."""
     dropped_to = session.scalars(select(Published.changes_dropped_to).where(Published.kind == "rfm")).first() or 0
     if change_id is not None and change_id < dropped_to:
         return None
@@ -156,6 +156,6 @@ def changes_after(session: Session, change_id: int | None, limit: int) -> Sequen
 
 
 def last_change_of(session: Session, mobile_id: str) -> Change | None:
-    """The customer's newest change that is kept."""
+    """The customer's newest stored change."""
     query = select(Change).where(Change.mobile_id == mobile_id).order_by(Change.change_id.desc()).limit(1)
     return session.scalars(query).first()

@@ -1,4 +1,4 @@
-"""How values become segments: cut points and a segment map, as SQL."""
+"""Scores and segments as SQL, from cut points and a segment map."""
 
 from __future__ import annotations
 
@@ -14,10 +14,7 @@ from analytics.segments import numbered
 
 @dataclass(frozen=True)
 class Rules:
-    """How values become segments: the SQL scores of a row's R, F and M, and the 125 codes' segments.
-
-    Those are `numbers`, from 1, of `names`.
-    """
+    """The SQL scores of a row's R, F and M, and the segments of the 125 codes, as `numbers` (from 1) of `names`."""
 
     scores: Sequence[str]
     names: Sequence[str]
@@ -32,22 +29,22 @@ class Rules:
         return sql.SQL("({}::int2[])[25 * r + 5 * f + m - 30]").format(sql.Literal(list(self.numbers)))
 
     def named(self, number: sql.Composable) -> sql.Composed:
-        """The name that belongs to a segment's number."""
+        """The name of a segment's number."""
         return sql.SQL("({}::text[])[{}]").format(sql.Literal(list(self.names)), number)
 
 
 def measures(plan: Mapping[str, Any]) -> tuple[str, str, str]:
-    """What R, F and M score in a run."""
+    """The measures that R, F and M score in a run."""
     return RECENCY, FREQUENCY, plan.get("monetary", CENTS)
 
 
 def own_cut_points(plan: Mapping[str, Any]) -> dict[str, list[Point]]:
-    """The owner's own cut points in a run, by measure; the others are quintiles."""
+    """The segment map's own cut points in a run, by measure; the other measures use quintiles."""
     return dict(plan.get("own_cut_points", {}))
 
 
 def rules(points: CutPoints, segments: Sequence[str]) -> Rules:
-    """Cut points (in fifths, none where there was no customer) and a segment map as SQL."""
+    """The rules for cut points (in fifths, empty without customers) and a segment map."""
     monetary = AVERAGE if AVERAGE in points else CENTS
     scores = [score_expression(each, points.get(each, NOBODYS)) for each in (RECENCY, FREQUENCY, monetary)]
     return Rules(scores, *numbered(segments))

@@ -1,4 +1,4 @@
-"""Whether frequency tells the published customers apart, or most of them came equally often."""
+"""Detecting that most published customers have the same frequency, so that F hardly separates them."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ REMEDY = "See what smartcrm segments --preview visits makes of them; SEGMENT_MAP
 
 
 def heavy_tie(session: Session, state: PublishedState) -> str | None:
-    """Why quintiles of frequency hardly tell customers apart, in one sentence; None where they do.
+    """The warning that quintiles of frequency hardly separate customers; None if they do.
 
-    That is where two fifths of them or more came as often as the ones who came least, or less, so that F lacks scores.
+    It applies if at least two fifths of the customers have the lowest frequency, so that some F scores are unused.
     """
     frequency = cut_points(state)["frequency"]
     points = frequency.values
@@ -31,14 +31,14 @@ def heavy_tie(session: Session, state: PublishedState) -> str | None:
 
 
 def warnings(session: Session, state: PublishedState) -> list[str]:
-    """What to know of the published segments, each with what to do about it."""
+    """Warnings about the published segments, each with what to do."""
     found = heavy_tie(session, state)
     return [f"{found}. {REMEDY}"] if found else []
 
 
 def note(session: Session, run: Run) -> None:
-    """Keep the warnings with a run that has just been published, in its transaction."""
+    """Store the warnings with the run that is being published, in its transaction."""
     state = published(session, run.kind)
-    told = warnings(session, state) if state else []
-    if told:
-        run.counts = (run.counts or {}) | {"warnings": told}
+    found = warnings(session, state) if state else []
+    if found:
+        run.counts = (run.counts or {}) | {"warnings": found}

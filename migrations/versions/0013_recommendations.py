@@ -1,4 +1,4 @@
-"""The tables of recommendations: profiles by generation, tallies, models, segments' picks, and what backtests found."""
+"""The tables of recommendations: profiles by generation, tallies, models, segments' picks, and backtest results."""
 
 from alembic import op
 
@@ -84,7 +84,7 @@ WHERE generation = (SELECT generation FROM analytics_published WHERE kind = 'rec
 
 
 def upgrade() -> None:
-    """Make them."""
+    """Create the tables."""
     for statement in CREATE.split(";\n"):
         if statement.strip():
             op.execute(statement)
