@@ -31,7 +31,7 @@ def _size(text: str) -> int:
 @click.command()
 @click.option("--size", default="1M", show_default=True, help="Transactions, such as 100k, 1M or 10M.")
 @click.option("--rounds", default=3, show_default=True, help="Interleaved rounds per figure.")
-@click.option("--report-only", is_flag=True, help="Write the page and charts anew from the results that are there.")
+@click.option("--report-only", is_flag=True, help="Write the page and charts again from the stored results.")
 def main(size: str, rounds: int, report_only: bool) -> None:
     """Measure our runs and all other implementations on SIZE transactions, and write the results."""
     if not report_only:

@@ -43,14 +43,14 @@ def post(settings: Settings, *, kinds: tuple[str, ...] = ("rfm", "menu"), mode: 
     return [UUID(run["run_id"]) for run in answer.json()["runs"]]
 
 
-def published(settings: Settings, asked: list[UUID]) -> list[Run]:
+def published(settings: Settings, run_ids: list[UUID]) -> list[Run]:
     """Wait until all these runs have succeeded, polling rarely so that it does not slow them down."""
     waiting = "SELECT count(*) FROM analytics_runs WHERE run_id = ANY(%s) AND status <> ALL(%s)"
     with psycopg.connect(settings.database_url, autocommit=True) as connection:
-        while connection.execute(waiting, [asked, list(runs.FINISHED)]).fetchone() != (0,):
+        while connection.execute(waiting, [run_ids, list(runs.FINISHED)]).fetchone() != (0,):
             time.sleep(0.005)
     with transaction(settings.database_url) as session:
-        found = [state.run for run_id in asked if (state := runs.get(session, run_id))]
+        found = [state.run for run_id in run_ids if (state := runs.get(session, run_id))]
     failed = [run.error for run in found if run.status != "succeeded"]
     if failed:
         raise RuntimeError(f"A run failed: {failed}")

@@ -74,10 +74,10 @@ class Workers:
         """
         started = time.perf_counter()
         with transaction(self.settings.database_url) as session:
-            asked = [run.run_id for run in inbox.request(session, kinds, mode=mode, as_of=as_of)]
-        for run_id in asked:
+            run_ids = [run.run_id for run in inbox.request(session, kinds, mode=mode, as_of=as_of)]
+        for run_id in run_ids:
             self.celery.send_task("smartcrm.advance", (str(run_id),), queue="control")
-        for run_id in asked:
+        for run_id in run_ids:
             self._wait(run_id, mode)
         seconds = time.perf_counter() - started
         upkeep.clear(self.settings.database_url)
@@ -93,7 +93,7 @@ class Workers:
                 if row is not None and row[:2] == ("succeeded", mode):
                     return
                 if row is None or row[0] in runs.FINISHED:
-                    raise RunFailedError(f"The run, asked for as {mode}, ended as {row}")
+                    raise RunFailedError(f"The run, requested as {mode}, ended as {row}")
                 time.sleep(0.005)
         raise RunFailedError(f"The run did not end within {TIMEOUT} s")
 

@@ -1,4 +1,4 @@
-"""The methods that recommendations are compared with: each ranks items for customers whose past it was given."""
+"""Methods that recommendations are compared with: each ranks items for customers from their past visits."""
 
 from __future__ import annotations
 
@@ -139,9 +139,9 @@ def ours(fold: Fold) -> tuple[float, float]:
     chosen[fold.known.visitors[last]] = True
     earlier = fold.known.of_visits(~last)
     gate = fitted(earlier, fold.guests, parameters, item_ids=fold.item_ids, **counts)
-    told = outcomes(gate, earlier.of_customers(chosen), fold.known.of_visits(last).of_customers(chosen))
-    better = max(("daypart", "global"), key=lambda method: told[method].gain.mean())
-    personal = z_of(told["personal"].gain - told[better].gain) > Z
+    result = outcomes(gate, earlier.of_customers(chosen), fold.known.of_visits(last).of_customers(chosen))
+    better = max(("daypart", "global"), key=lambda method: result[method].gain.mean())
+    personal = z_of(result["personal"].gain - result[better].gain) > Z
     found = outcomes(fit(fold, parameters), fold.before, fold.targets)["personal" if personal else better]
     return float(found.recall.mean()), float(found.gain.mean())
 
@@ -293,5 +293,5 @@ def _measured(name: str, folder: str, zone: str) -> dict[str, Any]:
         return {"not installed": missing.name}
     recall, gain = (float(np.mean(each)) for each in zip(*found, strict=True))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    told = {"recall": round(recall, 4), "ndcg": round(gain, 4), "last fold": [round(each, 4) for each in found[-1]]}
-    return told | {"seconds": round(time.perf_counter() - began, 1), "peak MB": peak}
+    result = {"recall": round(recall, 4), "ndcg": round(gain, 4), "last fold": [round(each, 4) for each in found[-1]]}
+    return result | {"seconds": round(time.perf_counter() - began, 1), "peak MB": peak}

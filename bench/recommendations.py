@@ -1,10 +1,10 @@
-"""How good recommendations are beside other methods, and what they cost beside the menu run.
+"""Quality of recommendations compared with other methods, and their time compared with the menu run.
 
     python -m bench.recommendations quality FOLDER TIMEZONE …    # transactions.parquet and items.parquet in each folder
     python -m bench.recommendations speed [SIZE] [ROUNDS]
 
-Quality goes by four walk-forward folds, as the product's own backtest does; each method works in a process of its own,
-whose seconds and peak memory are told. Speed is that of real workers, in turns with the menu run.
+Quality is measured on four walk-forward folds, as in the product's backtest; each method runs in its own process, whose
+time and peak memory are reported. Speed is measured with real workers, alternating with the menu run.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ CUSTOMERS_READ = 300
 
 def quality(*words: str) -> dict[str, Any]:
     """Recall and gain at 10, mean of the folds, of every method over each folder's orders."""
-    told: dict[str, Any] = {}
+    result: dict[str, Any] = {}
     for folder, zone in zip(words[::2], words[1::2], strict=True):
-        found = told[Path(folder).name] = {}
+        found = result[Path(folder).name] = {}
         for name in RANKERS:
             found[name] = in_a_process(name, folder, zone)
             print(f"{Path(folder).name:<16} {name:<24} {json.dumps(found[name])}", flush=True)
-    return told
+    return result
 
 
 def speed(size: int = 1_000_000, rounds: int = 3) -> dict[str, Any]:
@@ -86,8 +86,8 @@ def _reads(url: str, port: int, token: str) -> dict[str, float]:
             if place >= 20:  # the first ones make connections and load the model
                 taken[name].append(1000 * (time.perf_counter() - began))
     cuts = {name: statistics.quantiles(each, n=100) for name, each in taken.items()}
-    told = {f"{name} p{cut}": values[cut - 1] for name, values in cuts.items() for cut in (50, 99)}
-    return told | {f"p{cut} ratio": told[f"list p{cut}"] / told[f"segment p{cut}"] for cut in (50, 99)}
+    result = {f"{name} p{cut}": values[cut - 1] for name, values in cuts.items() for cut in (50, 99)}
+    return result | {f"p{cut} ratio": result[f"list p{cut}"] / result[f"segment p{cut}"] for cut in (50, 99)}
 
 
 def _stored(url: str) -> dict[str, float]:
@@ -109,11 +109,11 @@ def _stored(url: str) -> dict[str, float]:
 def main() -> None:
     """Run what the first word says, print it and keep it."""
     what, *words = sys.argv[1:] or ["speed"]
-    told = quality(*words) if what == "quality" else speed(*map(int, words))
+    result = quality(*words) if what == "quality" else speed(*map(int, words))
     RESULTS.mkdir(parents=True, exist_ok=True)
-    name = what if what == "quality" else f"{what}-{told['size']}"
-    (RESULTS / f"{name}.json").write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n")
-    print(json.dumps(told, indent=1, ensure_ascii=False))
+    name = what if what == "quality" else f"{what}-{result['size']}"
+    (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
+    print(json.dumps(result, indent=1, ensure_ascii=False))
 
 
 if __name__ == "__main__":

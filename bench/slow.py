@@ -109,15 +109,15 @@ def main(rounds: int = 7, seconds: float = 4) -> None:
                 alone.append(imports_per_second(settings, seconds))
                 with slow_clients(settings.port):
                     beside.append(imports_per_second(settings, seconds))
-    told = {
+    result = {
         "slow clients": CLIENTS,
         "imports per second alone": [round(rate, 1) for rate in alone],
         "imports per second beside them": [round(rate, 1) for rate in beside],
         "median of the ratios": round(statistics.median(b / a for a, b in zip(alone, beside, strict=True)), 3),
     }
     RESULTS.mkdir(parents=True, exist_ok=True)
-    (RESULTS / "slow.json").write_text(json.dumps(told, indent=1) + "\n")
-    print(json.dumps(told, indent=1))
+    (RESULTS / "slow.json").write_text(json.dumps(result, indent=1) + "\n")
+    print(json.dumps(result, indent=1))
 
 
 if __name__ == "__main__":

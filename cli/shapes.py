@@ -77,7 +77,7 @@ def summary(state: PublishedState, rows: Sequence[Any], warnings: Sequence[str])
 
 
 def cut_points(found: Mapping[str, rfm_results.CutPoints]) -> Shape:
-    """What customers' values are held against, with source and unit."""
+    """The cut points, with source and unit."""
     average = found["monetary"].average
     return {name: [_decimal(value) for value in each.values] for name, each in found.items()} | {
         "source": {name: "own" if each.own else "quintiles" for name, each in found.items()},

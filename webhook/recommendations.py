@@ -157,10 +157,10 @@ class RecommendationQuality(BaseModel):
 @described(answer=CustomerRecommendations, query=RecommendationsQuery, problems=(404,), cached=True)
 def by_query() -> Response:
     """Recommended items for the customer with this id."""
-    asked = query(RecommendationsQuery)
-    if asked.mobile_id is None:
+    params = query(RecommendationsQuery)
+    if params.mobile_id is None:
         raise Problem(422, "mobile_id_missing", "Name the customer by mobile_id, or in the path.")
-    return _one(asked.mobile_id, asked)
+    return _one(params.mobile_id, params)
 
 
 @blueprint.get("/recommendations/<path:mobile_id>")
@@ -174,12 +174,12 @@ def by_path(mobile_id: str) -> Response:
 @described(answer=ManyRecommendations, body=RecommendationsBody, problems=(404,), cached=True, reads=True)
 def many() -> Response:
     """Recommended items for up to 100 customers."""
-    asked = body(RecommendationsBody)
+    params = body(RecommendationsBody)
 
     def answer(session: Session, state: PublishedState) -> ManyRecommendations:
-        return ManyRecommendations(recommendations=_lists(session, state, asked.mobile_ids, asked))
+        return ManyRecommendations(recommendations=_lists(session, state, params.mobile_ids, params))
 
-    return read(KIND, answer, also=_moment(asked), conditional=False)
+    return read(KIND, answer, also=_moment(params), conditional=False)
 
 
 @blueprint.get("/recommendation_quality")
@@ -199,33 +199,33 @@ def recommendation_quality() -> Response:
     return read(KIND, answer)
 
 
-def _one(mobile_id: str, asked: Wanted) -> Response:
+def _one(mobile_id: str, params: Wanted) -> Response:
     def answer(session: Session, state: PublishedState) -> CustomerRecommendations:
-        return _lists(session, state, [mobile_id], asked)[0]
+        return _lists(session, state, [mobile_id], params)[0]
 
-    return read(KIND, answer, also=_moment(asked))
+    return read(KIND, answer, also=_moment(params))
 
 
-def _moment(asked: Wanted) -> str:
+def _moment(params: Wanted) -> str:
     """The part of the ETag for the requested time of day and the mode."""
     settings: Settings = current_app.config["SETTINGS"]
-    moment = f"{_clock(asked.at, settings):%H%M}" if asked.daytime_id is None else ""
+    moment = f"{_clock(params.at, settings):%H%M}" if params.daytime_id is None else ""
     return f"{moment}{settings.recommendation_mode}"
 
 
 def _lists(
-    session: Session, state: PublishedState, mobile_ids: Sequence[str], asked: Wanted
+    session: Session, state: PublishedState, mobile_ids: Sequence[str], params: Wanted
 ) -> list[CustomerRecommendations]:
     settings: Settings = current_app.config["SETTINGS"]
-    if asked.daytime_id is None:
-        daypart = results.daypart_at(state, _clock(asked.at, settings))
+    if params.daytime_id is None:
+        daypart = results.daypart_at(state, _clock(params.at, settings))
     else:
-        daypart = next((each for each in results.dayparts(state) if each.daytime_id == asked.daytime_id), None)
+        daypart = next((each for each in results.dayparts(state) if each.daytime_id == params.daytime_id), None)
         if daypart is None:
-            raise Problem(404, "daypart_not_found", f"There is no daypart {asked.daytime_id}.")
+            raise Problem(404, "daypart_not_found", f"There is no daypart {params.daytime_id}.")
     known = [each.replace("\x00", "") if "\x00" in each else each for each in mobile_ids]
-    limit = min(settings.top_n, MOST) if asked.limit is None else asked.limit
-    mode, without = settings.recommendation_mode, asked.exclude_bought
+    limit = min(settings.top_n, MOST) if params.limit is None else params.limit
+    mode, without = settings.recommendation_mode, params.exclude_bought
     found = results.rankings(session, state, known, daypart, limit=limit, mode=mode, exclude_bought=without)
     return [_shown(ranking, mobile_id, state) for mobile_id, ranking in zip(mobile_ids, found, strict=True)]
 

@@ -1,4 +1,4 @@
-"""Recommendations as a reader would compute them by hand, customer by customer; what the arrays are held against."""
+"""Recommendations computed customer by customer, as a reference for the vectorized code."""
 
 from __future__ import annotations
 
