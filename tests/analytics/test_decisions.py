@@ -41,7 +41,7 @@ def test_of_challengers_of_equal_skill_few_are_promoted() -> None:
         generator = np.random.default_rng(seed)
         p = generator.beta(1, 2, CUSTOMERS).clip(0.01, 0.99)
         happened = generator.random(CUSTOMERS) < p
-        # Equally far from the truth, each in its own way.
+        # Equally large errors, of different kinds.
         one, other = (1 / (1 + np.exp(-(np.log(p / (1 - p)) + generator.normal(0, 0.2, CUSTOMERS)))) for _ in range(2))
         promoted += judged(losses(log_loss(one, happened), log_loss(other, happened)), seed=seed).promoted
     assert promoted <= 0.12 * SIMULATED

@@ -26,7 +26,7 @@ def test_equal_populations_rarely_alarm_however_small() -> None:
         at = drift.edges(trained)
         expected, actual = drift.counts(trained, at), drift.counts(now, at)
         alarms += drift.psi(expected, actual) > drift.limit(expected, actual)
-    assert alarms <= 9  # 1 % of 300, and what chance adds
+    assert alarms <= 9  # 1 % of 300, plus random variation
 
 
 def test_a_shift_alarms() -> None:

@@ -72,7 +72,7 @@ def test_a_closed_weekday_is_forecast_as_zero_and_days_without_any_order_are_not
 
 
 def test_a_series_whose_backtest_says_so_is_forecast_by_the_week_before():
-    # It rose tenfold twelve weeks ago: since then the last week tells more than any average.
+    # It rose tenfold twelve weeks ago: since then the last week predicts better than any average.
     levels = np.repeat([10.0, 100.0], [200, 84])[None]
     found = forecast(levels, 0, always_open(levels), 28)
     assert METHODS[found.method[0, 0]] == "seasonal_naive"
@@ -134,4 +134,4 @@ def test_few_days_are_anomalies_by_chance_and_a_threefold_day_is_one(mean):
     values[:, -1] *= 3
     found = anomalies(values, forecast(values, 0, always_open(values), 1).one_step, used, 1)
     assert found.mean() >= 0.95
-    assert not anomalies(values, np.full_like(values, 19.0), used, 1).any()  # too few to tell
+    assert not anomalies(values, np.full_like(values, 19.0), used, 1).any()  # too few values

@@ -1,4 +1,4 @@
-"""Tallies, against counting in plain Python; what a real database brings is in test_exactness.py."""
+"""Tallies, against counting in plain Python; test_exactness.py tests them with a real database."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def tallied(orders: Orders, lines: Lines, excluded: Excluded = (), costs: CostsO
 
 
 def plain(orders: Orders, lines: Lines, excluded: Excluded = (), costs: CostsOf | None = None) -> Plain:
-    """Items and transactions by cell, and what was left out, as the tally's docstring says."""
+    """Items and transactions by cell, and excluded lines, as the tally's docstring says."""
     left_out = Counter(skipped_transactions=sum(time == MOST for time in orders.values()))
     cells: dict[int, tuple[int, int] | None] = {}
     for number, time in orders.items():

@@ -1,4 +1,4 @@
-"""Training on a simulated shop: what holdouts see, and which model serves."""
+"""Training on a simulated shop: the data of holdouts, and which model is used."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def histories_of(occasions: list[list[int]]) -> Histories:
 
 
 def shop(customers: int, days: int, seed: int) -> list[list[int]]:
-    """Customers with rates of their own who leave one day; all come at least once."""
+    """Customers with individual rates who leave at some day; all come at least once."""
     generator, found = np.random.default_rng(seed), []
     for _ in range(customers):
         first, rate = generator.integers(0, days), generator.gamma(0.8, 1 / 20)

@@ -73,7 +73,7 @@ def test_a_yearly_season_is_no_trend_once_two_years_are_known():
     values *= 1 + 0.4 * np.sin(2 * np.pi * days / 365.25 + phase)
     assert not np.isin(directions(values), MOVES).any()
     assert not weekly(weekly_values(values, 0, open_days(values))).season_unknown.any()
-    assert np.isin(directions(values[:, -189:]), MOVES).any()  # half a year alone says nothing of the season
+    assert np.isin(directions(values[:, -189:]), MOVES).any()  # half a year is not enough for a season
 
 
 def test_little_data_is_said_to_be_little():

@@ -1,4 +1,4 @@
-"""Averages per purchase, which no float may decide: their quintiles and scores are those of fractions."""
+"""Averages per purchase: quintiles and scores are exact, as with fractions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from analytics.scores import AVERAGE, cut_points, passed_expression, quantile_ra
 from kinds.rfm.quantiles import exact_cut_points
 from store.database import transaction
 
-# Small ones, and large ones of which some are the same float though they differ.
+# Small and large values; some of the large ones differ but are equal as floats.
 SUMS = st.integers(-20, 20) | st.integers(10**14 - 30, 10**14 - 1)
 FREQUENCIES = st.integers(1, 6) | st.integers(2**31 - 4, 2**31 - 1)
 ALIKE = [(21_475_910_211_823, 2**31 - 1), (21_475_910_191_822, 2**31 - 3)]

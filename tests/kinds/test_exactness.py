@@ -1,5 +1,5 @@
-"""Both results equal the oracle's, row for row, on small restaurants drawn from what goes wrong in real ones; long,
-since both results are held to the oracle by the same cases.
+"""Both results equal the oracle's, row for row, on generated small restaurants with the problems of real data; long,
+since the same cases check both results.
 """
 
 from __future__ import annotations
@@ -267,7 +267,7 @@ def test_a_floats_text_does_not_hang_on_a_setting_of_the_database(migrated_url: 
     with psycopg.connect(migrated_url) as connection:
         name = connection.info.dbname
         connection.execute(sql.SQL("ALTER DATABASE {} SET extra_float_digits = 0").format(sql.Identifier(name)))
-    engine(migrated_url).dispose()  # or a connection from before would not have it
+    engine(migrated_url).dispose()  # connections opened before would not have it
     with reading.connect(migrated_url) as crm:
         told = crm.execute("SELECT total_amount::text FROM fact_transactions").fetchall()
     assert told == [("123456789012.0049",)]

@@ -1,5 +1,5 @@
-"""Incremental runs: whatever an import brings, what is published equals what the oracle says of all orders; long,
-since all cases share one restaurant.
+"""Incremental runs: after any import the published results equal the oracle's over all orders; long, since all cases
+share one restaurant.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ MENU_PARTS = ((1, time(4, 0), time(11, 59)), (2, time(12, 0), time(17, 59)), (3,
 
 
 class Reader:
-    """A CRM that began with the first published segments and follows the changes."""
+    """A CRM that reads the first published segments and then only the changes."""
 
     def __init__(self, url: str) -> None:
         self.url, self.seen = url, 0
@@ -75,7 +75,7 @@ DISHES = st.lists(st.integers(1, 5), max_size=3)
 
 @st.composite
 def imports(draw: st.DrawFn) -> list[dict[str, Any]]:
-    """Several steps: minutes that pass, rows that come, rows that are mended, now and then a setting."""
+    """Several steps: passing minutes, new rows, corrected rows, and sometimes a setting."""
     return draw(
         st.lists(
             st.fixed_dictionaries(
@@ -98,7 +98,7 @@ def imports(draw: st.DrawFn) -> list[dict[str, Any]]:
 
 
 def ages() -> st.SearchStrategy[int | None]:
-    """Minutes before now; below zero is ahead of it, None is no time at all."""
+    """Minutes before now; below zero is in the future, None is a NULL time."""
     return st.sampled_from([0, 0, 1, 5, 30, 300, 1440, 3 * 1440, 9 * 1440, -1, -10, -60, -2000, None])
 
 
@@ -138,7 +138,7 @@ def test_after_any_imports_the_results_are_those_of_all_orders(
             newest = max(restaurant.sold)
             restaurant.now += timedelta(minutes=step["minutes"])
             for row in step["late"]:
-                late += 1  # below the newest id, above all that were covered
+                late += 1  # below the newest id, above the covered ones
                 put(restaurant, newest - 50 + late, row)
             for place, row in enumerate(step["new"]):
                 put(restaurant, newest + 100 + 100 * place, row)
@@ -346,7 +346,7 @@ def test_menu_rules_hold_in_refreshes_and_a_changed_one_computes_everything_agai
     changed: list[dict[str, Any]] = [
         {"rank_by": "margin"},
         {"costs": costs},
-        {"costs": costs | {2: Decimal("0.1")}},  # what the CRM says, and no setting
+        {"costs": costs | {2: Decimal("0.1")}},  # costs in the CRM, not a setting
         {"min_orders": 4, "excluded_items": frozenset({2})},
         {"rank_by": "revenue"},
         {"rank_by": "quantity", "min_orders": 1, "excluded_items": frozenset()},
@@ -359,7 +359,7 @@ def test_menu_rules_hold_in_refreshes_and_a_changed_one_computes_everything_agai
             put(restaurant, 2000 + 10 * number + visit, ("c3", "9.00", 1440 * number + visit, [1, 2, 4 + visit % 2]))
             assert restaurant.refresh() == {"incremental"}
             restaurant.check()
-    restaurant.set_menu(costs=dict.fromkeys(costs, Decimal(9)))  # costs by which nothing is ranked
+    restaurant.set_menu(costs=dict.fromkeys(costs, Decimal(9)))  # costs without effect on ranks
     assert restaurant.refresh() == {"incremental"}
 
 

@@ -1,5 +1,5 @@
-"""Edits, commits, planning, readings, publishes and webhooks in any order: at rest the results are the oracle's;
-long, since it is one state machine.
+"""Edits, commits, planning, reads, publishes and webhooks in any order: once all runs have ended, the results equal the
+oracle's; long, since it is one state machine.
 """
 
 from __future__ import annotations
@@ -33,21 +33,21 @@ from tests.system import do_part, read, state
 from worker import steering
 
 KINDS = ("rfm", "menu")
-NEWEST = 4  # rows that every run looks at again
+NEWEST = 4  # rows that every run reads again
 CUSTOMERS = st.sampled_from(["anna", "bert", "cleo", "dora", "emil", "fred", "gina", None, ""])
 AMOUNTS = st.sampled_from(["10.00", "25.50", "3", "80", "-4.00", "0", "NaN"])
 DISHES = st.lists(st.integers(1, 4), max_size=3)
 MINUTES_AGO = st.sampled_from([0, 1, 30, 300, 1440, 3 * 1440, 30 * 1440, -30, None])
 ORDERS = st.tuples(CUSTOMERS, AMOUNTS, MINUTES_AGO, DISHES)
 EDITS = st.sampled_from(["customer", "customer", "time", "amount", "delete", "lines", "lines to another"])
-# What happens in the middle of a step, before the source's statement of this number; mostly nothing does.
+# Events within a step, before the source's statement of this number; usually none.
 MEANWHILE = st.none() | st.tuples(
     st.integers(0, 25), st.integers(0, 2 * NEWEST), EDITS | st.sampled_from(["commit", "break off"]), ORDERS
 )
 
 
 class Commits:
-    """Lets something happen between two statements that read the orders."""
+    """Triggers an event between two statements that read the orders."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._connect = reading.connect
@@ -79,11 +79,10 @@ class Commits:
 
 
 class Interleavings(RuleBasedStateMachine):
-    """A restaurant whose clerks edit what they like while runs are planned, read and publish.
+    """A restaurant whose orders are edited while runs plan, read and publish.
 
-    A row that changes is named by a later webhook where it has to be: where it was not among the newest rows of every
-    run that had been planned. Then everything is computed anew, which would hide what else is wrong; so in most
-    restaurants only rows change that need not be named.
+    A later webhook names a changed row if it was not among the newest rows of every planned run. Everything is then
+    computed again, which could hide other errors; so in most cases only rows change that need not be named.
     """
 
     modes: ClassVar[Counter[str]] = Counter()
@@ -91,12 +90,12 @@ class Interleavings(RuleBasedStateMachine):
     def __init__(self, urls: tuple[str, str], home: Path, commits: Commits, monkeypatch: pytest.MonkeyPatch) -> None:
         super().__init__()
         self.urls, self.home, self.commits, self.monkeypatch = urls, home, commits, monkeypatch
-        self.sent: list[tuple[UUID, str, int]] = []  # messages that a part is to be done
-        self.open: list[tuple[int, Any]] = []  # orders that have a number and are not committed
+        self.sent: list[tuple[UUID, str, int]] = []  # task messages for parts
+        self.open: list[tuple[int, Any]] = []  # orders with a number that are not committed
         self.changed: set[int] = set()
-        self.unnamed: set[int] = set()  # rows that have changed and have to be named
-        self.only_newest = True  # whether only rows change that need not be named
-        self.settled = 0  # the highest id that some planned run may take for settled
+        self.unnamed: set[int] = set()  # changed rows that must be named
+        self.only_newest = True  # only rows change that need not be named
+        self.settled = 0  # the highest id that a planned run may not read again
         self.next = 100
 
     @initialize(
@@ -122,7 +121,7 @@ class Interleavings(RuleBasedStateMachine):
             self._commit(0)
         self._rest()
 
-    # What the restaurant does.
+    # Events at the restaurant.
 
     @rule(row=ORDERS)
     def number_an_order(self, row: Any) -> None:
@@ -155,7 +154,7 @@ class Interleavings(RuleBasedStateMachine):
             return
         self.changed |= set(self.books.remove(lambda _, whose: whose == customer))
         self._note()
-        upkeep.clear(self.books.url)  # staging of runs that have ended, as after every run
+        upkeep.clear(self.books.url)  # staging of ended runs, as after every run
         with transaction(self.books.url) as session:
             upkeep.forget(session, customer)
         assert_forgotten(self.books.url, customer)
@@ -196,16 +195,16 @@ class Interleavings(RuleBasedStateMachine):
         return None if minutes is None else self.books.now - timedelta(minutes=minutes)
 
     def _note(self) -> None:
-        """Of the rows that have changed, those that some planned run may take for settled have to be named."""
+        """Changed rows that a planned run may not read again must be named."""
         self.unnamed |= {number for number in self.changed if number <= self.settled}
         self.changed.clear()
 
     def _settle(self) -> None:
-        """A run that is planned now may take all but the newest rows for settled."""
+        """A run that is planned now may read only the newest rows again."""
         newest = sorted(self.books.sold, reverse=True)[NEWEST:]
         self.settled = max([self.settled, *newest[:1]])
 
-    # What asks for runs.
+    # Requests for runs.
 
     @rule(names=st.sampled_from(["what has to be", "the lowest", "the newest", "none", "none"]))
     def webhook(self, names: str) -> None:
@@ -221,7 +220,7 @@ class Interleavings(RuleBasedStateMachine):
 
     @rule(kind=st.sampled_from(KINDS), why=st.sampled_from(["asked for", "of the past", "a new day"]))
     def something_makes_a_run_full(self, kind: str, why: str) -> None:
-        """One rule for all of it, since it hides what was wrong."""
+        """One rule for all causes, since full runs can hide errors."""
         if why == "a new day":
             self.books.now += timedelta(days=1)
             return
@@ -235,7 +234,7 @@ class Interleavings(RuleBasedStateMachine):
             inbox.request(session, KINDS, mode="incremental", named_ids=ids)
         self.unnamed -= set(names)
 
-    # What workers do.
+    # Events at workers.
 
     @rule(kind=st.sampled_from(KINDS), meanwhile=MEANWHILE)
     def advance(self, kind: str, meanwhile: Any) -> None:
@@ -278,7 +277,7 @@ class Interleavings(RuleBasedStateMachine):
 
     @rule()
     def lose_what_is_not_logged(self) -> None:
-        """As a crash of PostgreSQL does."""
+        """Empty the unlogged tables, as a crash of PostgreSQL does."""
         unlogged = read(self.books.url, "SELECT relname FROM pg_class WHERE relkind = 'r' AND relpersistence = 'u'")
         with psycopg.connect(self.books.url) as connection:
             for name in unlogged.relname:
@@ -289,14 +288,14 @@ class Interleavings(RuleBasedStateMachine):
             return session.scalars(select(Run).where(Run.kind == kind, Run.status == "running")).first()
 
     def _next(self, kind: str) -> Run | None:
-        """The run of this kind that works, or else the one that goes next."""
+        """The running run of this kind, or else the next one."""
         with transaction(self.books.url) as session:
             waiting = runs.waiting(session, kind)
             return self._working(kind) or (session.get(Run, waiting) if waiting else None)
 
     @contextmanager
     def _meanwhile(self, meanwhile: Any, *, planning: bool = False) -> Iterator[None]:
-        """Something is committed in the middle of a step, or just after it, or the step breaks off."""
+        """Something is committed during a step or just after it, or the step fails."""
         statement, place, event, row = meanwhile or (0, 0, "", None)
 
         def happen() -> None:
@@ -318,7 +317,7 @@ class Interleavings(RuleBasedStateMachine):
             self._settle()
         self._note()
 
-    # What has to hold.
+    # Invariants.
 
     @rule(commit=st.booleans())
     def rest(self, commit: bool) -> None:
@@ -333,7 +332,7 @@ class Interleavings(RuleBasedStateMachine):
             self._rest()
 
     def _rest(self, *, commit: bool = True) -> None:
-        """All that has to be named is named, and all runs come to their end; nothing is wrong then."""
+        """Name all rows that must be named, end all runs, and check the results."""
         while commit and self.open:
             self._commit(0)
         self._note()
@@ -345,7 +344,7 @@ class Interleavings(RuleBasedStateMachine):
         self.books.check_names()
 
     def _finish(self, kind: str) -> bool:
-        """Take all runs of a kind to their end; returns whether the last one was of the past."""
+        """Finish all runs of a kind; returns whether the last one had an `as_of` in the past."""
         last, steps = None, 0
         while run := self._next(kind):
             last, steps = run, steps + 1
@@ -358,7 +357,7 @@ class Interleavings(RuleBasedStateMachine):
 
 
 def assert_forgotten(url: str, customer: str) -> None:
-    """No table of ours has a row that names the customer."""
+    """Check that none of our tables has a row with the customer's id."""
     tables = read(
         url,
         "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
@@ -375,7 +374,7 @@ def assert_forgotten(url: str, customer: str) -> None:
 def machine(
     migrated_url: str, other_database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[], Interleavings]:
-    """Machines that share two databases: our own, and one that the orders may be in."""
+    """Machines that share two databases: ours, and one for the orders."""
     monkeypatch.setattr(touched, "OVERLAP_ROWS", NEWEST)
     monkeypatch.setattr(ranges, "default_ranges", lambda rows, indexed: 3)
     commits = Commits(monkeypatch)

@@ -1,4 +1,4 @@
-"""What was last read of the newest rows is known: whatever becomes of them, the next run sets it right."""
+"""The ledger stores what was last read of the newest rows, so that the next run corrects any later change."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def restaurant(
     monkeypatch: pytest.MonkeyPatch,
     request: pytest.FixtureRequest,
 ) -> Restaurant:
-    """Twenty customers with an order each, numbered from 1000 on; the newest five are looked at by every run."""
+    """Twenty customers with one order each, numbered from 1000; every run reads the newest five again."""
     monkeypatch.setattr(touched, "OVERLAP_ROWS", 5)
     opened = Restaurant(migrated_url, tmp_path, other_database_url if request.param == "elsewhere" else "")
     opened.open()
@@ -57,7 +57,7 @@ def everything(restaurant: Restaurant) -> list[bool]:
 
 
 def start(restaurant: Restaurant, mode: str = "full") -> list[tuple[Any, list[tuple[str, int]]]]:
-    """Plan a run of each kind; returns their ids and the parts that are to be done."""
+    """Plan a run of each kind; returns their ids and their parts."""
     planned = []
     for kind in KINDS:
         with transaction(restaurant.url) as session:
@@ -85,12 +85,12 @@ def test_another_imports_run_may_come_between_an_edit_and_the_webhook_that_names
     restaurant.remove(lambda number, _: number == 5001)
     restaurant.sell(5002, "E", "10.00", ago(restaurant, minutes=1), 1)
     assert restaurant.refresh() == {"incremental"}
-    restaurant.check()  # right without being named
+    restaurant.check()  # correct without being named
     restaurant.refresh(named=(5000, 5001))
     restaurant.check()
     found = orders_of(restaurant)
     assert (found["A"], found["B"], found.get("D")) == (1, 1, None)
-    assert everything(restaurant) == [False, False]  # and for little
+    assert everything(restaurant) == [False, False]  # and with few parts
 
 
 def test_an_order_that_is_read_above_all_ids_of_the_plan_may_change_its_customer(restaurant: Restaurant) -> None:
@@ -107,7 +107,7 @@ def test_an_order_that_is_read_above_all_ids_of_the_plan_may_change_its_customer
 
 
 def test_an_order_may_change_its_customer_between_two_shards_and_be_counted_twice(restaurant: Restaurant) -> None:
-    """Until the next run, which knows both readers."""
+    """Until the next run, which has both parts' ledgers."""
     restaurant.sell(5000, "a", "10.00", ago(restaurant, hours=2), 1)
     (rfm, parts), menu = start(restaurant)
     assert len(parts) == 3
@@ -212,7 +212,9 @@ def test_a_new_name_reaches_every_daypart_with_the_next_run(restaurant: Restaura
     restaurant.name(2, None, None)
     assert restaurant.refresh() == {"incremental"}
     restaurant.check_names()
-    assert read(restaurant.url, "SELECT DISTINCT run_id FROM menu_recommendation").equals(run_ids)  # no rank is another
+    assert read(restaurant.url, "SELECT DISTINCT run_id FROM menu_recommendation").equals(
+        run_ids
+    )  # no rank has changed
 
     (rfm, shards), (menu, chunks) = start(restaurant)
     for part in chunks:

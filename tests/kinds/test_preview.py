@@ -37,7 +37,7 @@ def previewed(settings: Settings, path: Path) -> tuple[PublishedState, Preview]:
 
 
 def check(before: pd.DataFrame, found: Preview, after: pd.DataFrame) -> None:
-    """Hold a preview against the segments that were published before and those that a run then publishes."""
+    """Compare a preview with the segments published before, and with those that a run with the map publishes."""
     both = before.merge(after, on="mobile_id", how="left", suffixes=("", "_new"))
     moved = both[both.segment != both.segment_new]
     becomes = [None if pd.isna(name) else name for name in moved.segment_new]

@@ -1,4 +1,4 @@
-"""What readers see while results are published: one whole state at every instant, in any isolation level."""
+"""Readers see one consistent state at every instant of a publish, in any isolation level."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def settings(migrated_url: str, tmp_path: Path) -> Settings:
 
 
 class Reader(threading.Thread):
-    """Polls both results; two readings a transaction, so that REPEATABLE READ has something to repeat."""
+    """Polls both results, twice per transaction, so that REPEATABLE READ is tested."""
 
     def __init__(self, url: str, level: IsolationLevel) -> None:
         super().__init__()
@@ -104,13 +104,13 @@ def test_a_snapshot_that_has_not_read_yet_still_finds_its_generation(settings: S
     before = read(settings.database_url, STATE)
     with psycopg.connect(settings.database_url) as old:
         old.isolation_level = IsolationLevel.REPEATABLE_READ
-        old.execute("SELECT")  # the snapshot is taken, and no lock on any result
+        old.execute("SELECT")  # takes the snapshot, without a lock on any result
         publish_twice(settings)
         assert old.execute(STATE).fetchone() == tuple(before.iloc[0])
 
 
 def publish_twice(settings: Settings) -> None:
-    """Two publishes of both kinds, each with its clearing up."""
+    """Two publishes of both kinds, each with the removal of old tables."""
     for _ in range(2):
         run_inline(settings, "rfm")
         run_inline(settings, "menu")

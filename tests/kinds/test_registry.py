@@ -1,4 +1,4 @@
-"""Which kinds there are, which of them are computed here, and which of them have a model to train."""
+"""The registry of kinds: known kinds, computed kinds, and kinds with a model."""
 
 from __future__ import annotations
 

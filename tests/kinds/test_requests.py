@@ -1,4 +1,4 @@
-"""Requests for kinds that need others' results: which run waits for which, and that none waits for ever."""
+"""Requests for kinds that need others' results: which run waits for which, and none waits for ever."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_a_steady_stream_of_requests_keeps_no_run_from_starting(settings: Settin
     with transaction(settings.database_url) as session:
         assert runs.begin(session, first["guess"]) and runs.begin(session, second["toy"])
     third = request(settings, *BOTH)
-    assert third["guess"] == second["guess"]  # another one works, so this one loses no time
+    assert third["guess"] == second["guess"]  # another one is running, so this one does not wait longer
     finish_inline(settings, second["toy"])
     finish_inline(settings, first["guess"])
     assert steering.advance(settings, second["guess"]) == []
@@ -131,7 +131,7 @@ def test_each_request_is_served_by_runs_that_start_after_what_they_need(settings
 
 
 def _end_or_begin(settings: Settings, kind: str) -> None:
-    """End the kind's run that works, or begin the one that may."""
+    """End the kind's running run, or start the next one."""
     with transaction(settings.database_url) as session:
         works = session.query(Run).filter(Run.kind == kind, Run.status == "running").first()
         if works is not None:

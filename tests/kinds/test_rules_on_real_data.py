@@ -1,4 +1,4 @@
-"""The owner's rules on real orders: what is published equals the oracle's, and the matrix what pandas works out."""
+"""The owner's rules on real orders: results equal the oracle's, and the matrix equals that of pandas."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FOLDERS = {
 
 
 def loaded(url: str, folder: str) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """The folder's orders, lines and menu, the latter with made-up costs, and in the database, too."""
+    """The folder's orders, lines and menu, with invented costs; also in the database."""
     if not (DATA / folder).is_dir():
         pytest.skip(f"{DATA / folder} is absent")
     files = (DATA / folder / f"{name}.parquet" for name in ("transactions", "items", "menu"))

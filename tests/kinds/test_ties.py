@@ -1,4 +1,4 @@
-"""Where most customers came equally often, the summary and doctor say what F can't tell."""
+"""Where most customers came equally often, the summary and doctor report which F scores are missing."""
 
 from __future__ import annotations
 

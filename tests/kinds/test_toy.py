@@ -1,4 +1,4 @@
-"""A kind is one folder and one entry in the registry: one that is defined in the tests alone runs like the others."""
+"""A kind is one folder and one registry entry: a kind defined in the tests runs like the others."""
 
 from __future__ import annotations
 

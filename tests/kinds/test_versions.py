@@ -1,4 +1,4 @@
-"""Versions of models: who decides, what is in service, what is put back, and when trainings are due."""
+"""Versions of models: decisions, the version in service, restoring one, and when trainings are due."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A kind of result that exists in the tests alone: each customer's share of all that was spent.
+"""A kind for tests only: each customer's share of all spending.
 
 ranges of customers ─► spent ─► total ─► share, per range ─► publish
 """
@@ -64,7 +64,7 @@ def _die_once(part: Part) -> None:
 
 
 def total(session: Session, settings: Settings, run: Run) -> None:
-    """The step between the stages: what all customers spent."""
+    """The step between the stages: the sum over all customers."""
     if not run.counts:
         run.counts = summed(progress.parts(session, run, "spent"))
         session.flush()
@@ -141,7 +141,7 @@ class Toy(Kind):
 
 
 def fit(settings: Settings, claimed: Claim) -> Counts:
-    """Count who has a share; a training run makes a version of it and of the toy run that it read."""
+    """Count the shares; a training run makes a version of it and of the toy run that it read."""
     session, run = claimed.session, claimed.run
     (customers,) = driver(session).execute("SELECT count(*) FROM toy").fetchone() or (0,)
     if run.mode == "train":

@@ -1,4 +1,4 @@
-"""A simulated shop with customers who come back, or do not; and what pandas says of their histories."""
+"""A simulated shop with returning and lost customers, and their histories computed with pandas."""
 
 from __future__ import annotations
 

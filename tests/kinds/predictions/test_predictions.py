@@ -1,4 +1,4 @@
-"""Predictions from orders to results: histories against pandas, probabilities against lifetimes; whole, repeatable."""
+"""Predictions from orders to results: histories against pandas, probabilities against lifetimes; repeatable."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_histories_are_those_of_pandas_and_probabilities_those_of_lifetimes(sett
     x, t_x, t = (expected[name].to_numpy() for name in ("x", "t_x", "t"))
     reference = fitter.fit(x, t_x, t)
     names = ["r", "alpha", "a", "b"]
-    # The likelihood is flat where there are few customers: it is held to lifetimes' and not the parameters.
+    # With few customers the likelihood is flat, so it is compared with lifetimes', and the parameters are not.
     ours = fitter._negative_log_likelihood(
         np.log([params[name] for name in names]), x, t_x, t, np.ones(len(x)), penalizer_coef=0
     )
@@ -167,7 +167,7 @@ def test_a_rollback_gives_the_former_results_back(settings: Settings) -> None:
     [
         shop.orders().iloc[:1],
         shop.orders(customers=150),
-        shop.orders().drop_duplicates("mobile_id"),  # everybody once
+        shop.orders().drop_duplicates("mobile_id"),  # one order per customer
         shop.orders().assign(created_at=shop.TODAY - timedelta(hours=1)),  # all on one day
         shop.orders(days=60),
         shop.orders().iloc[:0],

@@ -1,4 +1,4 @@
-"""The published state of recommendations in a form that no coding of items and no generation shows in."""
+"""The published state of recommendations in a form that is independent of item codes and generations."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ KIND = "recommendations"
 
 
 def histories(sold: pd.DataFrame, lines: pd.DataFrame, rules: Rules) -> tuple[dict[str, History], History]:
-    """Customers' visits and the guests', as the contract counts them; items stay what they are."""
+    """Customers' visits and the guests', as the contract counts them, with item ids instead of codes."""
     places = {daypart[0]: place for place, daypart in enumerate(rules.dayparts or ())}
     items: dict[Any, set[int]] = {}
     for transaction, item, quantity, price in lines[["transaction_id", "item_id", "quantity", "price"]].itertuples(
@@ -47,12 +47,12 @@ def histories(sold: pd.DataFrame, lines: pd.DataFrame, rules: Rules) -> tuple[di
 
 
 def compare(url: str, sold: pd.DataFrame, lines: pd.DataFrame, rules: Rules) -> None:
-    """Hold the published profiles against what customers ordered: visits, and visits with each item.
+    """Compare the published profiles with the orders: visits, and visits with each item.
 
     Raises
     ------
     AssertionError
-        Where they differ.
+        If they differ.
     """
     known, _ = histories(sold, lines, rules)
     expected = {
@@ -121,7 +121,7 @@ def _plain(ranking: Ranking) -> str:
 
 
 def _by_item(tallies: Tallies, codes: np.ndarray[Any, Any]) -> dict[str, Any]:
-    """Sums by item id; an item that nobody has any more is left out."""
+    """Sums by item id; items without customers are excluded."""
     order = np.argsort(codes)
     some = order[(tallies.buyers[order] > 0)]
     pairs = {
@@ -138,7 +138,7 @@ def _by_item(tallies: Tallies, codes: np.ndarray[Any, Any]) -> dict[str, Any]:
 
 
 def run(settings: Settings, **options: Any) -> str:
-    """Run the kind; returns the mode that it took."""
+    """Run the kind; returns the run's mode."""
     found = run_inline(settings, KIND, **options)
     assert found.run.status == "succeeded", (found.run.error, found.stages)
     return found.run.mode

@@ -1,4 +1,4 @@
-"""Runs of recommendations: exact whatever the division of the work, incremental as full, and gone with the customer."""
+"""Runs of recommendations: exact for any division of the work, incremental equal to full, removed with the customer."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ DATABASE_TEST = hypothesis_settings(
 
 @pytest.fixture
 def divided(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Have runs read so many ranges and make so many shards."""
+    """Set the number of ranges and shards of runs."""
 
     def divide(count: int, block: int = 500_000) -> None:
         monkeypatch.setattr(plan, "default_ranges", lambda *_, **__: count)
