@@ -163,6 +163,25 @@ def http_url(value: str) -> str:
     return value
 
 
+def language(value: str) -> str:
+    """A language, with or without a country, that Babel knows."""
+    from babel import Locale, UnknownLocaleError  # only if one is set
+
+    try:
+        return str(Locale.parse(value.replace("-", "_")))
+    except (ValueError, UnknownLocaleError):
+        raise ValueError(f"is {value!r}, which is not a known language") from None
+
+
+def currency(value: str) -> str:
+    """An ISO 4217 currency code."""
+    from babel.numbers import list_currencies
+
+    if value not in list_currencies():
+        raise ValueError(f"is {value!r}, which is not an ISO 4217 currency code")
+    return value
+
+
 def kinds(value: str) -> tuple[str, ...]:
     """Kinds of result, separated by spaces."""
     unknown = [name for name in value.split() if name not in KINDS]

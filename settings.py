@@ -69,6 +69,8 @@ class Settings:
     event_secrets: tuple[str, ...] = field(repr=False)
     kinds: tuple[str, ...]  # what is computed; empty: all, or those stored in the database (kinds/requests.py)
     retrain_schedule: str  # cron, in `timezone`
+    locale: str  # of what people see
+    currency: str | None  # ISO 4217; None: money without a sign
     mlflow_tracking_uri: str | None = field(repr=False)  # may hold a password
     home: Path
 
@@ -145,6 +147,8 @@ class Settings:
             mlflow_tracking_uri=_read(
                 env, "MLFLOW_TRACKING_URI", "", values.optional(values.http_url), "http://mlflow.example:5000"
             ),
+            locale=_read(env, "LOCALE", "en", values.language, "de_DE"),
+            currency=_read(env, "CURRENCY", "", values.optional(values.currency), "EUR"),
             home=home,
         )
 

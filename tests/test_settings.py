@@ -61,6 +61,8 @@ GOOD = {"DATABASE_URL": "postgresql://crm:pw-in-url@db/crm", "REDIS_URL": "redis
         ("DATABASE_URL", "postgresql://crm:pw-in-url@[db/crm", "percent-encode"),
         ("REDIS_CA_FILE", "/no/such/ca.pem", "not a readable file"),
         ("EVENT_URLS", "ftp://x/", "http://"),
+        ("LOCALE", "klingon", "not a known language"),
+        ("CURRENCY", "EURO", "ISO 4217"),
         ("EVENT_SECRETS", "whsec_" + "A" * 32, "EVENT_URLS 0 URLs"),
     ],
 )

@@ -60,6 +60,9 @@ def test_the_wheel_names_what_it_needs_and_holds_what_it_reads(wheel: Path) -> N
     assert {
         "analytics/segment_maps/quintiles.toml",
         "source/loading/names.toml",
+        "webhook/pages/templates/base.html",
+        "webhook/pages/static/page.css",
+        "webhook/pages/locale/de/LC_MESSAGES/messages.po",
         "migrations/versions/0001_runs_and_results.py",
     } <= files
     assert not {name for name in files if name.startswith(("tests/", "bench/"))}

@@ -27,15 +27,12 @@ def authorize() -> None:
 
     A token with `:read` may only read.
     """
-    settings: Settings = current_app.config["SETTINGS"]
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    offered = token.strip().encode()
-    full = [hmac.compare_digest(offered, known.encode()) for known in settings.api_tokens]
-    reads = [hmac.compare_digest(offered, known.encode()) for known in settings.read_tokens]
-    if scheme.lower() != "bearer" or not any(full + reads):
+    role = role_of(token.strip()) if scheme.lower() == "bearer" else None
+    if role is None:
         challenge = {"WWW-Authenticate": "Bearer"}
         refuse(Problem(401, "unauthorized", "Send Authorization: Bearer and one of API_TOKENS.", challenge))
-    if not any(full) and not _reads():
+    if role == "read" and not _reads():
         raise Problem(403, "read_only_token", "This token may only read; it can't request runs.")
 
 
@@ -43,6 +40,18 @@ def _reads() -> bool:
     """Whether the request changes nothing."""
     spec = description(current_app.view_functions[request.endpoint]) if request.endpoint else None
     return request.method in ("GET", "HEAD", "OPTIONS") or (spec is not None and spec.reads)
+
+
+def role_of(token: str) -> str | None:
+    """What the bearer of a token may do: `operate`, or only `read`; None for one that is not ours.
+
+    Compared with all of them in constant time.
+    """
+    settings: Settings = current_app.config["SETTINGS"]
+    offered = token.encode()
+    full = [hmac.compare_digest(offered, known.encode()) for known in settings.api_tokens]
+    reads = [hmac.compare_digest(offered, known.encode()) for known in settings.read_tokens]
+    return "operate" if any(full) else "read" if any(reads) else None
 
 
 def refuse(problem: Problem) -> NoReturn:

@@ -13,12 +13,14 @@ from settings import Settings
 from store.schema import SchemaError, require_current
 from webhook import (
     changes,
+    exports,
     health,
     imports,
     menu,
     menu_matrix,
     metrics,
     openapi,
+    pages,
     predictions,
     problems,
     recommendations,
@@ -65,9 +67,10 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     app.config["TABLES_CHECKED"] = _tables_checked(app.config["SETTINGS"])
     problems.register(app)
-    results = (segments, segments_preview, changes, menu, menu_matrix, recommendations, predictions)
+    results = (segments, segments_preview, changes, menu, menu_matrix, recommendations, predictions, exports)
     for module in (imports, runs, *results, versions, health, metrics, openapi):
         app.register_blueprint(module.blueprint)
+    pages.register(app, app.config["SETTINGS"])
     app.before_request(_begin)
     app.before_request(_check_host)
     app.before_request(_check_tables)

@@ -34,8 +34,8 @@ Quantity = Annotated[
 ]
 
 
-class MenuQuery(BaseModel):
-    """A daypart by its id, the one at a time of day in the restaurant's time zone, or all; or a segment's."""
+class DaypartQuery(BaseModel):
+    """A daypart by its id, the one at a time of day in the restaurant's time zone, or all; maybe of some weekdays."""
 
     daytime_id: Annotated[int, Field(ge=-(2**31), lt=2**31)] | None = None
     at: Annotated[str, Field(pattern=r"^(now|([01][0-9]|2[0-3]):[0-5][0-9])$")] | None = Field(
@@ -45,15 +45,19 @@ class MenuQuery(BaseModel):
         default=None, description="Only orders of these days, by the business date's weekday; 1 is Monday."
     )
 
-    segment: Annotated[str, Field(max_length=256, pattern=PLAIN)] | None = Field(
-        default=None, description="What this segment's customers order most; its name, in any case."
-    )
-
     @model_validator(mode="after")
     def _one_of_them(self) -> Self:
         if self.daytime_id is not None and self.at is not None:
             raise ValueError("daytime_id and at can't both be given")
         return self
+
+
+class MenuQuery(DaypartQuery):
+    """A daypart by its id, the one at a time of day in the restaurant's time zone, or all; or a segment's."""
+
+    segment: Annotated[str, Field(max_length=256, pattern=PLAIN)] | None = Field(
+        default=None, description="What this segment's customers order most; its name, in any case."
+    )
 
 
 class Daypart(BaseModel):
@@ -102,7 +106,7 @@ def menu_recommendations() -> Response:
     """The ranked items of one daypart (`daytime_id`, or `at` a time of day or now), or of all; `day` for weekdays."""
     params = query(MenuQuery)
     settings: Settings = current_app.config["SETTINGS"]
-    at = _clock(params.at, settings.timezone) if params.at else None
+    at = clock(params.at, settings.timezone) if params.at else None
     if params.segment is not None:
         return segment_menu(params.segment, params.daytime_id, at)
 
@@ -123,7 +127,8 @@ def menu_recommendations() -> Response:
     return read("menu", answer, also=f"{at:%H%M}" if at else "")
 
 
-def _clock(at: str, timezone: str) -> time:
+def clock(at: str, timezone: str) -> time:
+    """A time of day, HH:MM or `now` in a time zone."""
     return datetime.now(ZoneInfo(timezone)).time() if at == "now" else time.fromisoformat(at)
 
 

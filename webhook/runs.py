@@ -185,6 +185,17 @@ def one_run(run_id: UUID) -> Response:
 @described(answer=ShownRun, problems=(403, 404, 409))
 def cancel(run_id: UUID) -> Response:
     """Cancel a pending or running run; the published results stay."""
+    return answered(ShownRun.state(cancelled(run_id)))
+
+
+def cancelled(run_id: UUID) -> RunState:
+    """The run's state once it is cancelled.
+
+    Raises
+    ------
+    Problem
+        404 where there is no such run, 409 where it has finished, 503 while it takes a step.
+    """
     settings: Settings = current_app.config["SETTINGS"]
     try:
         with transaction(settings.database_url) as session:
@@ -201,4 +212,4 @@ def cancel(run_id: UUID) -> Response:
         raise Problem(503, "run_busy", detail, {"Retry-After": "5"}) from None
     assert state is not None
     sending.advance([run_id])  # starts the runs that wait for it
-    return answered(ShownRun.state(state))
+    return state

@@ -11,14 +11,14 @@ from flask import Blueprint, Response
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from sqlalchemy.orm import Session
 
-from kinds.rfm import results
+from kinds.rfm import listing, results
 from kinds.rfm.ties import warnings
 from store.published import PublishedState
 from webhook.access import authorize
 from webhook.changes import SegmentChange
-from webhook.cursors import closed, opened
 from webhook.cut_points import CutPoints
 from webhook.described import described, query
+from webhook.filters import CustomersFilter, from_cursor, to_cursor
 from webhook.models import PLAIN, Limit
 from webhook.problems import Problem
 from webhook.reading import read
@@ -27,12 +27,9 @@ blueprint = Blueprint("segments", __name__)
 blueprint.before_request(authorize)
 
 
-class SegmentsQuery(BaseModel):
+class SegmentsQuery(CustomersFilter):
     """Which customers to list, page by page; or one customer, by id."""
 
-    segment: Annotated[str, Field(max_length=256, pattern=PLAIN)] | None = Field(
-        default=None, description="A segment's name, in any case."
-    )
     mobile_id: Annotated[str, Field(pattern=PLAIN)] | None = Field(
         default=None, description="One customer, as with the id in the path; also for the id `summary`."
     )
@@ -43,8 +40,9 @@ class SegmentsQuery(BaseModel):
 
     @model_validator(mode="after")
     def _one_or_many(self) -> Self:
-        if self.mobile_id is not None and (self.segment is not None or self.cursor is not None):
-            raise ValueError("mobile_id can't be given with segment or cursor")
+        others = (self.segment, self.mobile_id_prefix, self.cursor)
+        if self.mobile_id is not None and any(other is not None for other in others):
+            raise ValueError("mobile_id can't be given with segment, mobile_id_prefix or cursor")
         return self
 
 
@@ -67,7 +65,7 @@ class Customer(BaseModel):
 
 
 class CustomerPage(BaseModel):
-    """Customers in order of their ids."""
+    """Customers in the order that was requested."""
 
     run_id: UUID = Field(description="The run that this page was read from.")
     as_of: datetime
@@ -113,25 +111,23 @@ class Summary(BaseModel):
 @blueprint.get("/rfm_segments")
 @described(answer=(CustomerPage, ExplainedCustomer), query=SegmentsQuery, problems=(404,), cached=True)
 def customers() -> Response:
-    """Customers in order of their ids, of one segment or all; or the customer with a given id."""
+    """Customers, filtered and sorted, by default all in order of their ids; or the customer with a given id."""
     params = query(SegmentsQuery)
     if params.mobile_id is not None:
         return one_customer(params.mobile_id)
-    after = opened(params.cursor) if params.cursor else None
+    after = from_cursor(params.cursor, params.sort) if params.cursor else None
 
     def answer(session: Session, state: PublishedState) -> CustomerPage:
-        names = results.segment_names(state)
-        segment = None if params.segment is None else results.segment_named(names, params.segment)
-        if segment is None and params.segment is not None:
-            raise Problem(422, "unknown_segment", f"There is no segment of that name; there are {', '.join(names)}.")
-        rows = results.segments(session, segment, after=after, limit=params.limit + 1)
+        wanted = params.of(state)
+        listing.check_sort(session, wanted, params.sort)
+        rows = listing.page(session, wanted, params.sort, after=after, limit=params.limit + 1)
         page = [Customer.model_validate(row) for row in rows[: params.limit]]
         more = len(rows) > params.limit
         return CustomerPage(
             run_id=state.run.run_id,
             as_of=state.as_of,
             segments=page,
-            next_cursor=closed(page[-1].mobile_id) if more else None,
+            next_cursor=to_cursor(listing.position(rows[params.limit - 1], params.sort)) if more else None,
         )
 
     return read("rfm", answer)

@@ -35,6 +35,10 @@ class RankedDaypart:
         """Its last minute, HH:MM."""
         return _minute(self.windows[-1][1] - MINUTE)
 
+    def covers(self, at: time) -> bool:
+        """Whether a time of day lies in it."""
+        return any(start <= _microseconds(at) < until for start, until in self.windows)
+
 
 def _minute(microseconds: int) -> str:
     return f"{microseconds // MINUTE // 60:02}:{microseconds // MINUTE % 60:02}"

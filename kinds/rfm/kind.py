@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from analytics.segments import numbered
 from kinds.base import Counts, Draft, Kind, RowsLostError, Stage, summed
-from kinds.rfm import changes, merge, publish, results, rows, ties
+from kinds.rfm import cells, changes, merge, publish, results, rows, ties
 from kinds.rfm import plan as planning
 from kinds.rfm.quantiles import staged_cut_points
 from kinds.rfm.rules import measures, own_cut_points, rules
@@ -67,12 +67,13 @@ def score(settings: Settings, claimed: Claim) -> Counts:
     """
     run, part = claimed.run, claimed.part
     assert run.plan is not None and run.counts is not None
-    scored = rows.score(claimed.session, run, part, rules(run.counts["cut_points"], run.plan["segments"]))
+    counted = rows.score(claimed.session, run, part, rules(run.counts["cut_points"], run.plan["segments"]))
+    scored = sum(customers for *_, customers, _ in counted)
     expected = progress.part_counts(claimed.session, run, "aggregate", part.part)["customers"]
     if scored != expected:
         raise RowsLostError(f"Shard {part.part} has {scored} of {expected} customers staged.")
     changes.note(claimed.session, run, part)
-    return {"scored": scored}
+    return {"scored": scored} | cells.of_part(counted)
 
 
 class Rfm(Kind):
@@ -110,11 +111,13 @@ class Rfm(Kind):
         changes.note(session, run, None)
         publish.publish(session, run)
         ties.note(session, run)
+        cells.note(session, run)
 
     def merge(self, session: Session, settings: Settings, run: Run) -> None:
         """Write the changed customers, and those whom a cut point passed, into the current generation."""
         merge.merge(session, run)
         ties.note(session, run)
+        cells.note(session, run)
 
     def discard(self, session: Session, generations: Sequence[int]) -> None:
         """Drop the generations' tables."""
@@ -131,7 +134,9 @@ class Rfm(Kind):
 
     def forget(self, session: Session, mobile_id: str) -> int:
         """Remove the customer's rows and changes, and the id where it bounds a shard."""
-        return rows.forget(session, mobile_id)
+        removed = rows.forget(session, mobile_id)
+        cells.note_published(session)
+        return removed
 
     def event_data(self, session: Session) -> dict[str, Any]:
         """Where a receiver has to read changes up to."""

@@ -159,3 +159,9 @@ def last_change_of(session: Session, mobile_id: str) -> Change | None:
     """The customer's newest stored change."""
     query = select(Change).where(Change.mobile_id == mobile_id).order_by(Change.change_id.desc()).limit(1)
     return session.scalars(query).first()
+
+
+def changes_of(session: Session, mobile_id: str, limit: int) -> Sequence[Change]:
+    """The customer's moves that are kept, newest first."""
+    query = select(Change).where(Change.mobile_id == mobile_id).order_by(Change.change_id.desc()).limit(limit)
+    return session.scalars(query).all()

@@ -163,18 +163,23 @@ def lost_shards(session: Session, run: Run, customers: Mapping[int, int]) -> lis
     return [shard for shard, has_rows in zip(shards, row, strict=True) if not has_rows]
 
 
-def score(session: Session, run: Run, part: Part, rules: Rules) -> int:
-    """Build the shard's piece of the results: rows first, then their key. Returns the number of customers."""
+def score(session: Session, run: Run, part: Part, rules: Rules) -> list[tuple[int, ...]]:
+    """Build the shard's piece of the results: rows first, then their key.
+
+    Returns each R-F-M code's R, F and M, number of customers and cents.
+    """
     connection = driver(session)
     table = piece(run, part.part)
     tune(connection)
     connection.execute(sql.SQL("DELETE FROM {}").format(table))  # of an earlier reading that a crash undid
-    inserted = connection.execute(
+    counted = connection.execute(
         sql.SQL(
-            "INSERT INTO {table} (generation, shard, mobile_id, recency_days, frequency, cents,"
+            "WITH inserted AS (INSERT INTO {table} (generation, shard, mobile_id, recency_days, frequency, cents,"
             " r_score, f_score, m_score, segment_number, written_by)"
             " SELECT {generation}, {shard}, mobile_id, recency_days, frequency, cents, r, f, m, {segment}, {generation}"
             " FROM (SELECT *, {scores} FROM {staging} WHERE frequency > 0 OFFSET 0) AS scored"
+            " RETURNING r_score, f_score, m_score, cents)"
+            " SELECT r_score, f_score, m_score, count(*), sum(cents)::bigint FROM inserted GROUP BY 1, 2, 3"
         ).format(
             table=table,
             generation=sql.Literal(run.generation),
@@ -183,10 +188,10 @@ def score(session: Session, run: Run, part: Part, rules: Rules) -> int:
             scores=rules.columns(),
             staging=staging(run, part.part),
         )
-    ).rowcount
+    ).fetchall()
     key = sql.Identifier(f"rfm_results_g{run.generation}_s{part.part}_key")
     connection.execute(sql.SQL("CREATE UNIQUE INDEX IF NOT EXISTS {} ON {} (mobile_id)").format(key, table))
-    return inserted
+    return counted
 
 
 def create_generation(session: Session, run: Run, shards: Sequence[int]) -> None:

@@ -1,0 +1,118 @@
+"""Operations: the age of what is published, runs and how far they are, and buttons that request and cancel them."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from flask import Blueprint, current_app, redirect, request, url_for
+from pydantic import BaseModel, Field
+from sqlalchemy.orm import Session
+from werkzeug.wrappers import Response
+
+import kinds
+from kinds import requests
+from settings import Settings
+from store import inbox, runs
+from store.database import transaction
+from store.models import ACTIVE
+from store.published import PublishedState, published
+from store.runs import RunState
+from webhook import sending
+from webhook.described import query
+from webhook.models import Kind, Mode, Status
+from webhook.pages.frame import page, read
+from webhook.runs import cancelled
+
+SHOWN = 25
+STALE = 24 * 3600  # seconds after which results are called old
+
+blueprint = Blueprint("operations", __name__)
+
+
+class OperationsQuery(BaseModel):
+    """Which runs to list."""
+
+    kind: Kind | None = None
+    status: Status | None = None
+
+
+class Request(BaseModel):
+    """What the form requests."""
+
+    kind: Kind | Literal["all"] = "all"
+    mode: Mode = Field(default="full")
+
+
+@dataclass(frozen=True)
+class ShownRun:
+    """A run as the table shows it."""
+
+    state: RunState
+    seconds: float | None  # from its start to its end, or to now
+
+    @property
+    def active(self) -> bool:
+        """Whether it waits or works."""
+        return self.state.run.status in ACTIVE
+
+    @classmethod
+    def of(cls, state: RunState, now: datetime) -> ShownRun:
+        """At a moment of the database's clock."""
+        run = state.run
+        took = ((run.finished_at or now) - run.started_at).total_seconds() if run.started_at else None
+        return cls(state, took)
+
+
+@blueprint.get("/operations")
+def show() -> Response:
+    """What is published of each kind, and the newest runs."""
+    settings: Settings = current_app.config["SETTINGS"]
+    params = query(OperationsQuery)
+
+    def build(session: Session) -> Response:
+        now = runs.now(session)
+        here = requests.computed(session, settings)
+        current = [(name, published(session, name)) for name in here]
+        found = runs.newest(session, kind=params.kind, status=params.status, limit=SHOWN)
+        shown = [ShownRun.of(state, now) for state in found]
+        return page(
+            "operations.html",
+            params=params,
+            results=[(name, state, _is_old(state, now)) for name, state in current],
+            runs=shown,
+            active=any(each.active for each in shown),
+            modes=["full", "incremental", *(["train"] if any(kinds.KINDS[name].trains for name in here) else [])],
+            flower=f"{request.scheme}://{request.host.rsplit(':', 1)[0]}:{settings.flower_port}/",
+        )
+
+    return read(build)
+
+
+def _is_old(state: PublishedState | None, now: datetime) -> bool:
+    return state is not None and (now - state.as_of).total_seconds() > STALE
+
+
+@blueprint.post("/operations/recompute")
+def recompute() -> Response:
+    """Request runs, as `POST /runs` does."""
+    settings: Settings = current_app.config["SETTINGS"]
+    params = Request.model_validate({name: value for name, value in request.form.items() if value})
+    names = None if params.kind == "all" else [params.kind]
+    with transaction(settings.database_url) as session:
+        wanted = requests.requested(session, settings, names, params.mode, every=True)
+    name, needs = f"api_{uuid.uuid4().hex}", kinds.needs(wanted)
+    kept = {"kinds": wanted, "mode": params.mode}
+    found = inbox.deliver(settings.database_url, "api", name, kept, wanted, params.mode, needs=needs)
+    sending.advance(run.run_id for run in found if not run.joined)
+    return redirect(url_for("pages.operations.show"), 303)
+
+
+@blueprint.post("/operations/<uuid:run_id>/cancel")
+def cancel(run_id: UUID) -> Response:
+    """Cancel a run, as `POST /runs/{run_id}/cancel` does."""
+    cancelled(run_id)
+    return redirect(url_for("pages.operations.show"), 303)

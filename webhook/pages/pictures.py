@@ -1,0 +1,142 @@
+"""Pictures as inline SVG, from numbers and texts alone.
+
+Places and lengths are percentages of the picture and texts keep their size, so that a picture is as readable on a
+phone as on a desk. Colours are classes (`c0`, the palest, to `c6`), which the style sheet gives light, dark and
+printed values. A picture says nothing that the table under it does not say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from webhook.pages import treemap
+
+SHADES = 7
+WIDTH, HEIGHT = 720, 340  # that a treemap is laid out for
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A rectangle of a treemap: what it is called, its area, its colour's value, its hover text and where it leads."""
+
+    name: str
+    note: str
+    size: float
+    value: float
+    title: str
+    link: str
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A square of a heat map: its text, its colour's value, its hover text and where it leads."""
+
+    text: str
+    value: float
+    title: str
+    link: str | None = None
+
+
+def shade(value: float, values: Sequence[float]) -> int:
+    """The colour of a value among others, 0 to 6: by its place among the different ones, the lowest being 0."""
+    different = sorted(set(values))
+    if len(different) < 2:
+        return SHADES // 2
+    return round(different.index(value) * (SHADES - 1) / (len(different) - 1))
+
+
+def linear_shade(value: float, highest: float) -> int:
+    """The colour of a value between 0 and the highest; 0 for nothing alone."""
+    return 0 if value <= 0 or highest <= 0 else min(SHADES - 1, 1 + int((SHADES - 1) * value / highest))
+
+
+def treemap_of(tiles: Sequence[Tile], label: str) -> Markup:
+    """A treemap: areas by size, colours by value; each rectangle a link."""
+    shown = sorted((tile for tile in tiles if tile.size > 0), key=lambda tile: (-tile.size, tile.name))
+    if not shown:
+        return Markup()
+    boxes = treemap.layout([tile.size for tile in shown], WIDTH, HEIGHT)
+    values = [tile.value for tile in shown]
+    parts = [_tile(tile, box, shade(tile.value, values)) for tile, box in zip(shown, boxes, strict=True)]
+    return _picture("treemap tall", label, parts)
+
+
+def _tile(tile: Tile, box: treemap.Box, colour: int) -> Markup:
+    x, y, width, height = (_percent(100 * part) for part in _fractions(box))
+    fits = box.height > 24 and box.width > 40
+    text = Markup('<text x="8" y="20" class="name">{}</text>').format(tile.name) if fits else Markup()
+    if box.height > 44 and box.width > 40:
+        text += Markup('<text x="8" y="38">{}</text>').format(tile.note)
+    return Markup(
+        '<a href="{link}" class="c{colour}"><title>{title}</title>'
+        '<svg x="{x}" y="{y}" width="{width}" height="{height}">'
+        '<rect width="100%" height="100%"/>{text}</svg></a>'
+    ).format(link=tile.link, colour=colour, title=tile.title, x=x, y=y, width=width, height=height, text=text)
+
+
+def _fractions(box: treemap.Box) -> tuple[float, float, float, float]:
+    return box.x / WIDTH, box.y / HEIGHT, box.width / WIDTH, box.height / HEIGHT
+
+
+def heat_map(rows: Sequence[tuple[str, Sequence[Cell]]], columns: Sequence[str], label: str) -> Markup:
+    """A grid with a name before each row and under each column; colours by the cells' values."""
+    highest = max((cell.value for _, cells in rows for cell in cells), default=0)
+    left, below = 12.0, 10.0
+    wide, high = (100 - left) / max(len(columns), 1), (100 - below) / max(len(rows), 1)
+    parts = []
+    for line, (name, cells) in enumerate(rows):
+        parts.append(_text(left / 2, (line + 0.5) * high, name, "axis"))
+        for place, cell in enumerate(cells):
+            box = {"x": _percent(left + place * wide), "y": _percent(line * high)}
+            box |= {"width": _percent(wide), "height": _percent(high)}
+            inner = Markup(
+                '<title>{title}</title><svg x="{x}" y="{y}" width="{width}" height="{height}" class="c{colour}">'
+                '<rect width="100%" height="100%"/>'
+                '<text x="50%" y="50%" class="middle">{text}</text></svg>'
+            ).format(title=cell.title, text=cell.text, colour=linear_shade(cell.value, highest), **box)
+            parts.append(Markup('<a href="{}">{}</a>').format(cell.link, inner) if cell.link else _group(inner))
+    parts += [_text(left + (place + 0.5) * wide, 100 - below / 2, name, "axis") for place, name in enumerate(columns)]
+    return _picture("heat tall", label, parts)
+
+
+def bar(fraction: float, title: str) -> Markup:
+    """A bar that is as long as the fraction of its place."""
+    return Markup(
+        '<svg class="bar" aria-hidden="true"><title>{}</title><rect width="100%" height="100%" class="rest"/>'
+        '<rect width="{}" height="100%"/></svg>'
+    ).format(title, _percent(100 * min(max(fraction, 0), 1)))
+
+
+def score_strip(score: int, bounds: Sequence[str], label: str) -> Markup:
+    """Five boxes with the scores, the one that a value has filled, and the four cut points between them."""
+    parts = [
+        Markup(
+            '<svg x="{x}" y="0" width="20%" height="34"><rect width="100%" height="100%" class="{kind}"/>'
+            '<text x="50%" y="50%" class="middle {kind}">{score}</text></svg>'
+        ).format(x=_percent(20 * place), kind="chosen" if place + 1 == score else "other", score=place + 1)
+        for place in range(5)
+    ]
+    for place, bound in enumerate(bounds):
+        parts.append(Markup('<text x="{}" y="50" class="axis">{}</text>').format(_percent(20 * (place + 1)), bound))
+    return _picture("strip", label, parts)
+
+
+def _group(inner: Markup) -> Markup:
+    return Markup("<g>{}</g>").format(inner)
+
+
+def _text(x: float, y: float, text: str, kind: str) -> Markup:
+    return Markup('<text x="{}" y="{}" class="{}">{}</text>').format(_percent(x), _percent(y), kind, text)
+
+
+def _picture(kind: str, label: str, parts: Sequence[Markup]) -> Markup:
+    return Markup('<svg class="picture {}" role="group" aria-label="{}">{}</svg>').format(
+        kind, label, Markup().join(parts)
+    )
+
+
+def _percent(value: float) -> str:
+    return f"{value:.3f}%"

@@ -1,0 +1,98 @@
+"""Who looks at a page: a signed cookie that says what its bearer may do, and a form's token against forged posts.
+
+The cookie is signed with a key that is derived from all API tokens: no further secret is needed, every process on
+every host has the same, and a token that is taken away ends all sessions.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from datetime import timedelta
+from urllib.parse import urlsplit
+
+from flask import Flask, redirect, request, session, url_for
+from flask.sessions import SecureCookieSessionInterface
+from werkzeug.wrappers import Response
+
+from settings import Settings
+from webhook.problems import Problem
+
+LASTS = timedelta(days=14)
+OPEN = ("pages.static", "pages.login.show", "pages.login.enter")  # to those who have not logged in
+
+
+class Sessions(SecureCookieSessionInterface):
+    """Flask's signed cookie, which browsers send over HTTPS alone where it was given over HTTPS."""
+
+    def get_cookie_secure(self, app: Flask) -> bool:
+        """Whether the request came over HTTPS, to us or to a trusted proxy."""
+        return request.is_secure
+
+
+def install(app: Flask, settings: Settings) -> None:
+    """Let the application have sessions."""
+    tokens = "\0".join(sorted((*settings.api_tokens, *(f"{token}:read" for token in settings.read_tokens))))
+    app.secret_key = hmac.digest(tokens.encode(), b"smartcrm page sessions", hashlib.sha256)
+    app.session_interface = Sessions()
+    app.config.update(
+        SESSION_COOKIE_NAME="smartcrm",
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",  # a link in a mail leads to a page, and posts of others bring no cookie
+        SESSION_REFRESH_EACH_REQUEST=False,
+        PERMANENT_SESSION_LIFETIME=LASTS,
+    )
+
+
+def begin(role: str) -> None:
+    """Begin a session of somebody who may `read`, or `operate` as well."""
+    session.clear()
+    session.permanent = True
+    session["role"] = role
+
+
+def role() -> str | None:
+    """What the visitor may do; None without a session."""
+    found = session.get("role")
+    return found if found in ("read", "operate") else None
+
+
+def form_token() -> str:
+    """What each form of this session has to bring back."""
+    if "form" not in session:
+        session["form"] = secrets.token_urlsafe(16)
+    return str(session["form"])
+
+
+def require() -> Response | None:
+    """Send visitors without a session to the login; refuse posts that are forged or that the session does not allow.
+
+    Raises
+    ------
+    Problem
+        403.
+    """
+    if request.method == "POST":
+        _check_form()
+    if request.endpoint in OPEN:
+        return None
+    if role() is None:
+        wanted = request.full_path.rstrip("?") if request.method == "GET" else "/"
+        return redirect(url_for("pages.login.show", next=wanted))
+    if request.method == "POST" and role() != "operate" and request.endpoint != "pages.login.leave":
+        raise Problem(403, "read_only_token", "This token may only read; it can't request runs.")
+    return None
+
+
+def _check_form() -> None:
+    brought, known = request.form.get("form", ""), str(session.get("form", ""))
+    if not known or not hmac.compare_digest(brought.encode(), known.encode()):
+        raise Problem(403, "form_expired", "This form is no longer valid. Load the page again and repeat the step.")
+
+
+def inner_path(wanted: str) -> str:
+    """A path on this server to go on to after the login; the first page where it is none."""
+    parts = urlsplit(wanted)
+    plain = wanted.isprintable() and "\\" not in wanted and wanted.startswith("/") and not wanted.startswith("//")
+    return wanted if plain and not parts.scheme and not parts.netloc else "/"

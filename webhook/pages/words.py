@@ -1,0 +1,125 @@
+"""Words, numbers, dates and money as people write them: gettext catalogues and Babel, by `LOCALE` and `CURRENCY`.
+
+The catalogues are read as they are written (`.po`), so that a translation needs no tool and no build. English is what
+stands in the code.
+"""
+
+from __future__ import annotations
+
+import io
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+from babel import Locale, dates, numbers
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po
+from babel.support import NullTranslations, Translations
+
+from settings import Settings
+from webhook.pages.names import KINDS, MODES, REASONS, STAGES, STATUSES
+
+CATALOGUES = Path(__file__).parent / "locale"
+
+
+class Words:
+    """Everything that people read, in the language, currency and time zone of the settings."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.locale, self.currency, self.zone = Locale.parse(settings.locale), settings.currency, settings.zone
+        self.language = str(self.locale).replace("_", "-")
+        self.translations = catalogue(self.locale)
+
+    def text(self, message: str, /, **values: object) -> str:
+        """A message of the catalogue, with values in its places `%(name)s`."""
+        found = self.translations.gettext(message) if message else ""
+        return found % values if values else found
+
+    def counted(self, one: str, many: str, number: int) -> str:
+        """A message in the form that a number takes; the number's place is `%(number)s`."""
+        return self.translations.ngettext(one, many, number) % {"number": self.number(number)}
+
+    def number(self, value: float | Decimal) -> str:
+        """A number with at most two decimals."""
+        return str(numbers.format_decimal(value, "#,##0.##", self.locale))
+
+    def share(self, value: float | None) -> str:
+        """A fraction of one as a percentage with one decimal."""
+        return "–" if value is None else str(numbers.format_percent(value, "#,##0.0 %", self.locale))
+
+    def money(self, value: float | Decimal | None, *, whole: bool = False) -> str:
+        """An amount in the currency, or without a sign where none is set; `whole` leaves out the cents."""
+        if value is None:
+            return "–"
+        if self.currency is None:
+            return str(numbers.format_decimal(value, "#,##0" if whole else "#,##0.00", self.locale))
+        if not whole:
+            return str(numbers.format_currency(value, self.currency, locale=self.locale))
+        pattern = self.locale.currency_formats["standard"].pattern.replace(".00", "")
+        return str(numbers.format_currency(value, self.currency, pattern, self.locale, currency_digits=False))
+
+    def moment(self, value: datetime) -> str:
+        """A day and a time of day, in the restaurant's time zone."""
+        return str(dates.format_datetime(value, "medium", tzinfo=self.zone, locale=self.locale))
+
+    def day(self, value: date) -> str:
+        """A day."""
+        return str(dates.format_date(value, "medium", locale=self.locale))
+
+    def clock(self, value: datetime) -> str:
+        """A time of day in the restaurant's time zone."""
+        return str(dates.format_time(value, "short", tzinfo=self.zone, locale=self.locale))
+
+    def weekday(self, number: int) -> str:
+        """A weekday's name; 1 is Monday."""
+        return str(dates.get_day_names("wide", locale=self.locale)[number - 1])
+
+    def age(self, since: datetime) -> str:
+        """How long ago that was."""
+        passed = max(datetime.now(UTC) - since, timedelta())
+        return str(dates.format_timedelta(-passed, add_direction=True, locale=self.locale))
+
+    def duration(self, seconds: float) -> str:
+        """A length of time: seconds with one decimal below a minute, and minutes and seconds from there on."""
+        if seconds < 60:
+            return f"{numbers.format_decimal(seconds, '0.0', self.locale)} s"
+        minutes, rest = divmod(round(seconds), 60)
+        hours, minutes = divmod(minutes, 60)
+        return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
+
+    def own(self, name: str | None) -> str:
+        """An owner's own name of a segment, daypart or item; translated where it is one that comes with the program."""
+        return self.text(name or "")
+
+    def reason(self, name: str) -> str:
+        """Why a customer moved, in words."""
+        return self.text(REASONS.get(name, name))
+
+    def kind(self, name: str) -> str:
+        """A kind of result in words."""
+        return self.text(KINDS.get(name, name))
+
+    def mode(self, name: str) -> str:
+        """A run's mode in words."""
+        return self.text(MODES.get(name, name))
+
+    def status(self, name: str) -> str:
+        """A run's status in words."""
+        return self.text(STATUSES.get(name, name))
+
+    def stage(self, name: str) -> str:
+        """A run's stage in words."""
+        return self.text(STAGES[name]) if name in STAGES else name.replace("_", " ")
+
+
+def catalogue(locale: Locale) -> NullTranslations:
+    """The messages of a language; English ones where there is no catalogue of it."""
+    path = CATALOGUES / locale.language / "LC_MESSAGES" / "messages.po"
+    if not path.is_file():
+        return NullTranslations()
+    with path.open("rb") as file:
+        found = read_po(file, locale=locale.language)
+    compiled = io.BytesIO()
+    write_mo(compiled, found)
+    compiled.seek(0)
+    return Translations(compiled)
