@@ -182,6 +182,11 @@ def currency(value: str) -> str:
     return value
 
 
+def clusters(value: str) -> int:
+    """`auto`, which is 0, or a number of clusters."""
+    return 0 if value == "auto" else whole(3, 12)(value)
+
+
 def kinds(value: str) -> tuple[str, ...]:
     """Kinds of result, separated by spaces."""
     unknown = [name for name in value.split() if name not in KINDS]

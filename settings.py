@@ -72,6 +72,7 @@ class Settings:
     locale: str  # of what people see
     currency: str | None  # ISO 4217; None: money without a sign
     mlflow_tracking_uri: str | None = field(repr=False)  # may hold a password
+    clusters: int  # how many clusters of customers are wanted; 0: as many as are stable
     home: Path
 
     @property
@@ -149,6 +150,7 @@ class Settings:
             ),
             locale=_read(env, "LOCALE", "en", values.language, "de_DE"),
             currency=_read(env, "CURRENCY", "", values.optional(values.currency), "EUR"),
+            clusters=_read(env, "CLUSTERS", "auto", values.clusters, "auto"),
             home=home,
         )
 

@@ -13,6 +13,7 @@ import psycopg
 from sqlalchemy.exc import DBAPIError
 
 from cli import (  # noqa: F401  # each adds its commands to the group
+    clusters,
     load,
     models,
     predictions,

@@ -15,7 +15,7 @@ from uuid import UUID
 import click
 
 from broker import checks
-from cli import console, predictions, tables
+from cli import clusters, console, predictions, tables
 from cli.app import cli, environment
 from cli.console import out
 from cli.health import flower_prefix
@@ -49,7 +49,7 @@ def demo(once: bool) -> None:
                 tables.show_summary(rfm_results.summary(session))
                 console.show_menu(menu_results.menu(session), top=TOP_SHOWN)
                 story.show_lists(session, serving_settings)
-                for line in predictions.story(session):
+                for line in (*predictions.story(session), *clusters.story(session)):
                     out.print(line, soft_wrap=True)
             _print_urls(serving_settings)
             if once or not sys.stdout.isatty():

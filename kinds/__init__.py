@@ -38,6 +38,7 @@ KINDS = {
     "menu": Entry("kinds.menu.kind:Menu"),
     "recommendations": Entry("kinds.recommendations.kind:Recommendations", needs=("rfm",), trains=True),
     "predictions": Entry("kinds.predictions.kind:Predictions", trains=True, by_default=False),
+    "clusters": Entry("kinds.clusters.kind:ClustersKind", trains=True, by_default=False),
 }
 
 

@@ -13,6 +13,7 @@ from settings import Settings
 from store.schema import SchemaError, require_current
 from webhook import (
     changes,
+    clusters,
     exports,
     health,
     imports,
@@ -67,7 +68,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     app.config["TABLES_CHECKED"] = _tables_checked(app.config["SETTINGS"])
     problems.register(app)
-    results = (segments, segments_preview, changes, menu, menu_matrix, recommendations, predictions, exports)
+    results = (segments, segments_preview, changes, menu, menu_matrix, recommendations, predictions, clusters, exports)
     for module in (imports, runs, *results, versions, health, metrics, openapi):
         app.register_blueprint(module.blueprint)
     pages.register(app, app.config["SETTINGS"])

@@ -18,19 +18,21 @@ from sqlalchemy.orm import Session
 
 from analytics import training
 from kinds.base import Counts, Draft, Kind, RowsLostError, Stage, summed
-from kinds.predictions import fitting, rows, scoring
+from kinds.predictions import fitting, merge, rows, scoring
 from kinds.predictions import plan as planning
 from kinds.predictions.model import Predictor
 from kinds.predictions.rows import TABLES
 from settings import Settings
 from source.reading import Connection
-from store import ledger, progress, publishing, versions
+from store import ledger, progress, publishing, runs, versions
 from store.models import Part, Run
 from store.parts import Claim
 
 
 def summarize(settings: Settings, claimed: Claim) -> Counts:
-    """Fill the shard's staging table with one row per customer."""
+    """Fill the shard's staging table, or that of the changed customers, with one row per customer."""
+    if claimed.run.mode == "incremental":
+        return rows.summarize_touched(claimed.session, settings.source_database_url, claimed.run, claimed.part)
     return rows.summarize(claimed.session, settings.source_database_url, claimed.run, claimed.part)
 
 
@@ -109,6 +111,13 @@ class Predictions(Kind):
         """Customer shards, and one part that fits."""
         return planning.shards(draft)
 
+    def refresh(self, draft: Draft) -> list[Part] | None:
+        """The changed customers, as one part; a full run where too few were published."""
+        last = runs.published_run(draft.session, self.name)
+        if "too_little_data" in (last.counts or {}):
+            return None
+        return [Part(run_id=draft.run.run_id, stage="summarize", part=0)]
+
     def prepare(self, session: Session, run: Run, parts: Sequence[Part]) -> None:
         """Create the run's ledger, and a full run's generation."""
         ledger.begin(session, run, [part for part in parts if part.stage == "summarize"])
@@ -120,6 +129,10 @@ class Predictions(Kind):
         run.counts = (run.counts or {}) | summed(progress.parts(session, run, "score"))
         TABLES.settle(session, run)
         publishing.name_current(session, run, run.generation)
+
+    def merge(self, session: Session, settings: Settings, run: Run) -> None:
+        """Write the changed customers' predictions into the current generation."""
+        merge.merge(session, run)
 
     def discard(self, session: Session, generations: Sequence[int]) -> None:
         """Drop the generations' tables."""

@@ -84,6 +84,31 @@ def summarize(session: Session, source_url: str, run: Run, part: Part) -> dict[s
     return _counted(session, run, part.part)
 
 
+def summarize_touched(session: Session, source_url: str, run: Run, part: Part) -> dict[str, int]:
+    """Fill the staging table with every touched customer, those without a purchase too; returns its counts."""
+    assert run.plan is not None
+    if run.plan["recompute_all"]:
+        whose: sql.Composable = sql.SQL("mobile_id IS NOT NULL")
+        known = sql.SQL("SELECT mobile_id FROM prediction_results WHERE generation = {}").format(
+            sql.Literal(run.plan["since"]["generation"])
+        )
+    else:
+        with reading.connect(source_url) as crm:
+            now = touched.customers(crm, run.plan)
+        before = ledger.keys(session, run.plan["since"]["ledger"])
+        customers = sql.Literal(sorted({*now, *before} - set(run.plan.get("excluded", ()))))
+        whose = sql.SQL("mobile_id = ANY({}::text[])").format(customers)
+        known = sql.SQL("SELECT mobile_id FROM unnest({}::text[]) AS touched (mobile_id)").format(customers)
+    _stage(session, source_url, run, part, histories_query(run.plan, whose, days=False))
+    driver(session).execute(
+        sql.SQL(
+            "INSERT INTO {table} (mobile_id, x) SELECT mobile_id, -1 FROM ({known}) AS known"
+            " WHERE NOT EXISTS (SELECT FROM {table} AS staged WHERE staged.mobile_id = known.mobile_id)"
+        ).format(table=TABLES.staging(run, 0), known=known)
+    )
+    return _counted(session, run, 0)
+
+
 def _stage(session: Session, source_url: str, run: Run, part: Part, query: sql.Composed) -> None:
     assert run.plan is not None
     table = TABLES.stage(session, run, part, STAGED)

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import psycopg
 import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 from lifetimes import BetaGeoFitter, ModifiedBetaGeoFitter
 
 from kinds import upkeep
 from settings import Settings
+from source import touched
 from store import versions
 from store.database import transaction
 from tests.kinds.predictions import shop
@@ -200,3 +205,70 @@ def test_excluded_customers_have_no_prediction(migrated_url: str, tmp_path: Path
     settings = make_settings(migrated_url, tmp_path, SEGMENT_MAP=str(chosen))
     found = trained(settings, shop.orders())
     assert len(found) == 319 and "c0007" not in set(found["mobile_id"])
+
+
+CUSTOMERS = st.sampled_from([f"c{number:04}" for number in range(0, 320, 40)] + ["new", "newer"])
+CHANGES = st.lists(
+    st.one_of(
+        st.tuples(st.just("sell"), CUSTOMERS, st.integers(0, 300)),
+        st.tuples(st.just("refund"), CUSTOMERS, st.integers(0, 3)),
+        st.tuples(st.just("drop"), st.integers(0, 30), st.just(0)),
+        st.tuples(st.just("edit"), st.integers(0, 30), st.just(0)),
+    ),
+    min_size=1,
+    max_size=5,
+)
+
+
+@pytest.mark.long
+def test_an_incremental_run_leaves_what_a_full_one_would(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Long, since every example has a full run of its own beside."""
+    monkeypatch.setattr(touched, "OVERLAP_ROWS", 40)
+    trained(settings, shop.orders())
+    modes = set()
+
+    @hypothesis_settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(steps=CHANGES)
+    def check(steps: list[tuple[str, Any, int]]) -> None:
+        with psycopg.connect(settings.database_url) as connection:
+            for what, who, ago in steps:
+                (newest,) = connection.execute("SELECT max(transaction_id) FROM fact_transactions").fetchone() or (0,)
+                if what in ("sell", "refund"):
+                    amount = "12.50" if what == "sell" else "-3.00"
+                    values = [newest + 1, who, amount, shop.TODAY - timedelta(days=ago)]
+                    connection.execute("INSERT INTO fact_transactions VALUES (%s, %s, %s, %s)", values)
+                else:  # one of the newest rows
+                    change = "DELETE FROM" if what == "drop" else "UPDATE"
+                    change += " fact_transactions" + (" SET total_amount = 99" if what == "edit" else "")
+                    connection.execute(f"{change} WHERE transaction_id = %s", [newest - who])  # type: ignore[arg-type]
+        run = run_inline(settings, "predictions", at=shop.TODAY, mode="incremental").run
+        assert run.status == "succeeded", run.error
+        modes.add(run.mode)
+        found = predictions(settings.database_url)
+        assert run_inline(settings, "predictions", at=shop.TODAY, mode="full").run.status == "succeeded"
+        assert predictions(settings.database_url).equals(found)
+
+    check()
+    assert modes == {"incremental"}
+
+
+def test_an_incremental_run_writes_whom_an_order_touched_alone(settings: Settings) -> None:
+    before = trained(settings, shop.orders())
+    with psycopg.connect(settings.database_url) as connection:
+        for number, customer in ((90_001, "c0004"), (90_002, "new"), (90_003, None)):
+            connection.execute("INSERT INTO fact_transactions VALUES (%s, %s, 20, %s)", [number, customer, shop.TODAY])
+        (gone,) = connection.execute(
+            "SELECT mobile_id FROM fact_transactions WHERE transaction_id = 1740"
+        ).fetchone() or ("",)
+        connection.execute("DELETE FROM fact_transactions WHERE mobile_id = %s", [gone])
+    run = run_inline(settings, "predictions", at=shop.TODAY, mode="incremental").run
+    assert run.mode == "incremental" and run.counts is not None
+    after = predictions(settings.database_url)
+    written = read(settings.database_url, "SELECT mobile_id, run_id FROM customer_predictions")
+    changed = written[written["run_id"] == run.run_id]
+    assert set(after["mobile_id"]) ^ set(before["mobile_id"]) == {"new", gone}
+    assert {"c0004", "new"} <= set(changed["mobile_id"]) and len(changed) < 20
+    assert run_inline(settings, "predictions", at=shop.TODAY, mode="full").run.mode == "full"
+    assert predictions(settings.database_url).equals(after)
+    tomorrow = run_inline(settings, "predictions", at=shop.TODAY + timedelta(days=1), mode="incremental").run
+    assert tomorrow.mode == "full"

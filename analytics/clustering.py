@@ -1,0 +1,140 @@
+"""Clusters of customers by k-means: how many there are, where their centres lie, who belongs to which, and their ids.
+
+Features and centres are whole numbers (analytics/behaviour.py), so that distances are exact and a customer's cluster
+depends on nothing but the customer. scikit-learn and SciPy are imported by the functions that need them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from analytics.behaviour import Floats, Whole
+
+FEWEST, MOST = 3, 12
+STARTS = 10
+HALVES = 8
+STABLE, LEAST_STABLE = 0.85, 0.8  # adjusted Rand index
+LEAST_SHARE = 0.03  # of customers, for a cluster to be one
+CHOOSING = 8_000  # customers that the number of clusters is chosen on
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A number of clusters and its stability: the mean adjusted Rand index of fits to half the customers."""
+
+    k: int
+    stability: float
+
+
+def choose(points: Whole, wanted: int | None, seed: int) -> Chosen:
+    """How many clusters: as many as are wanted, or the most that are stable and none of them tiny.
+
+    Where no number is stable, the most stable one.
+    """
+    points = points[:CHOOSING]
+    tried: list[tuple[Chosen, float]] = []
+    for k in [wanted] if wanted else range(FEWEST, MOST + 1):
+        if len(points) < 2 * k:
+            continue
+        whole, _ = nearest(points, fit(points, k, seed))
+        smallest = float(np.bincount(whole, minlength=k).min()) / len(points)
+        tried.append((Chosen(k, _stability(points, whole, k, seed)), smallest))
+    good = [found for found, smallest in tried if found.stability >= STABLE and smallest >= LEAST_SHARE]
+    if good:
+        return good[-1]
+    return max((found for found, _ in tried), key=lambda found: (found.stability, found.k), default=Chosen(0, 0.0))
+
+
+def fit(points: Whole, k: int, seed: int, start: Whole | None = None) -> Whole:
+    """The centres of k clusters, in thousandths; from those of `start`, or from the best of ten starts."""
+    from sklearn.cluster import KMeans
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1):
+        found = KMeans(
+            k,
+            init="k-means++" if start is None else start.astype(np.float64),
+            n_init=STARTS if start is None else 1,
+            random_state=seed,
+        ).fit(points.astype(np.float64))
+    centres: Whole = np.rint(found.cluster_centers_).astype(np.int64)
+    return centres[np.lexsort(centres.T[::-1])]  # in an order that no start decides
+
+
+def nearest(points: Whole, centres: Whole) -> tuple[Whole, Whole]:
+    """Each customer's nearest centre, the first of equally near ones, and the square of the distance.
+
+    All products are whole numbers far below 2^53, so the matrix product in floats is exact.
+    """
+    squares = squared_distances(points, centres)
+    place = squares.argmin(axis=1)
+    return place.astype(np.int64), squares[np.arange(len(points)), place]
+
+
+def squared_distances(points: Whole, centres: Whole) -> Whole:
+    """Of every customer to every centre, exactly."""
+    cross = points.astype(np.float64) @ centres.T.astype(np.float64)
+    own = (points * points).sum(axis=1)[:, None] + (centres * centres).sum(axis=1)[None, :]
+    found: Whole = own - 2 * cross.astype(np.int64)
+    return found
+
+
+def misfit(points: Whole, centres: Whole) -> Floats:
+    """Per customer, the distance to the own centre divided by that to the next one: 0 in the centre, 1 between two."""
+    if len(centres) < 2:
+        return np.ones(len(points))
+    two = np.sqrt(np.partition(squared_distances(points, centres), 1, axis=1)[:, :2].astype(np.float64))
+    found: Floats = two[:, 0] / np.maximum(two[:, 1], 1.0)
+    return found
+
+
+def _stability(points: Whole, whole: Whole, k: int, seed: int) -> float:
+    """How alike the clusters are when they are found from half the customers."""
+    generator, scores = np.random.default_rng(seed), []
+    for number in range(HALVES):
+        half = points[generator.permutation(len(points))[: len(points) // 2]]
+        other, _ = nearest(points, fit(half, k, seed + number))
+        scores.append(adjusted_rand(whole, other))
+    return round(float(np.mean(scores)), 6)
+
+
+def adjusted_rand(one: Whole, other: Whole) -> float:
+    """How alike two groupings are: 1 if equal, 0 in the mean of random ones (Hubert and Arabie, 1985)."""
+
+    def pairs(counts: Whole) -> float:
+        return float((counts.astype(np.float64) * (counts - 1) / 2).sum())
+
+    table = np.bincount(one * (int(other.max()) + 1) + other)
+    together, first, second = pairs(table), pairs(np.bincount(one)), pairs(np.bincount(other))
+    chance = first * second / max(1.0, len(one) * (len(one) - 1) / 2)
+    most = (first + second) / 2
+    return 1.0 if most == chance else (together - chance) / (most - chance)
+
+
+def matched_ids(former: Whole, former_ids: list[int], centres: Whole, next_id: int) -> list[int]:
+    """An id for each centre: that of the former centre it is matched with, or a new one from `next_id` on.
+
+    The matching moves centres least in sum (the Hungarian method). One that moved more than half the smallest distance
+    between two centres is another cluster.
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    distances = np.sqrt(squared_distances(centres, former).astype(np.float64))
+    between = np.sqrt(squared_distances(centres, centres).astype(np.float64))
+    apart = between[~np.eye(len(centres), dtype=bool)].min(initial=np.inf) / 2
+    rows, columns = linear_sum_assignment(distances)
+    known = {
+        int(row): former_ids[column]
+        for row, column in zip(rows, columns, strict=True)
+        if distances[row, column] <= apart
+    }
+    ids = []
+    for place in range(len(centres)):
+        if place in known:
+            ids.append(known[place])
+        else:
+            ids.append(next_id)
+            next_id += 1
+    return ids

@@ -1,0 +1,1 @@
+"""What kind of eater each customer is, beside how recent, how often and how much."""

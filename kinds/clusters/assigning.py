@@ -1,0 +1,89 @@
+"""Assigning customers to clusters, a shard at a time, and what the clusters come to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from psycopg import sql
+from psycopg.types.json import Jsonb
+from sqlalchemy.orm import Session
+
+from analytics.behaviour import THOUSANDTHS
+from kinds.bulk import copy_columns
+from kinds.clusters import rows
+from kinds.clusters.model import Clusters
+from kinds.clusters.rows import TABLES, VISITS_TO_ASSIGN
+from postgres import tune
+from store.database import driver
+from store.models import Part, Run
+
+COLUMNS = "generation, shard, mobile_id, cluster_id, distance, model_version, written_by"
+
+
+def assign(session: Session, run: Run, part: Part, clusters: Clusters, version: int) -> tuple[int, dict[int, int]]:
+    """Build the shard's piece of the results; returns the customers, and how many are in each cluster.
+
+    A customer with a single visit is in none.
+    """
+    assert run.plan is not None
+    connection = driver(session)
+    tune(connection)
+    table, staging = TABLES.piece(run, part.part), TABLES.staging(run, part.part)
+    connection.execute(sql.SQL("DELETE FROM {}").format(table))  # of an earlier reading that a crash undid
+    enough = sql.SQL("SELECT * FROM {} WHERE visits >= {}").format(staging, sql.Literal(VISITS_TO_ASSIGN))
+    points = clusters.points(rows.counts(session, enough, 'mobile_id COLLATE "C"'), run.plan)
+    ids, distances = clusters.assigned(points)
+    connection.execute("DROP TABLE IF EXISTS cluster_assigned")
+    connection.execute(
+        "CREATE TEMP TABLE cluster_assigned (place bigint, cluster_id int, distance float8) ON COMMIT DROP"
+    )
+    places = np.arange(1, len(ids) + 1, dtype=np.int64)
+    columns: dict[str, NDArray[Any]] = {"place": places, "cluster_id": ids.astype(np.int32), "distance": distances}
+    copy_columns(session, sql.Identifier("cluster_assigned"), columns)
+    query = sql.SQL(
+        "INSERT INTO {table} ({columns}) SELECT {generation}, {shard}, s.mobile_id, a.cluster_id, a.distance,"
+        " {version}, {generation} FROM {staging} AS s"
+        " LEFT JOIN (cluster_counts JOIN cluster_assigned USING (place)) AS a"
+        " USING (mobile_id) WHERE s.visits > 0"
+    ).format(
+        table=table,
+        columns=sql.SQL(COLUMNS),
+        generation=sql.Literal(run.generation),
+        shard=sql.Literal(part.part),
+        version=sql.Literal(version),
+        staging=staging,
+    )
+    inserted = connection.execute(query).rowcount
+    TABLES.add_key(session, run, part.part)
+    known, members = np.unique(ids, return_counts=True)
+    return inserted, {int(number): int(count) for number, count in zip(known, members, strict=True)}
+
+
+def save_profiles(session: Session, generation: int, clusters: Clusters, members: Mapping[int, int]) -> None:
+    """Write what each cluster of a generation is called, how many customers it has, and where it lies."""
+    names = clusters.scale.names
+    everybody = sum(members.values())
+    for number, centre in zip(clusters.ids, clusters.centres, strict=True):
+        name, description = clusters.texts[str(number)]
+        features: dict[str, Any] = {
+            feature: int(value) / THOUSANDTHS for feature, value in zip(names, centre, strict=True)
+        }
+        customers = members.get(number, 0)
+        driver(session).execute(
+            "INSERT INTO cluster_profile_results (generation, cluster_id, name, description, customers, share,"
+            " features, stability) VALUES (%s, %s, %s, %s, %s, %s, %s, %s)"
+            " ON CONFLICT (generation, cluster_id) DO NOTHING",
+            [
+                generation,
+                number,
+                name,
+                description,
+                customers,
+                round(customers / everybody, 9) if everybody else 0.0,
+                Jsonb(features),
+                clusters.stability,
+            ],
+        )

@@ -1,0 +1,168 @@
+"""Clusters, from plan to publish.
+
+A full run divides the customers into shards. Each shard's orders and lines are counted to one row per customer; a
+training run finds clusters in a sample of them and holds these against those in service; each shard's customers are
+assigned to the better ones; then the new generation becomes current.
+
+    shards ─► count ─► fit ─► assign ─► publish
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from analytics.clustering import LEAST_STABLE
+from errors import RequestError
+from kinds.base import Counts, Draft, Kind, RowsLostError, Stage, summed
+from kinds.clusters import assigning, fitting, rows
+from kinds.clusters import plan as planning
+from kinds.clusters.model import Clusters, missing_features
+from kinds.clusters.rows import TABLES, VISITS_TO_FIT
+from settings import Settings
+from source.reading import Connection
+from store import ledger, progress, publishing, versions
+from store.database import driver
+from store.models import ModelVersion, Part, Published, Run
+from store.parts import Claim
+
+
+def count(settings: Settings, claimed: Claim) -> Counts:
+    """Fill the shard's staging table with one row per customer."""
+    return rows.count(claimed.session, settings.source_database_url, claimed.run, claimed.part)
+
+
+def gather(session: Session, settings: Settings, run: Run) -> None:
+    """Add up what the shards counted, once; shards whose staging a crash of PostgreSQL emptied are read again."""
+    shards = progress.parts(session, run, "count")
+    lost = TABLES.lost_shards(session, run, {part.part: (part.counts or {})["staged"] for part in shards})
+    if lost:
+        progress.reopen(session, run, {"count": lost, "fit": None, "assign": None})
+    elif not run.counts:
+        counted = summed(shards)
+        lacking = counted["regulars"] < fitting.CUSTOMERS
+        run.counts = dict(counted) | (_too_little(counted["regulars"]) if lacking else {})
+        session.flush()
+
+
+def _too_little(regulars: int, stability: float | None = None) -> dict[str, Any]:
+    needs, has = {"customers_with_three_visits": fitting.CUSTOMERS}, {"customers_with_three_visits": regulars}
+    if stability is not None:  # there are customers enough, and no clusters that half of them would show, too
+        needs["stability_percent"], has["stability_percent"] = round(100 * LEAST_STABLE), int(100 * stability)
+    return {"too_little_data": {"needs": needs, "has": has}}
+
+
+def fit(settings: Settings, claimed: Claim) -> Counts:
+    """Train in a training run, or where what the model rests on is gone; in any, note how well it still fits."""
+    session, run = claimed.session, claimed.run
+    assert run.plan is not None and run.counts is not None
+    if "too_little_data" in run.counts:
+        return {"trained": 0}
+    shards = [part.part for part in progress.parts(session, run, "count")]
+    customers = rows.staged(run, shards, VISITS_TO_FIT)
+    version = versions.champion(session, run.kind)
+    if run.mode != "train" and run.plan["champion"] is not None:
+        version = versions.numbered(session, run.kind, run.plan["champion"])
+    stability = 1.0
+    trains = run.mode == "train" or (
+        version is not None and bool(missing_features(Clusters.of(version.params).scale, run.plan))
+    )
+    if trains:
+        version, stability = fitting.train(session, run, customers)
+    run.plan = run.plan | {"champion": version and version.version}
+    if version is None:
+        run.counts = run.counts | _too_little(run.counts["regulars"], stability)
+        return {"trained": int(trains)}
+    watched = fitting.watch(session, run, customers, version)
+    version.metrics = version.metrics | {"drift": {"as_of": run.plan["as_of"]} | watched}
+    return {"trained": int(trains)}
+
+
+def assign(settings: Settings, claimed: Claim) -> Counts:
+    """Build the shard's piece of the results from its staging table and the model.
+
+    Raises
+    ------
+    RowsLostError
+        When the staging table no longer holds what was counted.
+    """
+    session, run, part = claimed.session, claimed.run, claimed.part
+    assert run.plan is not None and run.counts is not None
+    if "too_little_data" in run.counts:
+        TABLES.add_key(session, run, part.part)
+        return {"assigned": 0}
+    version = versions.numbered(session, run.kind, run.plan["champion"])
+    done, members = assigning.assign(session, run, part, Clusters.of(version.params), version.version)
+    expected = progress.part_counts(session, run, "count", part.part)["customers"]
+    if done != expected:
+        raise RowsLostError(f"Shard {part.part} has {done} of {expected} customers staged.")
+    return {"assigned": done} | {f"cluster_{number}": customers for number, customers in members.items()}
+
+
+class ClustersKind(Kind):
+    """What kind of eater each customer is."""
+
+    name = "clusters"
+    stages = (Stage("count", count), Stage("fit", fit, before=gather), Stage("assign", assign, before=gather))
+    holds_customers = True
+    writers = "SELECT written_by FROM cluster_results"
+
+    def plan(self, settings: Settings, crm: Connection) -> dict[str, Any]:
+        """The dayparts, the menu's categories, and how many clusters are wanted."""
+        return planning.plan(settings, crm)
+
+    def parts(self, draft: Draft) -> list[Part]:
+        """Customer shards, and one part that fits."""
+        return planning.shards(draft)
+
+    def prepare(self, session: Session, run: Run, parts: Sequence[Part]) -> None:
+        """Make the run's ledger, and its generation, which nothing names yet."""
+        ledger.begin(session, run, [part for part in parts if part.stage == "count"])
+        TABLES.create(session, run, sorted({part.part for part in parts if part.stage == "assign"}))
+
+    def publish(self, session: Session, settings: Settings, run: Run) -> None:
+        """Write the clusters' profiles, and name the run's generation."""
+        assert run.plan is not None
+        run.counts = (run.counts or {}) | summed(progress.parts(session, run, "assign"))
+        if "too_little_data" not in run.counts:
+            version = versions.numbered(session, run.kind, run.plan["champion"])
+            clusters = Clusters.of(version.params)
+            members = {number: run.counts.get(f"cluster_{number}", 0) for number in clusters.ids}
+            assigning.save_profiles(session, run.generation, clusters, members)
+        TABLES.settle(session, run)
+        publishing.name_current(session, run, run.generation)
+
+    def discard(self, session: Session, generations: Sequence[int]) -> None:
+        """Drop the generations' tables and profiles."""
+        TABLES.discard(session, generations)
+        query = "DELETE FROM cluster_profile_results WHERE generation = ANY(%s)"
+        driver(session).execute(query, [list(generations)])
+
+    def unneeded(self, session: Session) -> Sequence[Callable[[Session], None]]:
+        """Staging tables and unpublished generations."""
+        return TABLES.unneeded(session)
+
+    def forget(self, session: Session, mobile_id: str) -> int:
+        """Remove the customer's row, and the id where it bounds a shard."""
+        return TABLES.forget(session, self.name, mobile_id)
+
+    def check_version(self, session: Session, model: ModelVersion) -> None:
+        """Check that the dayparts and categories of its features are still there.
+
+        Raises
+        ------
+        RequestError
+            With the code `model_unusable`, when one is gone.
+        """
+        published = session.get(Published, self.name)
+        last = session.get(Run, published.run_id) if published is not None else None
+        plan = last.plan if last is not None else None
+        lost = missing_features(Clusters.of(model.params).scale, plan) if plan else []
+        if lost:
+            named = ", ".join(feature.partition(":")[2] for feature in lost)
+            raise RequestError(
+                f"Version {model.version} of {self.name} rests on what no longer exists: {named}.",
+                code="model_unusable",
+            )

@@ -1,0 +1,37 @@
+"""The clusters' tables as SQLAlchemy models: profiles, and the names that people gave.
+
+`cluster_results` is not one: it is partitioned by generation, one piece per customer shard (rows.py).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import BigInteger
+from sqlalchemy.orm import Mapped, mapped_column
+
+from store.models import Base
+
+
+class ClusterProfile(Base):
+    """A cluster of one generation; `features` are its centre, in standard deviations."""
+
+    __tablename__ = "cluster_profile_results"
+
+    generation: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    cluster_id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    description: Mapped[str]
+    customers: Mapped[int] = mapped_column(BigInteger)
+    share: Mapped[float]
+    features: Mapped[dict[str, Any]]
+    stability: Mapped[float]
+
+
+class ClusterName(Base):
+    """A name that somebody gave to a cluster, in place of the one made of phrases."""
+
+    __tablename__ = "cluster_names"
+
+    cluster_id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str]

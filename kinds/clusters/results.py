@@ -1,0 +1,77 @@
+"""Reading published clusters: their profiles, their customers, and renaming one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Row, text
+from sqlalchemy.orm import Session
+
+from errors import RequestError
+from kinds.clusters.models import ClusterName
+from store.published import PublishedState, published
+
+CLUSTER_COLUMNS = ("mobile_id", "cluster_id", "distance", "model_version", "run_id", "computed_at")
+LONGEST_NAME = 100
+
+
+def too_little_data(state: PublishedState) -> dict[str, Any] | None:
+    """What clusters need and what there is, where that is too little; None where there are clusters."""
+    found: dict[str, Any] | None = (state.run.counts or {}).get("too_little_data")
+    return found
+
+
+def profiles(session: Session) -> Sequence[Row[Any]]:
+    """The published clusters, by id."""
+    query = (
+        "SELECT cluster_id, name, description, customers, share, features, stability FROM cluster_profiles"
+        " ORDER BY cluster_id"
+    )
+    return session.execute(text(query)).all()
+
+
+def unclustered(session: Session) -> int:
+    """How many customers with a purchase are in no cluster: they came once."""
+    return int(session.scalar(text("SELECT count(*) FROM customer_clusters WHERE cluster_id IS NULL")) or 0)
+
+
+def customers(
+    session: Session, cluster_id: int | None = None, *, after: str | None = None, limit: int | None = None
+) -> Sequence[Row[Any]]:
+    """Published customers in order of their ids, of one cluster or all, from the one that follows `after`."""
+    wanted = [
+        *(["cluster_id = :cluster_id"] if cluster_id is not None else []),
+        *(["mobile_id > :after"] if after is not None else []),
+    ]
+    query = (
+        f"SELECT {', '.join(CLUSTER_COLUMNS)} FROM customer_clusters"  # noqa: S608  # our own names
+        f" {'WHERE' if wanted else ''} {' AND '.join(wanted)} ORDER BY mobile_id LIMIT :limit"
+    )
+    return session.execute(text(query), {"cluster_id": cluster_id, "after": after, "limit": limit}).all()
+
+
+def names_tag(session: Session) -> str:
+    """What changes when a cluster is renamed, for the ETag."""
+    query = (
+        "SELECT md5(coalesce(string_agg(cluster_id || ' ' || name, ',' ORDER BY cluster_id), '')) FROM cluster_names"
+    )
+    return str(session.scalar(text(query)))
+
+
+def rename(session: Session, cluster_id: int, name: str) -> Row[Any]:
+    """Give a published cluster another name, which it keeps as long as its id; returns its profile.
+
+    Raises
+    ------
+    RequestError
+        When there is no such cluster, or the name is none.
+    """
+    name = " ".join(name.split())
+    if not name or len(name) > LONGEST_NAME or not name.isprintable():
+        raise RequestError(f"A cluster's name has 1 to {LONGEST_NAME} printable characters.", code="invalid_name")
+    if published(session, "clusters") is None or cluster_id not in {row.cluster_id for row in profiles(session)}:
+        raise RequestError(f"There is no cluster {cluster_id}.", code="cluster_not_found")
+    session.merge(ClusterName(cluster_id=cluster_id, name=name))
+    session.flush()
+    return next(row for row in profiles(session) if row.cluster_id == cluster_id)
