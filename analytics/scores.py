@@ -18,7 +18,7 @@ AVERAGE = "average"  # cents ÷ frequency
 MEASURES = (RECENCY, FREQUENCY, CENTS)
 Point = int | str  # five times a cut point; a fraction as "7/3"
 CutPoints = Mapping[str, Sequence[Point]]
-NOBODYS = (0, 0, 0, 0)  # cut points without customers
+NO_CUSTOMERS = (0, 0, 0, 0)  # cut points without customers
 
 
 def stored(point: Fraction | int) -> Point:
@@ -86,7 +86,7 @@ def passed_expression(before: CutPoints, after: CutPoints) -> str:
     passed = [
         _is_between(measure, *sorted(pair, key=Fraction))
         for measure in sorted(before.keys() | after.keys())
-        for pair in zip(before.get(measure, NOBODYS), after.get(measure, NOBODYS), strict=True)
+        for pair in zip(before.get(measure, NO_CUSTOMERS), after.get(measure, NO_CUSTOMERS), strict=True)
         if _bound(measure, pair[0]) != _bound(measure, pair[1])
     ]
     return " OR ".join(passed) or "false"

@@ -47,7 +47,7 @@ class Orders:
 
 @dataclass(frozen=True)
 class Fold:
-    """What was before a cut, and the visits that followed, one of each of these customers."""
+    """The visits before a cut, and the next visit of each of these customers."""
 
     known: Histories
     guests: Histories
@@ -152,12 +152,12 @@ def defaults(fold: Fold) -> tuple[float, float]:
 
 
 def by_daypart(fold: Fold) -> tuple[float, float]:
-    """What is popular in the daypart of the visit."""
+    """Popularity in the daypart of the visit."""
     return _of_method(fold, "daypart")
 
 
 def overall(fold: Fold) -> tuple[float, float]:
-    """What is popular at all times of day."""
+    """Popularity at all times of day."""
     return _of_method(fold, "global")
 
 
@@ -167,7 +167,7 @@ def _of_method(fold: Fold, method: str) -> tuple[float, float]:
 
 
 def own_counts(fold: Fold) -> tuple[float, float]:
-    """What the customer ordered most often; equal counts, and what follows them, by popularity."""
+    """The customer's most ordered items; ties, and the remaining places, by popularity."""
     model = fit(fold, Parameters())
     scores = _matrix(fold, model) + model.popularity[-1] / 10
     return _judged(fold, model, scores)

@@ -40,7 +40,7 @@ def counts(row: Run) -> dict[str, int]:
 
 
 def warnings(row: Run) -> list[str]:
-    """What a run found that its owner should know."""
+    """A run's warnings."""
     return list((row.counts or {}).get("warnings", []))
 
 
@@ -95,7 +95,7 @@ def _decimal(value: Fraction) -> Decimal:
 
 
 def preview(state: PublishedState, found: Preview) -> Shape:
-    """Who would be where under another map."""
+    """The preview of another segment map."""
     return _of(state) | {
         "customers": found.customers,
         "moved": found.moved,

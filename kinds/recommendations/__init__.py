@@ -1,1 +1,1 @@
-"""What each customer will want next, and what each segment orders in each daypart."""
+"""Recommended items per customer, and the items that each segment orders in each daypart."""

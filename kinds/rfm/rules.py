@@ -8,7 +8,7 @@ from typing import Any
 
 from psycopg import sql
 
-from analytics.scores import AVERAGE, CENTS, FREQUENCY, NOBODYS, RECENCY, CutPoints, Point, score_expression
+from analytics.scores import AVERAGE, CENTS, FREQUENCY, NO_CUSTOMERS, RECENCY, CutPoints, Point, score_expression
 from analytics.segments import numbered
 
 
@@ -46,5 +46,5 @@ def own_cut_points(plan: Mapping[str, Any]) -> dict[str, list[Point]]:
 def rules(points: CutPoints, segments: Sequence[str]) -> Rules:
     """The rules for cut points (in fifths, empty without customers) and a segment map."""
     monetary = AVERAGE if AVERAGE in points else CENTS
-    scores = [score_expression(each, points.get(each, NOBODYS)) for each in (RECENCY, FREQUENCY, monetary)]
+    scores = [score_expression(each, points.get(each, NO_CUSTOMERS)) for each in (RECENCY, FREQUENCY, monetary)]
     return Rules(scores, *numbered(segments))
