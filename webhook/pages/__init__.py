@@ -1,6 +1,6 @@
-"""The dashboard: pages that the server renders, with pictures as inline SVG and a few lines of script of our own.
+"""The dashboard: pages rendered on the server, with charts as inline SVG and a few lines of JavaScript.
 
-What a page shows comes from the queries that the API answers with, and its state is in its URL.
+Pages use the same queries as the API; a page's state is in its URL.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ answer_as_pages(blueprint)
 
 @blueprint.get("/")
 def first() -> Response:
-    """The page that is shown first."""
+    """The first page."""
     return redirect(url_for("pages.customers.show"))
 
 
 def register(app: Flask, settings: Settings) -> None:
-    """Give the application its pages."""
+    """Register the pages with the application."""
     sessions.install(app, settings)
     frame.install(app, words.Words(settings))
     app.register_blueprint(blueprint)

@@ -1,4 +1,4 @@
-"""Customers: segments in numbers and pictures, the list of customers, and one customer's page."""
+"""Customers: segments as numbers and charts, the list of customers, and one customer's page."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from webhook.problems import Problem
 
 SHOWN = 50
 MOVES_SHOWN = 50
-FEW = 30  # customers; shares of fewer say little
+FEW = 30  # customers; shares of fewer are unreliable
 SCORES = (1, 2, 3, 4, 5)
 
 blueprint = Blueprint("customers", __name__)
@@ -64,7 +64,7 @@ def show() -> Response:
 
 
 def _list(session: Session, state: PublishedState, params: CustomersQuery, totals: dict[str, Total]) -> dict[str, Any]:
-    """A page of the list: its customers, how many the filter leaves, and what leads on."""
+    """A page of the list: its customers, the number of all that match the filter, and the links."""
     wanted = params.of(state)
     counted = _counted(session, wanted, totals)
     sortable = counted <= listing.MOST_SORTED
@@ -87,7 +87,7 @@ def _list(session: Session, state: PublishedState, params: CustomersQuery, total
 
 
 def _counted(session: Session, wanted: listing.Filter, totals: dict[str, Total]) -> int:
-    """How many customers the filter leaves; from the totals where it can be, and at most one more than are sorted."""
+    """The number of customers that match the filter: from the totals if possible, else counted up to sort limit + 1."""
     if wanted.prefix is not None:
         return listing.count(session, wanted, listing.MOST_SORTED + 1)
     if wanted.segment is not None:
@@ -163,7 +163,7 @@ def one(mobile_id: str) -> Response:
 
 
 def _strips(row: Any, points: dict[str, results.CutPoints]) -> list[tuple[str, str, Markup]]:
-    """Per measure its name, the customer's value and score, and where it stands among the cut points."""
+    """Per measure its name, the customer's value and score, and the cut points."""
     write = words()
     average = points["monetary"].average
     spent = row.monetary / row.frequency if average else row.monetary

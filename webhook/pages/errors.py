@@ -18,7 +18,7 @@ log = structlog.get_logger("webhook")
 
 
 def answer_as_pages(blueprint: Blueprint) -> None:
-    """Let every exception of these views be answered by a page with one clear sentence."""
+    """Answer every exception of these views with a page that has one clear sentence."""
     blueprint.register_error_handler(Problem, lambda problem: _page(problem.status, problem.detail, problem.headers))
     blueprint.register_error_handler(ValidationError, lambda error: _page(422, first_failure(error)))
     blueprint.register_error_handler(RequestError, lambda error: _page(422, str(error)))

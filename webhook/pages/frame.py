@@ -1,4 +1,4 @@
-"""The frame of every page: its template, its policy, and what templates may use."""
+"""The frame of every page: its template, its content security policy, and the functions of templates."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from store.database import StalePlanError, snapshot
 from webhook.pages import pictures, sessions
 from webhook.pages.words import Words
 
-# Nothing from another host, nothing inline, and no other site's frame around it.
+# Nothing from other hosts, nothing inline, and no framing by other sites.
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none';"
     " form-action 'self'; frame-ancestors 'none'"
@@ -25,7 +25,7 @@ STATIC = Path(__file__).parent / "static"
 
 
 def install(app: Flask, words: Words) -> None:
-    """Let templates have our words, formats and pictures."""
+    """Add texts, formats and charts to the templates."""
     app.config["WORDS"] = words
     app.jinja_env.add_extension("jinja2.ext.i18n")
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
@@ -36,18 +36,18 @@ def install(app: Flask, words: Words) -> None:
 
 
 def words() -> Words:
-    """The words and formats of this application's language."""
+    """The texts and formats in this application's language."""
     found: Words = current_app.config["WORDS"]
     return found
 
 
 def page(template: str, status: int = 200, **values: Any) -> Response:
-    """A template as an answer."""
+    """A rendered template as a response."""
     return make_response(render_template(template, **values), status)
 
 
 def finish(response: Response) -> Response:
-    """Set the pages' own policy, and let browsers keep static files, whose addresses change with what is in them."""
+    """Set the pages' policy, and let browsers cache static files, whose URLs change with their content."""
     response.headers["Content-Security-Policy"] = POLICY
     if request.endpoint == "pages.static":
         response.headers["Cache-Control"] = "public, max-age=86400"
@@ -55,7 +55,7 @@ def finish(response: Response) -> Response:
 
 
 def read(build: Callable[[Session], T]) -> T:
-    """What `build` makes of one snapshot of our tables; a second time where a migration has changed them meanwhile."""
+    """The result of `build` on one snapshot of our tables; repeated once if a migration has changed them meanwhile."""
     url = current_app.config["SETTINGS"].database_url
     try:
         with snapshot(url) as session:

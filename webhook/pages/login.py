@@ -21,7 +21,7 @@ def show() -> Response:
 
 @blueprint.post("/login")
 def enter() -> Response:
-    """Begin a session where the token is one of API_TOKENS."""
+    """Begin a session if the token is one of API_TOKENS."""
     wanted = sessions.inner_path(request.form.get("next", "/"))
     role = role_of(request.form.get("token", "").strip().removesuffix(":read"))
     if role is None:

@@ -1,4 +1,4 @@
-"""Menu: what to offer now by the restaurant's clock, or in another daypart, and all dayparts side by side."""
+"""Menu: the ranking of the current daypart, or of another one, and all dayparts side by side."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from webhook.pages import pictures
 from webhook.pages.frame import page, read, words
 from webhook.problems import Problem
 
-FEW = 30  # orders; shares of fewer say little
+FEW = 30  # orders; shares of fewer are unreliable
 BEST = 5  # items of each daypart in the grid
 
 blueprint = Blueprint("menu", __name__)
@@ -62,7 +62,7 @@ def _chosen(dayparts: list[RankedDaypart], daytime_id: int | None, at: time) -> 
     Raises
     ------
     Problem
-        404 where no daypart has this id.
+        404 if no daypart has this id.
     """
     if daytime_id is None:
         return next((daypart for daypart in dayparts if daypart.covers(at)), None)

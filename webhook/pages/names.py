@@ -1,6 +1,6 @@
-"""What pages call our own terms, in English; the catalogues translate them.
+"""English names of our terms on pages; the catalogues translate them.
 
-Segments and dayparts are the owner's data. Those that come with the program are translated where a catalogue has them.
+Names of segments and dayparts are the owner's data; the default ones are translated if a catalogue has them.
 """
 
 from __future__ import annotations

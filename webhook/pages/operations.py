@@ -1,4 +1,4 @@
-"""Operations: the age of what is published, runs and how far they are, and buttons that request and cancel them."""
+"""Operations: the age of results, runs with their progress, and buttons that request and cancel runs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from webhook.pages.frame import page, read
 from webhook.runs import cancelled
 
 SHOWN = 25
-STALE = 24 * 3600  # seconds after which results are called old
+STALE = 24 * 3600  # seconds after which results count as old
 
 blueprint = Blueprint("operations", __name__)
 
@@ -41,7 +41,7 @@ class OperationsQuery(BaseModel):
 
 
 class Request(BaseModel):
-    """What the form requests."""
+    """The form's request."""
 
     kind: Kind | Literal["all"] = "all"
     mode: Mode = Field(default="full")
@@ -49,19 +49,19 @@ class Request(BaseModel):
 
 @dataclass(frozen=True)
 class ShownRun:
-    """A run as the table shows it."""
+    """A row of the table of runs."""
 
     state: RunState
     seconds: float | None  # from its start to its end, or to now
 
     @property
     def active(self) -> bool:
-        """Whether it waits or works."""
+        """Whether it is pending or running."""
         return self.state.run.status in ACTIVE
 
     @classmethod
     def of(cls, state: RunState, now: datetime) -> ShownRun:
-        """At a moment of the database's clock."""
+        """The row for a run at this time of the database's clock."""
         run = state.run
         took = ((run.finished_at or now) - run.started_at).total_seconds() if run.started_at else None
         return cls(state, took)
@@ -69,7 +69,7 @@ class ShownRun:
 
 @blueprint.get("/operations")
 def show() -> Response:
-    """What is published of each kind, and the newest runs."""
+    """The published results of each kind, and the newest runs."""
     settings: Settings = current_app.config["SETTINGS"]
     params = query(OperationsQuery)
 

@@ -1,8 +1,8 @@
-"""Pictures as inline SVG, from numbers and texts alone.
+"""Charts as inline SVG.
 
-Places and lengths are percentages of the picture and texts keep their size, so that a picture is as readable on a
-phone as on a desk. Colours are classes (`c0`, the palest, to `c6`), which the style sheet gives light, dark and
-printed values. A picture says nothing that the table under it does not say.
+Positions and lengths are percentages and texts keep their size, so that a chart is readable on a phone as well.
+Colours are classes (`c0`, the palest, to `c6`), for which the style sheet has light, dark and printed values. The table
+under a chart has the same data.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from markupsafe import Markup
 from webhook.pages import treemap
 
 SHADES = 7
-WIDTH, HEIGHT = 720, 340  # that a treemap is laid out for
+WIDTH, HEIGHT = 720, 340  # for which a treemap is laid out
 
 
 @dataclass(frozen=True)
 class Tile:
-    """A rectangle of a treemap: what it is called, its area, its colour's value, its hover text and where it leads."""
+    """A rectangle of a treemap: its name, area, colour value, hover text and link."""
 
     name: str
     note: str
@@ -32,7 +32,7 @@ class Tile:
 
 @dataclass(frozen=True)
 class Cell:
-    """A square of a heat map: its text, its colour's value, its hover text and where it leads."""
+    """A square of a heat map: its text, colour value, hover text and link."""
 
     text: str
     value: float
@@ -41,7 +41,7 @@ class Cell:
 
 
 def shade(value: float, values: Sequence[float]) -> int:
-    """The colour of a value among others, 0 to 6: by its place among the different ones, the lowest being 0."""
+    """The colour of a value among others, 0 to 6, by its rank among the distinct values."""
     different = sorted(set(values))
     if len(different) < 2:
         return SHADES // 2
@@ -49,7 +49,7 @@ def shade(value: float, values: Sequence[float]) -> int:
 
 
 def linear_shade(value: float, highest: float) -> int:
-    """The colour of a value between 0 and the highest; 0 for nothing alone."""
+    """The colour of a value between 0 and the highest; only 0 has colour 0."""
     return 0 if value <= 0 or highest <= 0 else min(SHADES - 1, 1 + int((SHADES - 1) * value / highest))
 
 
@@ -82,7 +82,7 @@ def _fractions(box: treemap.Box) -> tuple[float, float, float, float]:
 
 
 def heat_map(rows: Sequence[tuple[str, Sequence[Cell]]], columns: Sequence[str], label: str) -> Markup:
-    """A grid with a name before each row and under each column; colours by the cells' values."""
+    """A grid with row and column names; colours by the cells' values."""
     highest = max((cell.value for _, cells in rows for cell in cells), default=0)
     left, below = 12.0, 10.0
     wide, high = (100 - left) / max(len(columns), 1), (100 - below) / max(len(rows), 1)
@@ -103,7 +103,7 @@ def heat_map(rows: Sequence[tuple[str, Sequence[Cell]]], columns: Sequence[str],
 
 
 def bar(fraction: float, title: str) -> Markup:
-    """A bar that is as long as the fraction of its place."""
+    """A bar whose length is this fraction of the width."""
     return Markup(
         '<svg class="bar" aria-hidden="true"><title>{}</title><rect width="100%" height="100%" class="rest"/>'
         '<rect width="{}" height="100%"/></svg>'
@@ -111,7 +111,7 @@ def bar(fraction: float, title: str) -> Markup:
 
 
 def score_strip(score: int, bounds: Sequence[str], label: str) -> Markup:
-    """Five boxes with the scores, the one that a value has filled, and the four cut points between them."""
+    """Five boxes with the scores, the customer's one filled, and the four cut points between them."""
     parts = [
         Markup(
             '<svg x="{x}" y="0" width="20%" height="34"><rect width="100%" height="100%" class="{kind}"/>'

@@ -1,7 +1,7 @@
-"""Who looks at a page: a signed cookie that says what its bearer may do, and a form's token against forged posts.
+"""Sessions: a signed cookie with the visitor's role, and a token in forms against cross-site request forgery.
 
-The cookie is signed with a key that is derived from all API tokens: no further secret is needed, every process on
-every host has the same, and a token that is taken away ends all sessions.
+The cookie is signed with a key derived from all API tokens: no further secret is needed, every process on every host
+has the same key, and removing a token ends all sessions.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from settings import Settings
 from webhook.problems import Problem
 
 LASTS = timedelta(days=14)
-OPEN = ("pages.static", "pages.login.show", "pages.login.enter")  # to those who have not logged in
+OPEN = ("pages.static", "pages.login.show", "pages.login.enter")  # without a session
 
 
 class Sessions(SecureCookieSessionInterface):
-    """Flask's signed cookie, which browsers send over HTTPS alone where it was given over HTTPS."""
+    """Flask's signed cookie; if it was set over HTTPS, browsers send it only over HTTPS."""
 
     def get_cookie_secure(self, app: Flask) -> bool:
         """Whether the request came over HTTPS, to us or to a trusted proxy."""
@@ -32,41 +32,41 @@ class Sessions(SecureCookieSessionInterface):
 
 
 def install(app: Flask, settings: Settings) -> None:
-    """Let the application have sessions."""
+    """Set up the application's sessions."""
     tokens = "\0".join(sorted((*settings.api_tokens, *(f"{token}:read" for token in settings.read_tokens))))
     app.secret_key = hmac.digest(tokens.encode(), b"smartcrm page sessions", hashlib.sha256)
     app.session_interface = Sessions()
     app.config.update(
         SESSION_COOKIE_NAME="smartcrm",
         SESSION_COOKIE_HTTPONLY=True,
-        SESSION_COOKIE_SAMESITE="Lax",  # a link in a mail leads to a page, and posts of others bring no cookie
+        SESSION_COOKIE_SAMESITE="Lax",  # links from e-mails work; cross-site posts have no cookie
         SESSION_REFRESH_EACH_REQUEST=False,
         PERMANENT_SESSION_LIFETIME=LASTS,
     )
 
 
 def begin(role: str) -> None:
-    """Begin a session of somebody who may `read`, or `operate` as well."""
+    """Begin a session with the role `read` or `operate`."""
     session.clear()
     session.permanent = True
     session["role"] = role
 
 
 def role() -> str | None:
-    """What the visitor may do; None without a session."""
+    """The visitor's role; None without a session."""
     found = session.get("role")
     return found if found in ("read", "operate") else None
 
 
 def form_token() -> str:
-    """What each form of this session has to bring back."""
+    """The token that each form of this session must send."""
     if "form" not in session:
         session["form"] = secrets.token_urlsafe(16)
     return str(session["form"])
 
 
 def require() -> Response | None:
-    """Send visitors without a session to the login; refuse posts that are forged or that the session does not allow.
+    """Redirect visitors without a session to the login; refuse forged posts and posts that the role does not allow.
 
     Raises
     ------
@@ -92,7 +92,7 @@ def _check_form() -> None:
 
 
 def inner_path(wanted: str) -> str:
-    """A path on this server to go on to after the login; the first page where it is none."""
+    """The path to open after the login, if it is on this server, else the first page."""
     parts = urlsplit(wanted)
     plain = wanted.isprintable() and "\\" not in wanted and wanted.startswith("/") and not wanted.startswith("//")
     return wanted if plain and not parts.scheme and not parts.netloc else "/"

@@ -17,7 +17,7 @@ class Box:
 
 
 def layout(sizes: Sequence[float], width: float, height: float) -> list[Box]:
-    """One rectangle per size, which are positive and falling; their areas are in proportion and fill the whole."""
+    """One rectangle per size, with proportional areas that fill the whole; sizes are positive and descending."""
     total = sum(sizes)
     areas = [size * width * height / total for size in sizes]
     boxes: list[Box] = []
@@ -34,13 +34,13 @@ def layout(sizes: Sequence[float], width: float, height: float) -> list[Box]:
 
 
 def _worst(row: Sequence[float], side: float) -> float:
-    """The largest ratio of a row's rectangles' sides."""
+    """The largest aspect ratio in a row of rectangles."""
     whole = sum(row)
     return max(side**2 * max(row) / whole**2, whole**2 / (side**2 * min(row)))
 
 
 def _cut(free: Box, row: Sequence[float]) -> tuple[list[Box], Box]:
-    """A row's rectangles along the shorter side, and what stays free."""
+    """A row's rectangles along the shorter side, and the remaining box."""
     whole = sum(row)
     boxes: list[Box] = []
     if free.width >= free.height:

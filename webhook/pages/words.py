@@ -1,7 +1,6 @@
-"""Words, numbers, dates and money as people write them: gettext catalogues and Babel, by `LOCALE` and `CURRENCY`.
+"""Texts, numbers, dates and money in the user's language: gettext catalogues and Babel, by `LOCALE` and `CURRENCY`.
 
-The catalogues are read as they are written (`.po`), so that a translation needs no tool and no build. English is what
-stands in the code.
+The `.po` files are read directly, so that a translation needs no build step. The code has the English texts.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ CATALOGUES = Path(__file__).parent / "locale"
 
 
 class Words:
-    """Everything that people read, in the language, currency and time zone of the settings."""
+    """Texts and formats in the language, currency and time zone of the settings."""
 
     def __init__(self, settings: Settings) -> None:
         self.locale, self.currency, self.zone = Locale.parse(settings.locale), settings.currency, settings.zone
@@ -31,12 +30,12 @@ class Words:
         self.translations = catalogue(self.locale)
 
     def text(self, message: str, /, **values: object) -> str:
-        """A message of the catalogue, with values in its places `%(name)s`."""
+        """A message of the catalogue, with values for `%(name)s`."""
         found = self.translations.gettext(message) if message else ""
         return found % values if values else found
 
     def counted(self, one: str, many: str, number: int) -> str:
-        """A message in the form that a number takes; the number's place is `%(number)s`."""
+        """A message in the plural form for a number, which replaces `%(number)s`."""
         return self.translations.ngettext(one, many, number) % {"number": self.number(number)}
 
     def number(self, value: float | Decimal) -> str:
@@ -48,7 +47,7 @@ class Words:
         return "–" if value is None else str(numbers.format_percent(value, "#,##0.0 %", self.locale))
 
     def money(self, value: float | Decimal | None, *, whole: bool = False) -> str:
-        """An amount in the currency, or without a sign where none is set; `whole` leaves out the cents."""
+        """An amount in the currency, or without a sign if none is set; `whole` omits the cents."""
         if value is None:
             return "–"
         if self.currency is None:
@@ -75,12 +74,12 @@ class Words:
         return str(dates.get_day_names("wide", locale=self.locale)[number - 1])
 
     def age(self, since: datetime) -> str:
-        """How long ago that was."""
+        """The time since then, as text."""
         passed = max(datetime.now(UTC) - since, timedelta())
         return str(dates.format_timedelta(-passed, add_direction=True, locale=self.locale))
 
     def duration(self, seconds: float) -> str:
-        """A length of time: seconds with one decimal below a minute, and minutes and seconds from there on."""
+        """A length of time: seconds with one decimal below a minute, else minutes and seconds."""
         if seconds < 60:
             return f"{numbers.format_decimal(seconds, '0.0', self.locale)} s"
         minutes, rest = divmod(round(seconds), 60)
@@ -88,7 +87,7 @@ class Words:
         return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
 
     def own(self, name: str | None) -> str:
-        """An owner's own name of a segment, daypart or item; translated where it is one that comes with the program."""
+        """The name of a segment, daypart or item; default names are translated."""
         return self.text(name or "")
 
     def reason(self, name: str) -> str:
@@ -113,7 +112,7 @@ class Words:
 
 
 def catalogue(locale: Locale) -> NullTranslations:
-    """The messages of a language; English ones where there is no catalogue of it."""
+    """The messages of a language; English ones if there is no catalogue."""
     path = CATALOGUES / locale.language / "LC_MESSAGES" / "messages.po"
     if not path.is_file():
         return NullTranslations()
