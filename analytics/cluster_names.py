@@ -1,4 +1,4 @@
-"""Names and descriptions of clusters, in fixed phrases: the features in which each is farthest from all customers."""
+"""Names and descriptions of clusters, in fixed phrases: the features in which each differs most from all customers."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from analytics.behaviour import THOUSANDTHS, Whole
 
 TOLD = 4  # features in a description
-NAMED = 2  # of them in a name
-LEAST = 250  # thousandths of a standard deviation, below which nothing is told
+NAMED = 2  # features in a name
+LEAST = 250  # thousandths of a standard deviation; smaller differences are not mentioned
 
-# More of it, and less of it.
+# The phrases for more and for less of a feature.
 PHRASES = {
     "weekend": ("weekends", "weekdays"),
     "ticket": ("large bills", "small bills"),

@@ -1,7 +1,7 @@
-"""Clusters of customers by k-means: how many there are, where their centres lie, who belongs to which, and their ids.
+"""Clusters of customers by k-means: their number, their centres, the assignment of customers, and their ids.
 
-Features and centres are whole numbers (analytics/behaviour.py), so that distances are exact and a customer's cluster
-depends on nothing but the customer. scikit-learn and SciPy are imported by the functions that need them.
+Features and centres are integers (analytics/behaviour.py), so that distances are exact and a customer's cluster
+depends only on the centres and the customer. scikit-learn and SciPy are imported by the functions that need them.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ FEWEST, MOST = 3, 12
 STARTS = 10
 HALVES = 8
 STABLE, LEAST_STABLE = 0.85, 0.8  # adjusted Rand index
-LEAST_SHARE = 0.03  # of customers, for a cluster to be one
-CHOOSING = 8_000  # customers that the number of clusters is chosen on
+LEAST_SHARE = 0.03  # of customers; the least size of a cluster
+CHOOSING = 8_000  # customers for choosing the number of clusters
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,9 @@ class Chosen:
 
 
 def choose(points: Whole, wanted: int | None, seed: int) -> Chosen:
-    """How many clusters: as many as are wanted, or the most that are stable and none of them tiny.
+    """Choose the number of clusters: the given one, or the largest one with stable and sufficiently large clusters.
 
-    Where no number is stable, the most stable one.
+    If no number is stable, the most stable one is chosen.
     """
     points = points[:CHOOSING]
     tried: list[tuple[Chosen, float]] = []
@@ -48,7 +48,7 @@ def choose(points: Whole, wanted: int | None, seed: int) -> Chosen:
 
 
 def fit(points: Whole, k: int, seed: int, start: Whole | None = None) -> Whole:
-    """The centres of k clusters, in thousandths; from those of `start`, or from the best of ten starts."""
+    """The centres of k clusters, in thousandths; fitted from `start`, or the best of ten random starts."""
     from sklearn.cluster import KMeans
     from threadpoolctl import threadpool_limits
 
@@ -60,13 +60,13 @@ def fit(points: Whole, k: int, seed: int, start: Whole | None = None) -> Whole:
             random_state=seed,
         ).fit(points.astype(np.float64))
     centres: Whole = np.rint(found.cluster_centers_).astype(np.int64)
-    return centres[np.lexsort(centres.T[::-1])]  # in an order that no start decides
+    return centres[np.lexsort(centres.T[::-1])]  # in an order that does not depend on the start
 
 
 def nearest(points: Whole, centres: Whole) -> tuple[Whole, Whole]:
-    """Each customer's nearest centre, the first of equally near ones, and the square of the distance.
+    """Each customer's nearest centre, the first of equally near ones, and the squared distance.
 
-    All products are whole numbers far below 2^53, so the matrix product in floats is exact.
+    All products are integers far below 2^53, so the matrix product in floats is exact.
     """
     squares = squared_distances(points, centres)
     place = squares.argmin(axis=1)
@@ -74,7 +74,7 @@ def nearest(points: Whole, centres: Whole) -> tuple[Whole, Whole]:
 
 
 def squared_distances(points: Whole, centres: Whole) -> Whole:
-    """Of every customer to every centre, exactly."""
+    """The exact squared distance of every customer to every centre."""
     cross = points.astype(np.float64) @ centres.T.astype(np.float64)
     own = (points * points).sum(axis=1)[:, None] + (centres * centres).sum(axis=1)[None, :]
     found: Whole = own - 2 * cross.astype(np.int64)
@@ -82,7 +82,7 @@ def squared_distances(points: Whole, centres: Whole) -> Whole:
 
 
 def misfit(points: Whole, centres: Whole) -> Floats:
-    """Per customer, the distance to the own centre divided by that to the next one: 0 in the centre, 1 between two."""
+    """Per customer the distance to the nearest centre ÷ that to the second: 0 at a centre, 1 halfway between two."""
     if len(centres) < 2:
         return np.ones(len(points))
     two = np.sqrt(np.partition(squared_distances(points, centres), 1, axis=1)[:, :2].astype(np.float64))
@@ -91,7 +91,7 @@ def misfit(points: Whole, centres: Whole) -> Floats:
 
 
 def _stability(points: Whole, whole: Whole, k: int, seed: int) -> float:
-    """How alike the clusters are when they are found from half the customers."""
+    """The mean similarity of clusters that are fitted to halves of the customers."""
     generator, scores = np.random.default_rng(seed), []
     for number in range(HALVES):
         half = points[generator.permutation(len(points))[: len(points) // 2]]
@@ -101,7 +101,7 @@ def _stability(points: Whole, whole: Whole, k: int, seed: int) -> float:
 
 
 def adjusted_rand(one: Whole, other: Whole) -> float:
-    """How alike two groupings are: 1 if equal, 0 in the mean of random ones (Hubert and Arabie, 1985)."""
+    """The similarity of two groupings: 1 if equal, 0 on average for random ones (Hubert and Arabie, 1985)."""
 
     def pairs(counts: Whole) -> float:
         return float((counts.astype(np.float64) * (counts - 1) / 2).sum())
@@ -116,8 +116,8 @@ def adjusted_rand(one: Whole, other: Whole) -> float:
 def matched_ids(former: Whole, former_ids: list[int], centres: Whole, next_id: int) -> list[int]:
     """An id for each centre: that of the former centre it is matched with, or a new one from `next_id` on.
 
-    The matching moves centres least in sum (the Hungarian method). One that moved more than half the smallest distance
-    between two centres is another cluster.
+    The matching minimizes the sum of the centres' movements (the Hungarian method). A centre that moved more than half
+    the smallest distance between two centres gets a new id.
     """
     from scipy.optimize import linear_sum_assignment
 

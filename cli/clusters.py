@@ -1,4 +1,4 @@
-"""`smartcrm clusters`: what kinds of eaters there are, renaming one, and who is one into a file."""
+"""`smartcrm clusters`: showing the clusters, renaming one, and exporting their customers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from store.published import published
 @exports.for_excel_option
 @json_option
 def clusters(rename: tuple[str, str] | None, export: Path | None, for_excel: bool, as_json: bool) -> None:
-    """The published clusters; one renamed; or every customer's into a file."""
+    """Show the published clusters, rename one, or write every customer's cluster to a file."""
     if export:
         exports.check_target(export, for_excel=for_excel)
     elif for_excel:
@@ -58,7 +58,7 @@ def clusters(rename: tuple[str, str] | None, export: Path | None, for_excel: boo
 
 
 def story(session: Session) -> Iterator[str]:
-    """The clusters in two lines; none where they are not computed."""
+    """The clusters in two lines; no lines if they are not computed."""
     state = published(session, "clusters")
     if state is None:
         return

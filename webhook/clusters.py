@@ -1,4 +1,4 @@
-"""`/clusters`: what kinds of eaters there are, who is one, and what each is called."""
+"""`/clusters`: the clusters, their customers, and their names."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ KIND = "clusters"
 
 
 class MembersQuery(BaseModel):
-    """From where on."""
+    """The page of customers."""
 
     limit: Limit = 100
     cursor: Annotated[str, Field(max_length=4096)] | None = Field(
@@ -38,7 +38,7 @@ class MembersQuery(BaseModel):
 
 
 class NewName(Body):
-    """What a cluster is to be called."""
+    """A cluster's new name."""
 
     name: Annotated[str, Field(min_length=1, max_length=results.LONGEST_NAME, pattern=PLAIN)]
 
@@ -91,7 +91,7 @@ class MemberPage(BaseModel):
 @blueprint.get("/clusters")
 @described(answer=(ClusterList, TooLittleData), problems=(404,), cached=True)
 def clusters() -> Response:
-    """What kinds of eaters there are, how many customers each has, and what sets it apart."""
+    """The clusters with their number of customers, name and description."""
 
     def answer(session: Session, state: PublishedState) -> BaseModel:
         lacking = results.too_little_data(state)

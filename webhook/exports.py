@@ -1,4 +1,4 @@
-"""`/exports`: whole lists as CSV, streamed, by the filters of the list; for tokens and for sessions of the pages."""
+"""`/exports`: filtered lists as streamed CSV, for API tokens and for sessions of the pages."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _authorize() -> None:
 @blueprint.get("/exports/rfm_segments.csv")
 @described(answer=None, query=CustomersFilter, problems=(404,))
 def rfm_segments() -> Response:
-    """All customers of a filter, as CSV with a header: the columns and values of `GET /rfm_segments`."""
+    """All customers that match a filter, as CSV with a header; columns and values as in `GET /rfm_segments`."""
     settings: Settings = current_app.config["SETTINGS"]
     params = query(CustomersFilter)
     with snapshot(settings.database_url) as session:

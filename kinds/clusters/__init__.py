@@ -1,1 +1,1 @@
-"""What kind of eater each customer is, beside how recent, how often and how much."""
+"""Clusters of customers with similar behaviour: when, what and how they order."""

@@ -1,4 +1,4 @@
-"""Assigning customers to clusters, a shard at a time, and what the clusters come to."""
+"""Assigning customers to clusters, a shard at a time, and the clusters' profiles."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ COLUMNS = "generation, shard, mobile_id, cluster_id, distance, model_version, wr
 
 
 def assign(session: Session, run: Run, part: Part, clusters: Clusters, version: int) -> tuple[int, dict[int, int]]:
-    """Build the shard's piece of the results; returns the customers, and how many are in each cluster.
+    """Build the shard's results; returns the number of customers, in all and per cluster.
 
-    A customer with a single visit is in none.
+    A customer with a single visit is in no cluster.
     """
     assert run.plan is not None
     connection = driver(session)
     tune(connection)
     table, staging = TABLES.piece(run, part.part), TABLES.staging(run, part.part)
-    connection.execute(sql.SQL("DELETE FROM {}").format(table))  # of an earlier reading that a crash undid
+    connection.execute(sql.SQL("DELETE FROM {}").format(table))  # of an earlier attempt that a crash has interrupted
     enough = sql.SQL("SELECT * FROM {} WHERE visits >= {}").format(staging, sql.Literal(VISITS_TO_ASSIGN))
     points = clusters.points(rows.counts(session, enough, 'mobile_id COLLATE "C"'), run.plan)
     ids, distances = clusters.assigned(points)
@@ -63,7 +63,7 @@ def assign(session: Session, run: Run, part: Part, clusters: Clusters, version: 
 
 
 def save_profiles(session: Session, generation: int, clusters: Clusters, members: Mapping[int, int]) -> None:
-    """Write what each cluster of a generation is called, how many customers it has, and where it lies."""
+    """Store name, number of customers and centre of each cluster of a generation."""
     names = clusters.scale.names
     everybody = sum(members.values())
     for number, centre in zip(clusters.ids, clusters.centres, strict=True):

@@ -1,6 +1,6 @@
-"""Fitting: a training run's challenger, its decision, and whether the model in service still fits.
+"""Fitting: a training run's challenger and its decision, and the check of the model in service.
 
-scikit-learn is loaded by the functions of analytics/ that fit, and by nothing else.
+Only the functions of analytics/ that fit import scikit-learn.
 """
 
 from __future__ import annotations
@@ -24,27 +24,27 @@ from store import versions
 from store.models import ModelVersion, Run
 
 SEED = 20260101
-CODE = "clusters-1"  # changes with whatever changes the clusters that the same data give
-CUSTOMERS = 200  # with three visits; fewer are too little to find clusters in
+CODE = "clusters-1"  # to change when the same data give other clusters
+CUSTOMERS = 200  # with three visits; fewer are not enough for clusters
 MEASURE = "distance ratio"  # to the own centre and the next one; lower is better
 
 
 def train(session: Session, run: Run, customers: sql.Composable) -> tuple[ModelVersion | None, float]:
-    """Train, decide, and add the version; returns the one in service then, None where no clusters are stable enough.
+    """Train, decide, and add the version; returns the version then in service, and the stability of the clusters.
 
-    With the stability of those that were found.
+    The version is None if no clusters are stable enough.
     """
     assert run.plan is not None and run.as_of is not None
     require_libraries()
     before, known = versions.champion(session, run.kind), versions.of_run(session, run)
     if known is not None and before is not None:
-        return before, 1.0  # the part is done again, since a crash took what came after it
+        return before, 1.0  # the part is repeated after a crash
     counts = rows.sample(session, customers)
     champion = None if before is None else Clusters.of(before.params)
     scale = behaviour.fit_scale(counts, *columns(run.plan))
     points = behaviour.features(counts, scale, *columns(run.plan))
     if not scale.names:
-        return before, 0.0  # all customers are alike in everything
+        return before, 0.0  # all customers are equal in all features
     wanted = run.plan["clusters"] or None
     chosen = clustering.choose(points, wanted, SEED)
     if chosen.k == 0 or (wanted is None and chosen.stability < clustering.LEAST_STABLE):
@@ -80,10 +80,9 @@ def _decision(
     champion: Clusters | None,
     start: Whole | None,
 ) -> tuple[Decision, dict[str, Any]]:
-    """Hold the challenger against the champion on the half of the customers that it is not fitted to.
+    """Compare challenger and champion on the half of the customers that the challenger is not fitted to.
 
-    The baseline are clusters of customers whose features have been shuffled, each by itself: what k-means makes of
-    nothing.
+    The baseline is k-means on independently shuffled features.
     """
     half = len(points) // 2
     centres = clustering.fit(points[:half], len(found.centres), SEED, start)
@@ -111,12 +110,12 @@ def _decision(
 
 
 def _model(champion: Clusters | None, scale: Scale, points: Whole, centres: Whole, stability: float) -> Clusters:
-    """The centres with ids: those of the champion's clusters that they continue, and new ones."""
+    """The centres with ids: those of the champion's clusters that match, else new ones."""
     ids, next_id = list(range(1, len(centres) + 1)), len(centres) + 1
     if champion is not None:
         ids = clustering.matched_ids(_start(champion, scale), list(champion.ids), centres, champion.next_id)
         next_id = max(champion.next_id, *(number + 1 for number in ids))
-    order = np.argsort(ids)  # the first of equally near centres is the one with the lowest id
+    order = np.argsort(ids)  # so that of equally near centres the one with the lowest id is first
     centres, ids = centres[order], [ids[place] for place in order]
     told = cluster_names.describe(scale.names, centres)
     texts = {str(number): list(text) for number, text in zip(ids, told, strict=True)}
@@ -137,14 +136,14 @@ def _start(champion: Clusters, scale: Scale) -> Whole:
 
 
 def fingerprint(points: Whole, scale: Scale) -> str:
-    """SHA-256 over all that the clusters follow from: equal data give equal fingerprints, however they are stored."""
+    """SHA-256 over all data that the clusters depend on; equal data give equal fingerprints in any storage order."""
     digest = hashlib.sha256(json.dumps([CODE, SEED, scale.stored()], sort_keys=True).encode())
     digest.update(np.ascontiguousarray(points).tobytes())
     return digest.hexdigest()
 
 
 def watch(session: Session, run: Run, customers: sql.Composable, version: ModelVersion) -> dict[str, Any]:
-    """How far customers have moved from those that the model in service was trained on."""
+    """Check the model in service: drift of the customers' features since its training."""
     assert run.plan is not None
     clusters = Clusters.of(version.params)
     return {"features": clusters.drifted(clusters.points(rows.sample(session, customers), run.plan))}

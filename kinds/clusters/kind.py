@@ -1,8 +1,8 @@
 """Clusters, from plan to publish.
 
 A full run divides the customers into shards. Each shard's orders and lines are counted to one row per customer; a
-training run finds clusters in a sample of them and holds these against those in service; each shard's customers are
-assigned to the better ones; then the new generation becomes current.
+training run fits clusters to a sample of them and compares these with those in service; each shard's customers are
+assigned to the better ones; then the new generation is published.
 
     shards ─► count ─► fit ─► assign ─► publish
 """
@@ -35,7 +35,7 @@ def count(settings: Settings, claimed: Claim) -> Counts:
 
 
 def gather(session: Session, settings: Settings, run: Run) -> None:
-    """Add up what the shards counted, once; shards whose staging a crash of PostgreSQL emptied are read again."""
+    """Sum the shards' counts, once; shards whose staging was emptied by a crash of PostgreSQL are read again."""
     shards = progress.parts(session, run, "count")
     lost = TABLES.lost_shards(session, run, {part.part: (part.counts or {})["staged"] for part in shards})
     if lost:
@@ -49,13 +49,13 @@ def gather(session: Session, settings: Settings, run: Run) -> None:
 
 def _too_little(regulars: int, stability: float | None = None) -> dict[str, Any]:
     needs, has = {"customers_with_three_visits": fitting.CUSTOMERS}, {"customers_with_three_visits": regulars}
-    if stability is not None:  # there are customers enough, and no clusters that half of them would show, too
+    if stability is not None:  # there are enough customers, but no stable clusters
         needs["stability_percent"], has["stability_percent"] = round(100 * LEAST_STABLE), int(100 * stability)
     return {"too_little_data": {"needs": needs, "has": has}}
 
 
 def fit(settings: Settings, claimed: Claim) -> Counts:
-    """Train in a training run, or where what the model rests on is gone; in any, note how well it still fits."""
+    """Train in a training run, or if the model's dayparts or categories are gone; check the model in service."""
     session, run = claimed.session, claimed.run
     assert run.plan is not None and run.counts is not None
     if "too_little_data" in run.counts:
@@ -81,12 +81,12 @@ def fit(settings: Settings, claimed: Claim) -> Counts:
 
 
 def assign(settings: Settings, claimed: Claim) -> Counts:
-    """Build the shard's piece of the results from its staging table and the model.
+    """Build the shard's results from its staging table and the model.
 
     Raises
     ------
     RowsLostError
-        When the staging table no longer holds what was counted.
+        When the staging table does not have the counted number of rows.
     """
     session, run, part = claimed.session, claimed.run, claimed.part
     assert run.plan is not None and run.counts is not None
@@ -102,7 +102,7 @@ def assign(settings: Settings, claimed: Claim) -> Counts:
 
 
 class ClustersKind(Kind):
-    """What kind of eater each customer is."""
+    """Clusters of customers with similar behaviour."""
 
     name = "clusters"
     stages = (Stage("count", count), Stage("fit", fit, before=gather), Stage("assign", assign, before=gather))
@@ -110,20 +110,20 @@ class ClustersKind(Kind):
     writers = "SELECT written_by FROM cluster_results"
 
     def plan(self, settings: Settings, crm: Connection) -> dict[str, Any]:
-        """The dayparts, the menu's categories, and how many clusters are wanted."""
+        """The dayparts, the menu's categories, and the requested number of clusters."""
         return planning.plan(settings, crm)
 
     def parts(self, draft: Draft) -> list[Part]:
-        """Customer shards, and one part that fits."""
+        """Customer shards, and one part for fitting."""
         return planning.shards(draft)
 
     def prepare(self, session: Session, run: Run, parts: Sequence[Part]) -> None:
-        """Make the run's ledger, and its generation, which nothing names yet."""
+        """Make the run's ledger, and its generation, not yet visible to readers."""
         ledger.begin(session, run, [part for part in parts if part.stage == "count"])
         TABLES.create(session, run, sorted({part.part for part in parts if part.stage == "assign"}))
 
     def publish(self, session: Session, settings: Settings, run: Run) -> None:
-        """Write the clusters' profiles, and name the run's generation."""
+        """Store the clusters' profiles, and publish the run's generation."""
         assert run.plan is not None
         run.counts = (run.counts or {}) | summed(progress.parts(session, run, "assign"))
         if "too_little_data" not in run.counts:
@@ -145,16 +145,16 @@ class ClustersKind(Kind):
         return TABLES.unneeded(session)
 
     def forget(self, session: Session, mobile_id: str) -> int:
-        """Remove the customer's row, and the id where it bounds a shard."""
+        """Remove the customer's row, and the id from shard bounds and ledgers."""
         return TABLES.forget(session, self.name, mobile_id)
 
     def check_version(self, session: Session, model: ModelVersion) -> None:
-        """Check that the dayparts and categories of its features are still there.
+        """Check that the dayparts and categories of its features still exist.
 
         Raises
         ------
         RequestError
-            With the code `model_unusable`, when one is gone.
+            With the code `model_unusable`, when one is missing.
         """
         published = session.get(Published, self.name)
         last = session.get(Run, published.run_id) if published is not None else None

@@ -14,7 +14,7 @@ from analytics.behaviour import THOUSANDTHS, Counts, Floats, Scale, Whole
 
 @dataclass(frozen=True)
 class Clusters:
-    """What assigns customers; `dayparts` and `categories` are the columns of the counts it was trained on."""
+    """A fitted model; `dayparts` and `categories` are the columns of the counts it was trained on."""
 
     scale: Scale
     centres: Whole
@@ -26,7 +26,7 @@ class Clusters:
 
     @classmethod
     def of(cls, params: Mapping[str, Any]) -> Clusters:
-        """From a stored version's parameters."""
+        """The model from a stored version's parameters."""
         return cls(
             Scale.of(params["scale"]),
             np.array(params["centres"], dtype=np.int64),
@@ -38,7 +38,7 @@ class Clusters:
         )
 
     def stored(self) -> dict[str, Any]:
-        """As JSON."""
+        """The parameters as JSON."""
         return {
             "scale": self.scale.stored(),
             "centres": self.centres.tolist(),
@@ -50,7 +50,7 @@ class Clusters:
         }
 
     def points(self, counts: Counts, plan: Mapping[str, Any]) -> Whole:
-        """Customers' features by this model's scale."""
+        """Customers' features in this model's scale."""
         return behaviour.features(counts, self.scale, *columns(plan))
 
     def assigned(self, points: Whole) -> tuple[Whole, Floats]:
@@ -59,7 +59,7 @@ class Clusters:
         return np.array(self.ids, dtype=np.int64)[place], np.round(np.sqrt(squares) / THOUSANDTHS, 9)
 
     def drifted(self, points: Whole) -> dict[str, Any]:
-        """How far customers have moved from those of the training, by feature (see analytics/drift.py)."""
+        """The drift of each feature since the training (see analytics/drift.py)."""
         found = {}
         for place, name in enumerate(self.scale.names):
             expected = self.bins[name]["counts"]
@@ -70,7 +70,7 @@ class Clusters:
 
 
 def bins_of(points: Whole, names: Sequence[str]) -> dict[str, dict[str, list[Any]]]:
-    """Ten bins of each feature, with how many customers are in each."""
+    """Ten bins per feature, with the number of customers in each."""
     found: dict[str, dict[str, list[Any]]] = {}
     for place, name in enumerate(names):
         values = points[:, place].astype(np.float64)

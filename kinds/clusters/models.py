@@ -1,6 +1,6 @@
-"""The clusters' tables as SQLAlchemy models: profiles, and the names that people gave.
+"""The clusters' tables as SQLAlchemy models: profiles, and names given by users.
 
-`cluster_results` is not one: it is partitioned by generation, one piece per customer shard (rows.py).
+`cluster_results` has no model: it is partitioned by generation and customer shard (rows.py).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class ClusterProfile(Base):
 
 
 class ClusterName(Base):
-    """A name that somebody gave to a cluster, in place of the one made of phrases."""
+    """A cluster's name given by a user, which replaces the generated one."""
 
     __tablename__ = "cluster_names"
 

@@ -1,4 +1,4 @@
-"""Planning a run of clusters: what they follow from, and its customer shards."""
+"""Planning a run of clusters, and its customer shards."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CATEGORIES = 60  # with the most items; the others are no features
 
 
 def plan(settings: Settings, crm: reading.Connection) -> dict[str, Any]:
-    """What the clusters follow from: all history of all but excluded customers, by dayparts and categories."""
+    """Everything that clusters depend on, besides the orders: excluded customers, dayparts and categories."""
     excluded = load_map(settings.segment_map).excluded
     tables = ("fact_transactions", "fact_transaction_items", "dim_menu_items")
     return ({"excluded": list(excluded)} if excluded else {}) | {
@@ -33,7 +33,7 @@ def plan(settings: Settings, crm: reading.Connection) -> dict[str, Any]:
 
 
 def _dayparts(crm: reading.Connection) -> list[dict[str, Any]]:
-    """The dayparts' windows, by names of which no two are equal."""
+    """The dayparts' windows, by unique names."""
     found = [Daypart(row.daytime_id, row.label, row.start, row.end) for row in reading.daytimes(crm)]
     dayparts.check(found)
     named = found or dayparts.DEFAULT_DAYPARTS
@@ -54,7 +54,7 @@ def _categories(crm: reading.Connection) -> list[str]:
 
 
 def shards(draft: Draft) -> list[Part]:
-    """A part to count and one to assign for each shard, customers between two ids; and one that fits."""
+    """For each shard, customers between two ids, a part to count and one to assign; and one part for fitting."""
     indexed = has_index(draft.crm, "fact_transactions", "mobile_id")
     ranges = key_ranges(draft.crm, "mobile_id", draft.settings.rfm_shards, indexed=indexed)
     return [

@@ -17,7 +17,7 @@ LONGEST_NAME = 100
 
 
 def too_little_data(state: PublishedState) -> dict[str, Any] | None:
-    """What clusters need and what there is, where that is too little; None where there are clusters."""
+    """The needed and the available data, if there is too little; None if there are clusters."""
     found: dict[str, Any] | None = (state.run.counts or {}).get("too_little_data")
     return found
 
@@ -32,7 +32,7 @@ def profiles(session: Session) -> Sequence[Row[Any]]:
 
 
 def unclustered(session: Session) -> int:
-    """How many customers with a purchase are in no cluster: they came once."""
+    """The number of customers without a cluster, who came once."""
     return int(session.scalar(text("SELECT count(*) FROM customer_clusters WHERE cluster_id IS NULL")) or 0)
 
 
@@ -52,7 +52,7 @@ def customers(
 
 
 def names_tag(session: Session) -> str:
-    """What changes when a cluster is renamed, for the ETag."""
+    """The part of the ETag that changes when a cluster is renamed."""
     query = (
         "SELECT md5(coalesce(string_agg(cluster_id || ' ' || name, ',' ORDER BY cluster_id), '')) FROM cluster_names"
     )
@@ -65,7 +65,7 @@ def rename(session: Session, cluster_id: int, name: str) -> Row[Any]:
     Raises
     ------
     RequestError
-        When there is no such cluster, or the name is none.
+        When there is no such cluster, or the name is not valid.
     """
     name = " ".join(name.split())
     if not name or len(name) > LONGEST_NAME or not name.isprintable():

@@ -1,6 +1,6 @@
-"""Customers' visits in bulk: from the CRM's orders and lines to one row of whole numbers per customer, and to arrays.
+"""Customers' visits in bulk: from the CRM's orders and lines to one row of integers per customer, and to arrays.
 
-Counted are purchases as the segments count them, and of their lines those with a quantity above zero. The SQL is raw
+Purchases are counted as for segments, with those of their lines that have a quantity above zero. The SQL is raw
 since it is built from the source's column types and runs over millions of rows.
 """
 
@@ -24,7 +24,7 @@ from store.database import driver
 from store.models import Part, Run
 
 TABLES = Generations("cluster")
-SAMPLE = 50_000  # customers that clusters are found in, those whose ids have the lowest MD5
+SAMPLE = 50_000  # customers that clusters are fitted to, those whose ids have the lowest MD5
 VISITS_TO_FIT, VISITS_TO_ASSIGN = 3, 2
 STAGED = (
     "mobile_id text, visits int, refunds int, cents bigint, weekend int, gaps int, gap_days bigint, gap_squares bigint,"
@@ -45,9 +45,9 @@ _SCALARS = (
 
 
 def counts_query(plan: Plan, whose: sql.Composable) -> sql.Composed:
-    """Each customer's visits and lines in numbers; `whose` picks the customers.
+    """Each customer's visits and lines in numbers; `whose` filters the customers.
 
-    A business date after that of `as_of`, which a clock that is put back may show, is the latter.
+    A business date after that of `as_of`, possible if a clock was set back, counts as that of `as_of`.
     """
     types, lines = plan["columns"]["fact_transactions"], plan["columns"]["fact_transaction_items"]
     amount, quantity = sql.Identifier("total_amount"), sql.Identifier("quantity")
@@ -112,7 +112,7 @@ def counts_query(plan: Plan, whose: sql.Composable) -> sql.Composed:
 
 
 def count(session: Session, source_url: str, run: Run, part: Part) -> dict[str, int]:
-    """Fill the shard's staging table; returns what it counted."""
+    """Fill the shard's staging table; returns the counts."""
     assert run.plan is not None
     table = TABLES.stage(session, run, part, STAGED)
     query = counts_query(run.plan, key_range(sql.Identifier("mobile_id"), part, "text"))
@@ -129,13 +129,13 @@ def count(session: Session, source_url: str, run: Run, part: Part) -> dict[str, 
 
 
 def staged(run: Run, shards: Sequence[int], visits: int) -> sql.Composed:
-    """The customers of these shards with so many visits, as a query."""
+    """The customers of these shards with at least this many visits, as a query."""
     each = sql.SQL("SELECT * FROM {} WHERE visits >= {}")
     return sql.SQL(" UNION ALL ").join(each.format(TABLES.staging(run, shard), sql.Literal(visits)) for shard in shards)
 
 
 def sample(session: Session, customers: sql.Composable) -> Counts:
-    """At most `SAMPLE` customers, in the order of their ids' MD5, which has nothing to do with their values."""
+    """At most `SAMPLE` customers, in the order of their ids' MD5, which is independent of their values."""
     lowest = sql.SQL("SELECT *, md5(mobile_id) AS hash FROM ({}) AS staged ORDER BY hash, mobile_id LIMIT {}")
     return counts(session, lowest.format(customers, sql.Literal(SAMPLE)), "hash, mobile_id")
 

@@ -1,4 +1,4 @@
-"""Which customers are alike in what, when and how they order."""
+"""The tables of clusters."""
 
 from alembic import op
 
@@ -43,7 +43,7 @@ WHERE p.generation = (SELECT generation FROM analytics_published WHERE kind = 'c
 
 
 def upgrade() -> None:
-    """Make the results' tables, that of given names, and the views that readers see."""
+    """Create the results' tables, that of given names, and the views."""
     for statement in CREATE.split(";\n"):
         if statement.strip():
             op.execute(statement)

@@ -1,4 +1,4 @@
-"""The parts of clusters: count one customer shard, find the clusters, and assign one shard."""
+"""The parts of clusters: count one customer shard, fit the clusters, and assign one shard."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from worker.tasks.tracking import track
 
 @app.task(name="smartcrm.clusters.count", bind=True, ignore_result=True, **RETRY)
 def count(self: Task, run_id: str, shard: int) -> None:
-    """One customer shard's orders and lines to one row per customer."""
+    """Count one customer shard's orders and lines."""
     work(self, run_id, "count", shard)
 
 
 @app.task(name="smartcrm.clusters.fit", bind=True, ignore_result=True, **RETRY)
 def fit(self: Task, run_id: str, part: int) -> None:
-    """The clusters: found or checked, over all shards."""
+    """Fit or check the clusters."""
     work(self, run_id, "fit", part)
     track(settings, run_id)
 
 
 @app.task(name="smartcrm.clusters.assign", bind=True, ignore_result=True, **RETRY)
 def assign(self: Task, run_id: str, shard: int) -> None:
-    """One customer shard's clusters."""
+    """Assign one customer shard to clusters."""
     work(self, run_id, "assign", shard)
