@@ -80,7 +80,7 @@ def slow_clients(port: int) -> Iterator[None]:
 
 
 def imports_per_second(settings: Settings, seconds: float) -> float:
-    """How many signed imports the senders get through, each sending the next when the last one is accepted."""
+    """How many signed imports are accepted; each sender sends the next one when it has the answer to the last."""
     url, end = f"http://{HOST}:{settings.port}/webhooks/imports", time.monotonic() + seconds
 
     def send(_: int) -> int:
@@ -89,9 +89,7 @@ def imports_per_second(settings: Settings, seconds: float) -> float:
             while time.monotonic() < end:
                 headers = signed_headers(settings.webhook_secrets, uuid.uuid4().hex, datetime.now(UTC), BODY)
                 headers["Content-Type"] = "application/json"
-                answer = session.post(url, BODY, headers=headers, timeout=30)
-                answer.raise_for_status()
-                accepted += 1
+                accepted += session.post(url, BODY, headers=headers, timeout=30).status_code == 202
         return accepted
 
     with ThreadPoolExecutor(SENDERS) as senders:
