@@ -15,7 +15,6 @@ from itertools import accumulate
 
 RECENCY, FREQUENCY, CENTS = "recency_days", "frequency", "cents"
 AVERAGE = "average"  # cents ÷ frequency
-MEASURES = (RECENCY, FREQUENCY, CENTS)
 Point = int | str  # five times a cut point; a fraction as "7/3"
 CutPoints = Mapping[str, Sequence[Point]]
 NO_CUSTOMERS = (0, 0, 0, 0)  # cut points without customers
