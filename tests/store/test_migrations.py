@@ -42,9 +42,12 @@ ALTER TABLE menu_tallies RENAME COLUMN day_bucket TO stretch;
 UPDATE analytics_runs SET plan = plan - 'recompute_all' || jsonb_build_object('everything', plan -> 'recompute_all')
 WHERE jsonb_exists(plan, 'recompute_all');
 DROP TABLE IF EXISTS analytics_event_keys, analytics_ledger, analytics_nights, analytics_models,
-    analytics_default_kinds, prediction_results, recommendation_profiles, recommendation_orders,
-    recommendation_tallies, recommendation_outcomes, recommendation_models, recommendation_segments,
-    recommendation_quality CASCADE;
+    analytics_default_kinds;
+DO $$ DECLARE name TEXT; BEGIN
+    FOR name IN SELECT relname FROM pg_class WHERE relkind IN ('r', 'p') AND pg_table_is_visible(oid)
+        AND relname ~ '^(cluster|metric|prediction|recommendation)_'
+    LOOP EXECUTE format('DROP TABLE IF EXISTS %I CASCADE', name); END LOOP;
+END $$;
 ALTER TABLE analytics_runs DROP IF EXISTS waits_for;
 CREATE UNIQUE INDEX IF NOT EXISTS uq_analytics_runs_waiting ON analytics_runs (kind)
     WHERE status = 'pending' AND NOT as_of_given;
@@ -54,9 +57,12 @@ UPDATE alembic_version SET version_num = '0004';
 # The tables as version 0002 had them.
 AS_0002 = """
 DROP TABLE IF EXISTS analytics_event_keys, analytics_ledger, analytics_nights, analytics_models,
-    analytics_default_kinds, prediction_results, recommendation_profiles, recommendation_orders,
-    recommendation_tallies, recommendation_outcomes, recommendation_models, recommendation_segments,
-    recommendation_quality CASCADE;
+    analytics_default_kinds;
+DO $$ DECLARE name TEXT; BEGIN
+    FOR name IN SELECT relname FROM pg_class WHERE relkind IN ('r', 'p') AND pg_table_is_visible(oid)
+        AND relname ~ '^(cluster|metric|prediction|recommendation)_'
+    LOOP EXECUTE format('DROP TABLE IF EXISTS %I CASCADE', name); END LOOP;
+END $$;
 ALTER TABLE analytics_runs DROP IF EXISTS waits_for;
 CREATE UNIQUE INDEX IF NOT EXISTS uq_analytics_runs_waiting ON analytics_runs (kind)
     WHERE status = 'pending' AND NOT as_of_given;
