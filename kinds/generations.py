@@ -1,8 +1,8 @@
-"""Results of one row per customer, in a table that is partitioned by generation and within it by customer shard.
+"""Tables of results with one row per customer, partitioned by generation and within it by customer shard.
 
     orders ─► <name>_staging_g<run>_s<shard> ─► <name>_results_g<run>_s<shard>
 
-Staging tables are unlogged, for their speed: a crash of PostgreSQL empties them whole.
+Staging tables are unlogged, for speed; a crash of PostgreSQL empties them completely.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from store.models import Part, Run
 
 OLDER_STATEMENTS_WAIT = 2.0
 
-# Staging of runs that have ended, and generations of runs that came to nothing.
+# Staging of ended runs, and generations of runs without a result.
 _LEFT_OVER = """
 SELECT relname FROM pg_class JOIN analytics_runs
   ON generation = substring(relname FROM '^' || %(name)s || '_(?:staging|results)_g([0-9]+)(?:_s[0-9]+)?$')::bigint
@@ -44,7 +44,7 @@ class Generations:
         return sql.Identifier(f"{self.name}_results")
 
     def staging(self, run: Run, shard: int) -> sql.Identifier:
-        """What a shard's orders were read to."""
+        """A shard's staging table."""
         return sql.Identifier(f"{self.name}_staging_g{run.generation}_s{shard}")
 
     def piece(self, run: Run, shard: int) -> sql.Identifier:
@@ -52,7 +52,9 @@ class Generations:
         return sql.Identifier(f"{self.name}_results_g{run.generation}_s{shard}")
 
     def stage(self, session: Session, run: Run, part: Part, columns: str) -> sql.Identifier:
-        """Make the part's staging table, empty; a table of an incremental run is read in its own transaction."""
+        """Create the part's empty staging table: unlogged, except for an incremental run, which stays in one
+        transaction.
+        """
         table = self.staging(run, part.part)
         driver(session).execute(sql.SQL("DROP TABLE IF EXISTS {}").format(table))
         persistence = sql.SQL("UNLOGGED" if run.mode != "incremental" else "")
@@ -61,11 +63,11 @@ class Generations:
         return table
 
     def create(self, session: Session, run: Run, shards: Sequence[int]) -> None:
-        """Make the run's generation: empty pieces, unseen since nothing names it yet.
+        """Create the run's generation: empty partitions, not visible to readers, since no row names it yet.
 
-        It is attached when the run starts and not when it is published: a statement that was planned before the
-        ATTACH knows nothing of the new pieces, and would find none of the rows if it then saw the new name.
-        ATTACH takes no lock that a reader minds.
+        It is attached when the run starts, not when it is published: a statement planned before the ATTACH does not
+        know the new partitions, and would find no rows if its snapshot then has the new generation. ATTACH takes no
+        lock that conflicts with readers.
         """
         connection = driver(session)
         whole = sql.Identifier(f"{self.name}_results_g{run.generation}")
@@ -83,13 +85,13 @@ class Generations:
         )
 
     def add_key(self, session: Session, run: Run, shard: int) -> None:
-        """Give a filled piece its key."""
+        """Add the primary key to a filled piece."""
         key = sql.Identifier(f"{self.name}_results_g{run.generation}_s{shard}_key")
         query = sql.SQL("CREATE UNIQUE INDEX IF NOT EXISTS {} ON {} (mobile_id)").format(key, self.piece(run, shard))
         driver(session).execute(query)
 
     def lost_shards(self, session: Session, run: Run, rows: Mapping[int, int]) -> list[int]:
-        """The shards whose part staged rows and whose staging table has none."""
+        """The shards whose part has stored rows but whose staging table is empty."""
         shards = [shard for shard, count in rows.items() if count]
         if not shards:
             return []
@@ -101,9 +103,9 @@ class Generations:
         return [shard for shard, has_rows in zip(shards, row, strict=True) if not has_rows]
 
     def settle(self, session: Session, run: Run) -> None:
-        """Before publishing: let every statement end that may have been planned before the generation was attached.
+        """Wait, before publishing, for statements that may have been planned before the generation was attached.
 
-        One that runs longer than planning can take has its snapshot, and with it the old generation, already.
+        A statement that runs longer than planning can take has its snapshot, and with it the old generation.
         """
         attached = progress.first_done(session, run)
         deadline = time.monotonic() + OLDER_STATEMENTS_WAIT
@@ -119,7 +121,7 @@ class Generations:
             time.sleep(0.01)
 
     def unneeded(self, session: Session) -> list[Callable[[Session], None]]:
-        """Steps that drop the tables of runs that have ended."""
+        """Steps that drop the tables of ended runs."""
         found = driver(session).execute(_LEFT_OVER, {"name": self.name}).fetchall()
         return [partial(_drop, table=table) for (table,) in found]
 
@@ -129,7 +131,7 @@ class Generations:
             _drop(session, f"{self.name}_results_g{generation}")
 
     def forget(self, session: Session, kind: str, mobile_id: str) -> int:
-        """Remove a customer's rows, and the id elsewhere: where it bounds a shard, and in the ledgers."""
+        """Remove a customer's rows, and the id from shard bounds and ledgers."""
         removed = ledger.forget(session, kind, mobile_id)
         query = sql.SQL("DELETE FROM {} WHERE mobile_id = %s").format(self.results)
         removed += driver(session).execute(query, [mobile_id]).rowcount

@@ -1,7 +1,7 @@
-"""Who moved segment: found shard by shard in a full run, told when it is published, read in order.
+"""Changes of segment: found per shard in a full run, recorded when it is published.
 
-A full run's moves are those against the baseline, the generation that the changes told so far lead up to. Where the
-orders' database puts ids in another order than ours, its shards do not part the baseline, and all is looked at once.
+A full run is compared with the baseline, the generation that the last recorded changes led to. If the orders' database
+sorts ids differently than ours, its shards do not divide the baseline, and the whole run is compared at once.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ KEPT = timedelta(days=90)
 
 
 def note(session: Session, run: Run, part: Part | None) -> None:
-    """Note who moved in a scored shard, or, for none, in all of a run whose shards do not part the baseline."""
+    """Store the changes of a scored shard or, without one, of a run whose shards do not divide the baseline."""
     assert run.plan is not None
     baseline = run.plan.get("baseline")
-    # A run that an older version has planned knows of shards alone.
+    # A run that an older version has planned always compares shards.
     if baseline and baseline.get("by_shard", True) == (part is not None):
         assert run.counts is not None
         now = rules(run.counts["cut_points"], run.plan["segments"])
@@ -38,10 +38,10 @@ def note(session: Session, run: Run, part: Part | None) -> None:
 def find(
     session: Session, run: Run, part: Part | None, rules: Rules, baseline: int, before: Rules, *, same_settings: bool
 ) -> None:
-    """Note who moved in a scored shard, or in all of the run: into it, out of it, or from another segment.
+    """Store the changes of a scored shard, or of the whole run: new, lost and moved customers.
 
-    The reason is `settings` where those differ from the baseline's; `cut_points` where the new values, held
-    against the cut points of before, give the segment of before; otherwise the customer's own `behaviour`.
+    The reason is `settings` if they differ from the baseline's; `cut_points` if the new values give the old segment
+    with the old cut points; otherwise `behaviour`.
     """
     connection, shard = driver(session), part.part if part else 0
     connection.execute(
@@ -74,7 +74,7 @@ def find(
 
 
 def publish_pending(session: Session, run: Run) -> int:
-    """Make what the shards found known, in the transaction that publishes; returns how many moved."""
+    """Record the changes that the shards found, in the transaction that publishes; returns their number."""
     connection = driver(session)
     published = connection.execute(
         "INSERT INTO segment_changes (run_id, mobile_id, from_segment, to_segment, changed_at, reason)"
@@ -87,7 +87,7 @@ def publish_pending(session: Session, run: Run) -> int:
 
 
 def drop_old(session: Session) -> None:
-    """Drop the changes that are older than is kept, and remember how far."""
+    """Delete changes past their retention, and store up to which."""
     session.execute(
         text(
             "UPDATE analytics_published SET changes_dropped_to = oldest.to_id FROM (SELECT max(change_id) AS to_id"

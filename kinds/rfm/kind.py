@@ -1,11 +1,11 @@
 """RFM, from plan to publish.
 
-A full run divides the customers into shards. Each shard's orders are aggregated to one row per customer; over all of
-them the exact cut points are taken; each shard is scored with these; then the new generation becomes current.
+A full run divides the customers into shards. Each shard's orders are aggregated to one row per customer; the exact cut
+points are computed over all customers; each shard is scored with these; then the new generation is published.
 
     shards ─► aggregate ─► cut points ─► score ─► publish
 
-An incremental run aggregates the changed customers alone, as one part, and merges them into the current generation.
+An incremental run aggregates only the changed customers, as one part, and merges them into the published generation.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ def aggregate(settings: Settings, claimed: Claim) -> Counts:
 
 
 def cut_points(session: Session, settings: Settings, run: Run) -> None:
-    """Take the exact cut points over all shards' customers, once, but for the owner's own.
+    """Compute the exact cut points over all shards' customers, once, except those that the segment map sets.
 
-    A crash of PostgreSQL empties staging tables, which are unlogged: those shards are then aggregated again, and all
-    that was derived from them with them.
+    A crash of PostgreSQL empties the unlogged staging tables; these shards are then aggregated again, and everything
+    derived from them.
     """
     assert run.plan is not None
     shards = progress.parts(session, run, "aggregate")
@@ -58,12 +58,12 @@ def cut_points(session: Session, settings: Settings, run: Run) -> None:
 
 
 def score(settings: Settings, claimed: Claim) -> Counts:
-    """Build the shard's piece of the results from its staging table and the run's cut points; note who moved.
+    """Build the shard's results from its staging table and the run's cut points, and store its changes of segment.
 
     Raises
     ------
     RowsLostError
-        When the staging table no longer holds what was counted.
+        When the staging table does not have the counted number of rows.
     """
     run, part = claimed.run, claimed.part
     assert run.plan is not None and run.counts is not None
@@ -90,7 +90,7 @@ class Rfm(Kind):
         return planning.plan(settings, crm)
 
     def parts(self, draft: Draft) -> list[Part]:
-        """Customer shards, and the baseline that the run's changes are found against."""
+        """Customer shards, and the baseline for the run's changes."""
         draft.plan["baseline"] = planning.baseline(draft)
         return planning.shards(draft)
 
@@ -99,7 +99,7 @@ class Rfm(Kind):
         return [Part(run_id=draft.run.run_id, stage="aggregate", part=0)]
 
     def prepare(self, session: Session, run: Run, parts: Sequence[Part]) -> None:
-        """Make the run's ledger, and a full run's generation, which nothing names yet."""
+        """Create the run's ledger, and a full run's generation."""
         assert run.plan is not None
         ledger.begin(session, run, [part for part in parts if part.stage == "aggregate"])
         run.segment_names, _ = numbered(run.plan["segments"])
@@ -107,14 +107,14 @@ class Rfm(Kind):
             rows.create_generation(session, run, sorted({part.part for part in parts}))
 
     def publish(self, session: Session, settings: Settings, run: Run) -> None:
-        """Name the run's generation, and publish who moved."""
+        """Publish the run's generation, and record its changes."""
         changes.note(session, run, None)
         publish.publish(session, run)
         ties.note(session, run)
         cells.note(session, run)
 
     def merge(self, session: Session, settings: Settings, run: Run) -> None:
-        """Write the changed customers, and those whom a cut point passed, into the current generation."""
+        """Write changed customers, and those with changed scores, into the published generation."""
         merge.merge(session, run)
         ties.note(session, run)
         cells.note(session, run)
@@ -133,11 +133,11 @@ class Rfm(Kind):
         changes.drop_old(session)
 
     def forget(self, session: Session, mobile_id: str) -> int:
-        """Remove the customer's rows and changes, and the id where it bounds a shard."""
+        """Remove the customer's rows and changes, and the id from shard bounds and ledgers."""
         removed = rows.forget(session, mobile_id)
         cells.note_published(session)
         return removed
 
     def event_data(self, session: Session) -> dict[str, Any]:
-        """Where a receiver has to read changes up to."""
+        """The newest change's id, up to which a receiver should read."""
         return {"last_change_id": results.last_change_id(session)}

@@ -1,9 +1,9 @@
-"""RFM's incremental run: the touched customers' new values go into the published generation, in place.
+"""RFM's incremental run: the touched customers' new values are merged into the published generation.
 
-All of it happens in the transaction that publishes, so a reader sees it whole or not at all. Only rows whose
-values change are written, and once: they are taken out, the cut points are found over what stays and what comes,
-and they are put in with their scores. Keys go as an array, for which the planner takes the index; of a join it
-would read all customers. Customers who were not touched may move with the cut points, too.
+All of it happens in the transaction that publishes, so readers see all changes or none. Only rows with changed values
+are written, and once: they are removed, the cut points are computed over the remaining and the new rows, and the new
+rows are inserted with their scores. Keys are passed as an array, for which the planner uses the index; for a join it
+would read all customers. Customers who were not touched may also move, because of the cut points.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from store.models import Run
 
 
 def merge(session: Session, run: Run) -> None:
-    """Take the cut points over all customers, with the touched ones' new values, and write what differs."""
+    """Compute the cut points over all customers, with the touched ones' new values, and write what differs."""
     assert run.plan is not None
     last = runs.published_run(session, "rfm")
     assert last.counts is not None
@@ -47,9 +47,9 @@ def _generation(run: Run) -> sql.Literal:
 
 
 def remove_changed(session: Session, run: Run) -> int:
-    """Take out the rows of touched customers whose values change or who have none; returns by how many customers grow.
+    """Remove the rows of touched customers with changed values or none; returns the change in the number of customers.
 
-    What they were is kept for `insert_scored`, and of the touched customers only these, and new ones, stay staged.
+    The old rows are kept for `insert_scored`; of the touched customers, only these and new ones stay staged.
     """
     connection = driver(session)
     tune(connection)
@@ -70,13 +70,13 @@ def remove_changed(session: Session, run: Run) -> int:
         "DELETE FROM rfm_results"
         " WHERE generation = {generation} AND mobile_id = ANY (ARRAY(SELECT mobile_id FROM {touched}))",
     ):
-        gone = connection.execute(sql.SQL(statement).format(**names)).rowcount  # in the end, of the last of them
+        gone = connection.execute(sql.SQL(statement).format(**names)).rowcount  # finally the last statement's
     come = scalar(connection, sql.SQL("SELECT count(*) FROM {} WHERE frequency > 0").format(staging(run, 0)))
     return int(come) - gone
 
 
 def customers(run: Run) -> sql.Composed:
-    """All customers with their values, as a query: those that stay and those that come."""
+    """All customers with their values, as a query: the remaining and the new rows."""
     return sql.SQL(
         "SELECT recency_days, frequency, cents FROM rfm_results WHERE generation = {}"
         " UNION ALL SELECT recency_days, frequency, cents FROM {} WHERE frequency > 0"
@@ -84,11 +84,10 @@ def customers(run: Run) -> sql.Composed:
 
 
 def insert_scored(session: Session, run: Run, rules: Rules, before: Rules, *, passed: str) -> dict[str, int]:
-    """Write the rows that come and the scores that differ, and tell who moved; returns how many rows and moves.
+    """Write the new rows and the changed scores, and record changes; returns the numbers of rows and of changes.
 
-    Of the rows that stay, only those for which the condition `passed` holds can have another score.
-    A customer moved by `behaviour` where the new values alone, held against the cut points of before, lead out
-    of the old segment; otherwise the cut points moved.
+    Of the remaining rows, only those for which the condition `passed` holds can have another score. The reason of a
+    change is `behaviour` if the new values lead out of the old segment with the old cut points, else `cut_points`.
     """
     connection = driver(session)
     tune(connection)
@@ -99,7 +98,7 @@ def insert_scored(session: Session, run: Run, rules: Rules, before: Rules, *, pa
         "written_by": sql.Literal(run.generation),
         "scores": rules.columns(),
         "segment": rules.segment_number(),
-        # Their maps are the same, or the run would be a full one.
+        # Both maps are the same, or the run would be full.
         "from_segment": rules.named(sql.Identifier("was")),
         "to_segment": rules.named(sql.Identifier("becomes")),
         "passed": sql.SQL(passed),

@@ -1,4 +1,4 @@
-"""Publishing a full run's segments, and clearing what runs that have ended left behind."""
+"""Publishing a full run's segments, and removing what ended runs have left behind."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from store.models import Run
 
 OLDER_STATEMENTS_WAIT = 2.0
 
-# Staging of runs that have ended, and generations of runs that came to nothing.
+# Staging of ended runs, and generations of runs without a result.
 _LEFT_OVER = """
 SELECT relname FROM pg_class JOIN analytics_runs
   ON generation = substring(relname FROM '^rfm_(?:staging|results)_g([0-9]+)(?:_s[0-9]+)?$')::bigint
@@ -36,10 +36,10 @@ WHERE status IN ('failed', 'cancelled')
 
 
 def publish(session: Session, run: Run) -> None:
-    """Make a full run's segments current, and tell who moved, in the caller's transaction.
+    """Publish a full run's segments, and record its changes, in the caller's transaction.
 
-    First lets every statement end that may have been planned before the run's generation was attached; one
-    that runs longer than planning can take has its snapshot, and with it the old generation, already.
+    First waits for statements that may have been planned before the run's generation was attached. A statement that
+    runs longer than planning can take has its snapshot, and with it the old generation.
     """
     attached = progress.first_done(session, run)
     deadline = time.monotonic() + OLDER_STATEMENTS_WAIT
@@ -51,7 +51,7 @@ def publish(session: Session, run: Run) -> None:
 
 
 def _older_statements(session: Session, since: datetime) -> int:
-    """How many statements that began before `since` still read `rfm_results`; one we may not see counts."""
+    """The number of statements that began before `since` and may still read `rfm_results`, hidden ones included."""
     row = (
         driver(session)
         .execute(
@@ -67,7 +67,7 @@ def _older_statements(session: Session, since: datetime) -> int:
 
 
 def unneeded(session: Session) -> Sequence[Callable[[Session], None]]:
-    """Steps that drop the tables and the pending changes of runs that have ended."""
+    """Steps that drop the tables and pending changes of ended runs."""
     connection = driver(session)
     steps: list[Callable[[Session], None]] = [
         partial(drop, table=name) for (name,) in connection.execute(_LEFT_OVER).fetchall()
@@ -77,7 +77,7 @@ def unneeded(session: Session) -> Sequence[Callable[[Session], None]]:
 
 
 def drop(session: Session, table: str) -> None:
-    """Drop a table, if it is still there."""
+    """Drop a table if it exists."""
     driver(session).execute(sql.SQL("DROP TABLE IF EXISTS {}").format(sql.Identifier(table)))
 
 

@@ -1,12 +1,12 @@
 """RFM in bulk: one row per customer from the CRM's orders, exact order statistics, and scored results.
 
-The rows stay in PostgreSQL: a shard is aggregated where the orders are (or piped over by COPY where the CRM's
-database is another server) into a staging table of its own, and scored from there into its own piece of the
-results. The SQL is raw since it is built from the source's column types and runs over millions of rows.
+The rows stay in PostgreSQL: a shard is aggregated in the orders' database (and piped by COPY if that is another server)
+into a staging table, and scored from there into its partition of the results. The SQL is raw since it is built from the
+source's column types and runs over millions of rows.
 
     fact_transactions ─► rfm_staging_g<run>_s<shard> ─► rfm_results_g<run>_s<shard>
 
-An incremental run has one shard, the customers that were touched, and merge.py for the rest.
+An incremental run has one shard, the touched customers, and continues in merge.py.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def staging(run: Run, shard: int) -> sql.Identifier:
 
 
 def piece(run: Run, shard: int) -> sql.Identifier:
-    """The shard's piece of the run's results."""
+    """The shard's partition of the run's results."""
     return sql.Identifier(f"rfm_results_g{run.generation}_s{shard}")
 
 
@@ -49,11 +49,11 @@ def generation(run: Run) -> sql.Identifier:
 
 
 def aggregate_query(plan: Plan, whose: sql.Composable) -> sql.Composed:
-    """Each customer's recency, frequency and cents, with the rows used and skipped; `whose` picks the customers.
+    """Each customer's recency, frequency and cents, with the rows used and skipped; `whose` filters the customers.
 
-    One pass over their rows. OFFSET 0 fences what would otherwise be worked out once per use, and the order, which
-    the index has, lets a customer's rows be grouped as they come. A customer without a purchase has frequency 0 and
-    no recency. More cents than `monetary` can show are out of range.
+    One pass over their rows. OFFSET 0 is an optimization fence: without it, expressions are evaluated once per use. The
+    ORDER BY matches the index, so rows are grouped without a sort. A customer without a purchase has frequency 0 and no
+    recency. More cents than `monetary` can show raise an out-of-range error.
     """
     amount_type, amount = plan["columns"]["fact_transactions"]["total_amount"], sql.Identifier("total_amount")
     return sql.SQL(
@@ -77,7 +77,7 @@ def aggregate_query(plan: Plan, whose: sql.Composable) -> sql.Composed:
 
 
 def _included(plan: Plan) -> sql.Composable:
-    """Whether a customer is not one of those that the segment map leaves out."""
+    """The condition that the segment map does not exclude a customer."""
     excluded = plan.get("excluded")
     return sql.SQL("mobile_id <> ALL({}::text[])").format(sql.Literal(excluded)) if excluded else sql.SQL("true")
 
@@ -90,7 +90,7 @@ def aggregate(session: Session, source_url: str, run: Run, part: Part) -> dict[s
 
 
 def aggregate_touched(session: Session, source_url: str, run: Run, part: Part) -> dict[str, int]:
-    """Fill the staging table with every touched customer, those without a purchase too; returns its counts."""
+    """Fill the staging table with all touched customers, also those without a purchase; returns its counts."""
     assert run.plan is not None
     if run.plan.get("recompute_all"):
         whose: sql.Composable = sql.SQL("mobile_id IS NOT NULL")
@@ -150,9 +150,9 @@ def staged(run: Run, shards: Sequence[int]) -> sql.Composed:
 
 
 def lost_shards(session: Session, run: Run, customers: Mapping[int, int]) -> list[int]:
-    """The shards whose part counted customers and whose staging table has none.
+    """The shards whose part has counted customers but whose staging table is empty.
 
-    Staging is unlogged, for its speed; a crash of PostgreSQL empties it whole, and this is how we know.
+    Staging is unlogged, for speed; a crash of PostgreSQL empties it completely.
     """
     shards = [shard for shard, count in customers.items() if count]
     if not shards:
@@ -171,7 +171,7 @@ def score(session: Session, run: Run, part: Part, rules: Rules) -> list[tuple[in
     connection = driver(session)
     table = piece(run, part.part)
     tune(connection)
-    connection.execute(sql.SQL("DELETE FROM {}").format(table))  # of an earlier reading that a crash undid
+    connection.execute(sql.SQL("DELETE FROM {}").format(table))  # rows of an earlier try, before a crash
     counted = connection.execute(
         sql.SQL(
             "WITH inserted AS (INSERT INTO {table} (generation, shard, mobile_id, recency_days, frequency, cents,"
@@ -195,11 +195,12 @@ def score(session: Session, run: Run, part: Part, rules: Rules) -> list[tuple[in
 
 
 def create_generation(session: Session, run: Run, shards: Sequence[int]) -> None:
-    """Make the run's generation of `rfm_results`: empty pieces, unseen since nothing names it yet.
+    """Create the run's generation of `rfm_results`: empty partitions, not visible to readers, since no row names it
+    yet.
 
-    It is attached when the run starts and not when it is published: a statement that was planned before the
-    ATTACH knows nothing of the new pieces, and would find none of the rows if it then saw the new name.
-    ATTACH takes no lock that a reader minds.
+    It is attached when the run starts, not when it is published: a statement planned before the ATTACH does not know
+    the new partitions, and would find no rows if its snapshot then has the new generation. ATTACH takes no lock that
+    conflicts with readers.
     """
     connection = driver(session)
     whole = generation(run)
@@ -218,9 +219,8 @@ def create_generation(session: Session, run: Run, shards: Sequence[int]) -> None
 
 
 def forget(session: Session, mobile_id: str) -> int:
-    """Remove a customer's rows and changes, and the id elsewhere: in the ledgers, in plans, where it bounds a shard.
-
-    Returns how many rows that were.
+    """Remove a customer's rows and changes, and the id from ledgers, plans and shard bounds; returns the number of
+    rows.
     """
     removed = ledger.forget(session, "rfm", mobile_id)
     driver(session).execute(_UNNAME, {"id": mobile_id})
