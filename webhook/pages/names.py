@@ -33,6 +33,8 @@ STAGES = {
     "backtest": "Testing the model on past weeks",
     "profile": "Summarizing what each customer orders",
     "reduce": "Putting the parts together",
+    "count": "Counting what each customer orders",
+    "assign": "Assigning customers to clusters",
 }
 SEGMENTS = (
     "Champions",

@@ -112,7 +112,7 @@ def test_an_owner_drills_down_downloads_and_computes_again(system: str, browser:
 
     # Another daypart.
     page.get_by_role("link", name="Menu", exact=True).click()
-    page.get_by_label("Dayparts").get_by_role("link", name="Lunch", exact=True).click()
+    page.get_by_role("navigation", name="Dayparts").get_by_role("link", name="Lunch", exact=True).click()
     lunch = requests.get(f"{system}/menu_recommendations?daytime_id=4", headers=TOKEN, timeout=10).json()
     names = [item["menu_item_name"] for item in lunch["items"]]
     assert page.locator("#ranking tbody th").all_inner_texts() == names

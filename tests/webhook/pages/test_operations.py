@@ -15,7 +15,7 @@ Visit = Callable[..., Visitor]
 
 def test_nothing_published_says_what_to_do_next(visit: Visit) -> None:
     page = visit().login().get("/operations")
-    assert page.text.count("Nothing is published yet. Request a run below") == len(KINDS)
+    assert page.text.count("Nothing is published yet. Request a run;") == len(KINDS)
     assert "There are no such runs." in page.text
 
 
