@@ -58,6 +58,7 @@ class Settings:
     menu_lookback_days: int
     recommendation_lookback_days: int
     recommendation_mode: str
+    forecast_days: int
     rfm_shards: int | None
     concurrency: int
     segment_map: Path | None
@@ -130,6 +131,7 @@ class Settings:
             recommendation_mode=_read(
                 env, "RECOMMENDATION_MODE", "auto", values.one_of("auto", "personal", "popular"), "auto"
             ),
+            forecast_days=_read(env, "FORECAST_DAYS", "28", values.whole(1, 366), "28"),
             rfm_shards=_read(env, "RFM_SHARDS", "", values.optional(values.whole(1, MOST_SHARDS)), "8"),
             concurrency=_read(env, "CONCURRENCY", str(_processors()), values.whole(1, 1000), "4"),
             segment_map=_read(

@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 
 from cli import (  # noqa: F401  # each adds its commands to the group
     clusters,
+    history,
     load,
     models,
     predictions,
@@ -21,6 +22,7 @@ from cli import (  # noqa: F401  # each adds its commands to the group
     results,
     runs,
     serving,
+    trends,
     upkeep,
 )
 from cli.app import cli

@@ -15,8 +15,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from broker import checks as broker
 from cli import checked_models as models
 from errors import SettingsError, SmartCRMError, UnavailableError
-from kinds.menu.plan import read_dayparts
+from kinds.dayparts import read_dayparts
 from kinds.rfm.ties import REMEDY, heavy_tie
+from kinds.trends import results as trends
 from postgres import connect, scalar
 from settings import Settings
 from source import checks, reading
@@ -47,6 +48,7 @@ def examine(settings: Settings, env: Mapping[str, str]) -> Iterator[Finding]:
     yield from _segments(settings)
     yield from _dayparts(settings)
     yield from _menu(settings)
+    yield from _trends(settings)
     yield from models.examine(settings)
     yield from _redis(settings)
     yield from _secrets(settings)
@@ -113,6 +115,19 @@ def _menu(settings: Settings) -> Iterator[Finding]:
         if without and settings.menu_rank_by == "margin":
             found = f"{without:,} of {len(menu):,} items have no cost: they rank last"
             yield Finding("warning", "MENU_RANK_BY", found, "Fill dim_menu_items.cost.")
+
+
+def _trends(settings: Settings) -> Iterator[Finding]:
+    """Whether the published series are long enough to be forecast; nothing if none can be read."""
+    with suppress(SQLAlchemyError), snapshot(settings.database_url) as session:
+        state = published(session, "trends")
+        if state is not None:
+            days, needs = trends.complete_days(state), trends.needs(state, "days")
+            if days < needs:
+                found = f"{days} complete days; forecasts need {needs}"
+                yield Finding("warning", "trends", found, "Load older orders if there are any; else wait.")
+            else:
+                yield Finding("ok", "trends", f"{days} complete days, {trends.closed(state)}")
 
 
 def _redis(settings: Settings) -> Iterator[Finding]:

@@ -126,7 +126,17 @@ def daypart(ranked: RankedDaypart | None) -> Shape:
     """A daypart's items, best first; null and no items for a time between dayparts."""
     if ranked is None:
         return {"daypart": None, "items": []}
-    names = ("rank", "menu_item_id", "menu_item_name", "category", "orders", "share", "run_id", "created_at")
+    names = (
+        "rank",
+        "menu_item_id",
+        "menu_item_name",
+        "category",
+        "orders",
+        "share",
+        "run_id",
+        "created_at",
+        "previous_rank",
+    )
     return {
         "daypart": {
             "daytime_id": ranked.daytime_id,
@@ -149,6 +159,11 @@ def matrix(state: PublishedState, found: MenuMatrix, daytime_id: int | None) -> 
 
 def _number(quantity: int | Decimal) -> int | float:
     return int(quantity) if quantity == int(quantity) else float(quantity)
+
+
+def trends(state: PublishedState, rows: Sequence[Shape]) -> Shape:
+    """Trends in order of metrics and dimensions."""
+    return _of(state) | {"trends": list(rows)}
 
 
 def finding(found: Finding) -> Shape:

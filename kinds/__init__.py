@@ -39,6 +39,7 @@ KINDS = {
     "recommendations": Entry("kinds.recommendations.kind:Recommendations", needs=("rfm",), trains=True),
     "predictions": Entry("kinds.predictions.kind:Predictions", trains=True, by_default=False),
     "clusters": Entry("kinds.clusters.kind:ClustersKind", trains=True, by_default=False),
+    "trends": Entry("kinds.trends.kind:Trends", needs=("rfm",), by_default=False),
 }
 
 

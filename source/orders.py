@@ -8,7 +8,7 @@ packed into one where the values fit. The SQL is raw since it is built from the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import LiteralString, NamedTuple
@@ -61,8 +61,14 @@ def snapshot(source_url: str, plan: Plan) -> Iterator[reading.Connection]:
 
 def blocks(crm: reading.Connection, plan: Plan, part: KeyRange) -> Iterator[Block]:
     """The blocks that a part counts."""
+    for transactions, lines in columns(crm, plan, part, _transactions):
+        yield Block(*transactions, *lines)
+
+
+def columns(crm: reading.Connection, plan: Plan, part: KeyRange, wanted: Transactions) -> Iterator[Columns]:
+    """The blocks that a part counts: the wanted columns of transactions, and those of their lines."""
     by_days = "since" in plan and not plan.get("recompute_all")
-    yield from _of_days(crm, plan) if by_days else _of_range(crm, plan, part)
+    yield from _of_days(crm, plan, wanted) if by_days else _of_range(crm, plan, part, wanted)
 
 
 def lines_without_id(source_url: str) -> int:
@@ -73,7 +79,7 @@ def lines_without_id(source_url: str) -> int:
     return int(row[0])
 
 
-def _of_range(crm: reading.Connection, plan: Plan, part: KeyRange) -> Iterator[Block]:
+def _of_range(crm: reading.Connection, plan: Plan, part: KeyRange, wanted: Transactions) -> Iterator[Columns]:
     """A range of transaction ids, in blocks of bounded size even if a table has rows without match in the other."""
     name = sql.Identifier("transaction_id")
     whole = rest = key_range(name, part, "bigint")
@@ -84,12 +90,12 @@ def _of_range(crm: reading.Connection, plan: Plan, part: KeyRange) -> Iterator[B
         lines = packed or _read(crm, _lines(plan, rest), limit=BLOCK)
         end = _end(lines)
         upto = rest if end is None else sql.SQL("{} AND {} <= {}").format(rest, name, sql.Literal(end))
-        transactions = _read(crm, _transactions(plan, upto), limit=BLOCK)
+        transactions = _read(crm, wanted(plan, upto), limit=BLOCK)
         sooner = _end(transactions)
         if sooner is not None:
             end, kept = sooner, int(np.searchsorted(lines[0], sooner, side="right"))
             lines = [column[:kept] for column in lines]
-        yield Block(*transactions, *lines)
+        yield transactions, lines
         if end is None:
             return
         rest = sql.SQL("{} AND {} > {}").format(whole, name, sql.Literal(end))
@@ -114,19 +120,20 @@ def _read_packed(crm: reading.Connection, plan: Plan, which: sql.Composable, fir
     return None
 
 
-def _of_days(crm: reading.Connection, plan: Plan) -> Iterator[Block]:
+def _of_days(crm: reading.Connection, plan: Plan, wanted: Transactions) -> Iterator[Columns]:
     """The business days of the touched day buckets, one by one; lines are selected by the day's transactions."""
     if not plan["day_buckets"]:
-        yield Block(*(np.empty(0, dtype=np.int64) for _ in Block._fields))
+        nothing = sql.SQL("false")
+        yield _read(crm, wanted(plan, nothing)), _read(crm, _lines(plan, nothing))
     for first, until in touched_days(plan):
         day = on_days(plan, first, until)
         these = sql.SQL("transaction_id IN (SELECT transaction_id FROM fact_transactions WHERE {})").format(day)
-        transactions = _read(crm, _transactions(plan, sql.SQL("transaction_id IS NOT NULL AND {}").format(day)))
-        yield Block(*transactions, *_read(crm, _lines(plan, these)))
+        transactions = _read(crm, wanted(plan, sql.SQL("transaction_id IS NOT NULL AND {}").format(day)))
+        yield transactions, _read(crm, _lines(plan, these))
 
 
 @dataclass(frozen=True)
-class _Rows:
+class Rows:
     """A selection of rows of a source table, and expressions over them, each of type bytea with eight bytes."""
 
     table: str
@@ -135,7 +142,11 @@ class _Rows:
     wanted: Sequence[sql.Composable]
 
 
-def _transactions(plan: Plan, which: sql.Composable) -> _Rows:
+Transactions = Callable[[Plan, sql.Composable], Rows]
+Columns = tuple[list[Whole], list[Whole]]
+
+
+def _transactions(plan: Plan, which: sql.Composable) -> Rows:
     """Ids and local times; an amount counts as at least one cent if it rounds to one, so from half a cent on."""
     kind, amount = plan["columns"]["fact_transactions"]["total_amount"], sql.Identifier("total_amount")
     local = sql.SQL(
@@ -149,10 +160,10 @@ def _transactions(plan: Plan, which: sql.Composable) -> _Rows:
         local=local_time(sql.Identifier("created_at")),
     )
     columns = ("transaction_id", "total_amount", "created_at")
-    return _Rows("fact_transactions", columns, which, (_eight("transaction_id"), local))
+    return Rows("fact_transactions", columns, which, (eight("transaction_id"), local))
 
 
-def _lines(plan: Plan, which: sql.Composable) -> _Rows:
+def _lines(plan: Plan, which: sql.Composable) -> Rows:
     """Transaction ids, items, quantities and cents; for quantities of a non-integer type also whether it was rounded.
 
     These are in thousandths, rounded half away from zero as a cast of numeric does; 0 if not above zero.
@@ -160,9 +171,9 @@ def _lines(plan: Plan, which: sql.Composable) -> _Rows:
     types = plan["columns"]["fact_transaction_items"]
     amount = _line_cents(types["quantity"], types["price"], "bigint")
     cents = sql.SQL("int8send(coalesce({}, {}))").format(amount, sql.Literal(LEAST))
-    columns = (_eight("transaction_id"), _eight("coalesce(item_id, 0)"))
+    columns = (eight("transaction_id"), eight("coalesce(item_id, 0)"))
     if types["quantity"] in reading.INTEGERS:
-        return _Rows("fact_transaction_items", LINE_COLUMNS, which, (*columns, _eight("coalesce(quantity, 0)"), cents))
+        return Rows("fact_transaction_items", LINE_COLUMNS, which, (*columns, eight("coalesce(quantity, 0)"), cents))
     quantity, unit = sql.Identifier("quantity"), sql.Literal(plan["quantity_unit"])
     exact, finite = reading.exact(quantity, types["quantity"]), reading.finite(quantity, types["quantity"])
     units = sql.SQL("int8send(CASE WHEN {finite} AND quantity > 0 THEN ({unit} * {exact})::bigint ELSE 0 END)")
@@ -171,10 +182,10 @@ def _lines(plan: Plan, which: sql.Composable) -> _Rows:
     )
     parts = {"finite": finite, "unit": unit, "exact": exact}
     wanted = (*columns, units.format(**parts), cents, rounded.format(**parts))
-    return _Rows("fact_transaction_items", LINE_COLUMNS, which, wanted)
+    return Rows("fact_transaction_items", LINE_COLUMNS, which, wanted)
 
 
-def _packed_lines(plan: Plan, which: sql.Composable, first: int) -> _Rows:
+def _packed_lines(plan: Plan, which: sql.Composable, first: int) -> Rows:
     """Transaction and item as one bigint, quantity and cents as another; PostgreSQL raises an error on overflow.
 
     The first has 31 bits for the distance from the `first` transaction and 32 for the item, signed. The second has 14
@@ -185,7 +196,7 @@ def _packed_lines(plan: Plan, which: sql.Composable, first: int) -> _Rows:
     order = sql.SQL("int8send((transaction_id - {}) * {} + coalesce(item_id, 0)::int)").format(first, ITEM)
     cents = _line_cents(types["quantity"], types["price"], "int")
     amount = sql.SQL("int8send(coalesce(quantity * {} + {} + {}, {}))").format(CENTS, cents, CENTS // 2, LEAST)
-    return _Rows("fact_transaction_items", LINE_COLUMNS, which, (order, amount))
+    return Rows("fact_transaction_items", LINE_COLUMNS, which, (order, amount))
 
 
 def _unpacked(order: Whole, amount: Whole, first: int) -> list[Whole]:
@@ -195,7 +206,8 @@ def _unpacked(order: Whole, amount: Whole, first: int) -> list[Whole]:
     return [first + ((order - items) >> 32), items, amount >> 50, cents]
 
 
-def _eight(expression: LiteralString) -> sql.Composable:
+def eight(expression: LiteralString) -> sql.Composable:
+    """A whole number as the eight bytes that a wanted column has."""
     return sql.SQL("int8send(({})::bigint)").format(sql.SQL(expression))
 
 
@@ -214,7 +226,7 @@ def _line_cents(quantity_type: str, price_type: str, cast: LiteralString) -> sql
     )
 
 
-def _read(crm: reading.Connection, rows: _Rows, *, limit: int | None = None) -> list[Whole]:
+def _read(crm: reading.Connection, rows: Rows, *, limit: int | None = None) -> list[Whole]:
     """The wanted columns of at most `limit` rows in order of transaction ids, and further rows of the last id."""
     page = sql.SQL("ORDER BY transaction_id FETCH FIRST {} ROWS WITH TIES").format(sql.Literal(limit))
     query = sql.SQL("SELECT {columns} FROM (SELECT {raw} FROM {table} WHERE {which} {page}) AS rows").format(

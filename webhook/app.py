@@ -14,6 +14,7 @@ from store.schema import SchemaError, require_current
 from webhook import (
     changes,
     clusters,
+    comparisons,
     exports,
     health,
     imports,
@@ -28,6 +29,7 @@ from webhook import (
     runs,
     segments,
     segments_preview,
+    trends,
     versions,
 )
 from webhook.connections import MAX_BODY
@@ -68,8 +70,9 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     app.config["TABLES_CHECKED"] = _tables_checked(app.config["SETTINGS"])
     problems.register(app)
-    results = (segments, segments_preview, changes, menu, menu_matrix, recommendations, predictions, clusters, exports)
-    for module in (imports, runs, *results, versions, health, metrics, openapi):
+    of_customers = (segments, segments_preview, changes, recommendations, predictions, clusters)
+    of_orders = (menu, menu_matrix, trends, comparisons)
+    for module in (imports, runs, *of_customers, *of_orders, exports, versions, health, metrics, openapi):
         app.register_blueprint(module.blueprint)
     pages.register(app, app.config["SETTINGS"])
     app.before_request(_begin)

@@ -83,6 +83,7 @@ class Recommendation(BaseModel):
     share: float
     run_id: UUID
     created_at: datetime
+    previous_rank: int | None = Field(description="A week before, over all days; null: not ranked then, or not known.")
 
 
 class DaypartMenu(BaseModel):

@@ -62,6 +62,9 @@ class Customer(BaseModel):
     segment: str
     run_id: UUID = Field(description="The run that last wrote the row.")
     computed_at: datetime
+    first_purchase_at: datetime | None = Field(
+        description="Within the lookback; null until the first run after an upgrade."
+    )
 
 
 class CustomerPage(BaseModel):

@@ -22,7 +22,7 @@ from analytics import tallies
 from analytics.calendar import Calendar
 from analytics.menu import rank_items
 from kinds.base import Counts, Draft, Kind, Stage, summed
-from kinds.menu import merge, rows
+from kinds.menu import history, merge, rows
 from kinds.menu import plan as planning
 from kinds.menu.names import name_items
 from kinds.menu.rules import ranking
@@ -100,6 +100,7 @@ class Menu(Kind):
         """Store the items' names, and publish the run's generation."""
         run.counts = summed(progress.parts(session, run, "tally")) | summed(progress.parts(session, run, "rank"))
         name_items(session, settings, run.generation)
+        history.update(session, run, run.generation)
         publishing.name_current(session, run, run.generation)
 
     def merge(self, session: Session, settings: Settings, run: Run) -> None:

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from analytics.menu import rank_items
 from kinds.base import summed
-from kinds.menu import rows
+from kinds.menu import history, rows
 from kinds.menu.models import MenuResult
 from kinds.menu.names import name_items
 from kinds.menu.rules import ranking
@@ -62,6 +62,7 @@ def merge(session: Session, settings: Settings, run: Run) -> None:
     counted = summed(progress.parts(session, run, "tally"))  # an older version planned no part if no day had changed
     run.counts = counted | {"day_buckets": len(run.plan["day_buckets"]), "changed_ranks": changed}
     name_items(session, settings, run.plan["since"]["generation"])
+    history.update(session, run, run.plan["since"]["generation"])
     publishing.name_current(session, run, run.plan["since"]["generation"])
 
 

@@ -84,9 +84,21 @@ class MenuResult(Base):
     share: Mapped[float]
     run_id: Mapped[uuid.UUID]
     created_at: Mapped[datetime]
+    previous_rank: Mapped[int | None]
 
     @property
     def quantity(self) -> int | Decimal:
         """Pieces or weight; an int if it is whole."""
         whole, rest = divmod(self.units, self.units_per_piece)
         return Decimal(self.units) / self.units_per_piece if rest else whole
+
+
+class MenuRank(Base):
+    """What rank an item had on an earlier business day."""
+
+    __tablename__ = "menu_rank_history"
+
+    business_date: Mapped[date] = mapped_column(primary_key=True)
+    daytime_id: Mapped[int] = mapped_column(primary_key=True)
+    menu_item_id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    rank: Mapped[int]

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
 import numpy as np
 
-from analytics import dayparts
-from analytics.dayparts import Daypart
 from analytics.margins import Costs
 from analytics.tallies import LineRules
+from kinds import dayparts
 from kinds.base import Draft
 from kinds.menu import rows
 from kinds.menu.rules import quantity_unit
@@ -47,10 +45,7 @@ def plan(settings: Settings, crm: reading.Connection) -> dict[str, Any]:
             "top_n": settings.top_n,
             "by_weekday": True,
             "columns": columns,
-            "dayparts": [
-                {"daytime_id": daypart.daytime_id, "label": daypart.label, "windows": daypart.windows}
-                for daypart in read_dayparts(crm)
-            ],
+            "dayparts": dayparts.planned(crm),
         }
     )
 
@@ -62,13 +57,6 @@ def line_rules(plan: Plan) -> LineRules:
         return LineRules(excluded)
     costs = {int(item): Decimal(cost) for item, cost in plan["costs"].items()}
     return LineRules(excluded, Costs.of(costs, quantity_unit(plan)))
-
-
-def read_dayparts(crm: reading.Connection) -> Sequence[Daypart]:
-    """The CRM's dayparts, checked, or the default ones if it has none."""
-    found = [Daypart(row.daytime_id, row.label, row.start, row.end) for row in reading.daytimes(crm)]
-    dayparts.check(found)
-    return found or dayparts.DEFAULT_DAYPARTS
 
 
 def chunks(draft: Draft) -> list[Part]:

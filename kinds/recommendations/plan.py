@@ -7,7 +7,7 @@ from typing import Any
 from analytics.recommendations.parameters import Parameters
 from analytics.recommendations.tallies import MOST_PAIRED
 from kinds.base import Draft
-from kinds.menu.plan import read_dayparts
+from kinds.dayparts import read_dayparts
 from kinds.recommendations.models import StoredModel
 from kinds.rfm import results as rfm
 from settings import Settings

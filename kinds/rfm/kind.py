@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from analytics.segments import numbered
 from kinds.base import Counts, Draft, Kind, RowsLostError, Stage, summed
-from kinds.rfm import cells, changes, merge, publish, results, rows, ties
+from kinds.rfm import cells, changes, history, merge, publish, results, rows, ties
 from kinds.rfm import plan as planning
 from kinds.rfm.quantiles import staged_cut_points
 from kinds.rfm.rules import measures, own_cut_points, rules
@@ -110,12 +110,14 @@ class Rfm(Kind):
         """Publish the run's generation, and record its changes."""
         changes.note(session, run, None)
         publish.publish(session, run)
+        history.save(session, run)
         ties.note(session, run)
         cells.note(session, run)
 
     def merge(self, session: Session, settings: Settings, run: Run) -> None:
         """Write changed customers, and those with changed scores, into the published generation."""
         merge.merge(session, run)
+        history.save(session, run)
         ties.note(session, run)
         cells.note(session, run)
 

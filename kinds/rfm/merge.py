@@ -62,11 +62,12 @@ def remove_changed(session: Session, run: Run) -> int:
     }
     for statement in (
         "CREATE TEMP TABLE rfm_was ON COMMIT DROP AS"
-        " SELECT shard, mobile_id, recency_days, frequency, cents, segment_number FROM rfm_results"
+        " SELECT shard, mobile_id, recency_days, frequency, cents, segment_number, first_purchase_at FROM rfm_results"
         " WHERE generation = {generation} AND {theirs}",
         "ANALYZE rfm_was",
         "DELETE FROM {touched} AS t USING rfm_was AS w WHERE t.mobile_id = w.mobile_id"
-        " AND (t.recency_days, t.frequency, t.cents) = (w.recency_days, w.frequency, w.cents)",
+        " AND (t.recency_days, t.frequency, t.cents, t.first_purchase_at)"
+        "   = (w.recency_days, w.frequency, w.cents, w.first_purchase_at)",
         "DELETE FROM rfm_results"
         " WHERE generation = {generation} AND mobile_id = ANY (ARRAY(SELECT mobile_id FROM {touched}))",
     ):
@@ -107,21 +108,24 @@ def insert_scored(session: Session, run: Run, rules: Rules, before: Rules, *, pa
     }
     for statement in (
         "CREATE TEMP TABLE rfm_scored ON COMMIT DROP AS"
-        " SELECT comes, shard, mobile_id, recency_days, frequency, cents, r, f, m, was, {segment} AS becomes"
+        " SELECT comes, shard, mobile_id, recency_days, frequency, cents, r, f, m, was, {segment} AS becomes,"
+        "  first_purchase_at"
         " FROM (SELECT *, {scores} FROM"
         "  (SELECT true AS comes, coalesce(shard, 0) AS shard, mobile_id, t.recency_days, t.frequency, t.cents,"
-        "    NULL::smallint AS r_score, NULL::smallint AS f_score, NULL::smallint AS m_score, segment_number AS was"
+        "    NULL::smallint AS r_score, NULL::smallint AS f_score, NULL::smallint AS m_score, segment_number AS was,"
+        "    t.first_purchase_at"
         "   FROM {touched} AS t LEFT JOIN rfm_was USING (mobile_id) WHERE t.frequency > 0"
         "   UNION ALL SELECT false, shard, mobile_id, recency_days, frequency, cents,"
-        "    r_score, f_score, m_score, segment_number"
+        "    r_score, f_score, m_score, segment_number, first_purchase_at"
         "   FROM rfm_results WHERE generation = {generation} AND ({passed})) AS rows OFFSET 0) AS scored"
         " WHERE comes OR r <> r_score OR f <> f_score OR m <> m_score",
         "ANALYZE rfm_scored",
         "DELETE FROM rfm_results WHERE generation = {generation}"
         " AND mobile_id = ANY (ARRAY(SELECT mobile_id FROM rfm_scored WHERE NOT comes))",
         "INSERT INTO rfm_results (generation, shard, mobile_id, recency_days, frequency, cents,"
-        " r_score, f_score, m_score, segment_number, written_by)"
-        " SELECT {generation}, shard, mobile_id, recency_days, frequency, cents, r, f, m, becomes, {written_by}"
+        " r_score, f_score, m_score, segment_number, written_by, first_purchase_at)"
+        " SELECT {generation}, shard, mobile_id, recency_days, frequency, cents, r, f, m, becomes, {written_by},"
+        "  first_purchase_at"
         " FROM rfm_scored",
     ):
         connection.execute(sql.SQL(statement).format(**names))

@@ -7,9 +7,10 @@
 from __future__ import annotations
 
 import uuid
-from datetime import datetime
+from datetime import date, datetime
+from decimal import Decimal
 
-from sqlalchemy import BigInteger, Identity, Index
+from sqlalchemy import BigInteger, Identity, Index, Numeric
 from sqlalchemy.orm import Mapped, mapped_column
 
 from store.models import Base
@@ -45,3 +46,18 @@ class PendingChange(Base):
     from_segment: Mapped[str | None]
     to_segment: Mapped[str | None]
     reason: Mapped[str]
+
+
+class SegmentDay(Base):
+    """A segment's customers and their revenue at the end of a business day, or at the last run of it.
+
+    `run_id` is None where `smartcrm history` computed it later.
+    """
+
+    __tablename__ = "segment_history"
+
+    business_date: Mapped[date] = mapped_column(primary_key=True)
+    segment: Mapped[str] = mapped_column(primary_key=True)
+    customers: Mapped[int] = mapped_column(BigInteger)
+    revenue: Mapped[Decimal] = mapped_column(Numeric(16, 2))
+    run_id: Mapped[uuid.UUID | None]

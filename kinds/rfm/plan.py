@@ -28,6 +28,7 @@ def plan(settings: Settings, crm: reading.Connection) -> dict[str, Any]:
         "shards": settings.rfm_shards,
         "columns": {"fact_transactions": reading.column_types(crm, "fact_transactions")},
         "segments": found.segments,
+        "first_purchases": True,
     }
 
 
@@ -53,7 +54,7 @@ def baseline(draft: Draft) -> dict[str, Any] | None:
     if draft.run.as_of_given or published is None or last is None or last.plan is None or last.counts is None:
         return None
     before, now = steady(last.plan, OF_ONE_RUN), steady(plan, OF_ONE_RUN)
-    that_day = {"business_date": None, "daily_after": None}
+    that_day = {"business_date": None, "daily_after": None, "first_purchases": None}  # the last moves nobody
     return {
         "generation": published.baseline,
         "cut_points": last.counts["cut_points"],

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
@@ -12,7 +14,7 @@ from sqlalchemy import Row, func, select, text
 from sqlalchemy.orm import Session
 
 from analytics.scores import AVERAGE, Point
-from kinds.rfm.models import Change
+from kinds.rfm.models import Change, SegmentDay
 from kinds.rfm.rules import measures, own_cut_points
 from store.database import driver
 from store.models import Published
@@ -30,6 +32,7 @@ SEGMENT_COLUMNS = (
     "segment",
     "run_id",
     "computed_at",
+    "first_purchase_at",
 )
 
 _FIFTHS = {"recency_days": 5, "frequency": 5, "monetary": 500}  # stored cut points ÷ this = days, purchases, money
@@ -139,6 +142,12 @@ def summary(session: Session) -> Sequence[Row[Any]]:
             " FROM rfm_segments GROUP BY segment ORDER BY customers DESC, segment"
         )
     ).all()
+
+
+def segment_days(session: Session) -> Sequence[Row[date, str, int, Decimal]]:
+    """Every business date and segment with its customers and their revenue, in this order."""
+    columns = (SegmentDay.business_date, SegmentDay.segment, SegmentDay.customers, SegmentDay.revenue)
+    return session.execute(select(*columns).order_by(SegmentDay.business_date, SegmentDay.segment)).all()
 
 
 def last_change_id(session: Session) -> int:

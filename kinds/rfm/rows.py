@@ -49,7 +49,9 @@ def generation(run: Run) -> sql.Identifier:
 
 
 def aggregate_query(plan: Plan, whose: sql.Composable) -> sql.Composed:
-    """Each customer's recency, frequency and cents, with the rows used and skipped; `whose` filters the customers.
+    """Each customer's recency, frequency, cents and first purchase, with the rows used and skipped.
+
+    `whose` filters the customers.
 
     One pass over their rows. OFFSET 0 is an optimization fence: without it, expressions are evaluated once per use. The
     ORDER BY matches the index, so rows are grouped without a sort. A customer without a purchase has frequency 0 and no
@@ -60,7 +62,8 @@ def aggregate_query(plan: Plan, whose: sql.Composable) -> sql.Composed:
         "SELECT mobile_id, {as_of_date}::date - {last_date} AS recency_days,"
         " (count(*) FILTER (WHERE cents >= 1))::int AS frequency,"
         " sum(cents)::numeric(14, 0)::bigint AS cents,"
-        " count(cents) AS used, count(*) FILTER (WHERE cents IS NULL) AS skipped"
+        " count(cents) AS used, count(*) FILTER (WHERE cents IS NULL) AS skipped,"
+        " min(created_at) FILTER (WHERE cents >= 1) AS first_purchase_at"
         " FROM (SELECT mobile_id, created_at, CASE WHEN {finite} AND isfinite(created_at) THEN {cents} END AS cents"
         " FROM fact_transactions WHERE {whose} AND mobile_id <> '' AND {included}"
         " AND ({window} IS NOT FALSE OR NOT isfinite(created_at)) ORDER BY mobile_id OFFSET 0) AS orders"
@@ -107,7 +110,7 @@ def aggregate_touched(session: Session, source_url: str, run: Run, part: Part) -
     _stage(session, source_url, run, part, whose, "")
     driver(session).execute(
         sql.SQL(
-            "INSERT INTO {table} SELECT mobile_id, NULL, 0, 0, 0, 0 FROM ({known}) AS known"
+            "INSERT INTO {table} SELECT mobile_id, NULL, 0, 0, 0, 0, NULL FROM ({known}) AS known"
             " WHERE NOT EXISTS (SELECT FROM {table} AS staged WHERE staged.mobile_id = known.mobile_id)"
         ).format(table=staging(run, 0), known=known)
     )
@@ -124,7 +127,7 @@ def _stage(session: Session, source_url: str, run: Run, part: Part, whose: sql.C
     connection.execute(
         sql.SQL(
             "CREATE {} TABLE {} (mobile_id text, recency_days int, frequency int, cents bigint,"
-            " used bigint, skipped bigint)"
+            " used bigint, skipped bigint, first_purchase_at timestamptz)"
         ).format(sql.SQL(persistence), table)
     )
     newest, entry = touched.newest_customers(run.plan, part), partial(ledger.entry, run, part)
@@ -175,8 +178,9 @@ def score(session: Session, run: Run, part: Part, rules: Rules) -> list[tuple[in
     counted = connection.execute(
         sql.SQL(
             "WITH inserted AS (INSERT INTO {table} (generation, shard, mobile_id, recency_days, frequency, cents,"
-            " r_score, f_score, m_score, segment_number, written_by)"
-            " SELECT {generation}, {shard}, mobile_id, recency_days, frequency, cents, r, f, m, {segment}, {generation}"
+            " r_score, f_score, m_score, segment_number, written_by, first_purchase_at)"
+            " SELECT {generation}, {shard}, mobile_id, recency_days, frequency, cents, r, f, m, {segment},"
+            "  {generation}, first_purchase_at"
             " FROM (SELECT *, {scores} FROM {staging} WHERE frequency > 0 OFFSET 0) AS scored"
             " RETURNING r_score, f_score, m_score, cents)"
             " SELECT r_score, f_score, m_score, count(*), sum(cents)::bigint FROM inserted GROUP BY 1, 2, 3"

@@ -1,0 +1,1 @@
+"""Daily series, trends, forecasts and cohorts."""

@@ -1,0 +1,132 @@
+"""Reading published trends as small tables: hours of the week, cohorts, and a day beside earlier ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from kinds.trends.results import Wanted, series
+from store.published import PublishedState
+
+CENTS = 100
+WEEK = timedelta(days=7)
+
+
+@dataclass(frozen=True)
+class Hour:
+    """An hour of a weekday (ISO, 1 to 7), in local time."""
+
+    weekday: int
+    hour: int
+    orders: int
+    revenue: float
+
+
+_HOURS = """
+SELECT weekday, hour, coalesce(sum(orders), 0)::bigint, coalesce(sum(cents), 0)::bigint
+FROM generate_series(1, 7) AS weekday CROSS JOIN generate_series(0, 23) AS hour
+LEFT JOIN (SELECT extract(isodow FROM business_date + later)::int AS weekday, hour, orders, cents
+           FROM metric_hour_tallies
+           WHERE generation = :generation AND business_date > CAST(:last AS date) - :days) AS sold
+  USING (weekday, hour)
+GROUP BY weekday, hour ORDER BY weekday, hour
+"""
+
+
+def hours(session: Session, state: PublishedState, days: int) -> list[Hour]:
+    """All hours of the week: orders and revenue of the last `days` business days, up to the last one with an order."""
+    last = (state.run.counts or {}).get("last_date")
+    rows = session.execute(text(_HOURS), {"generation": state.generation, "last": last, "days": days}).all()
+    return [Hour(weekday, hour, orders, cents / CENTS) for weekday, hour, orders, cents in rows]
+
+
+@dataclass(frozen=True)
+class CohortMonth:
+    """What the customers whose first purchase was in the month `cohort` did so many months later.
+
+    `size` are all of them, `customers` those with a purchase in that month, `cents` all their amounts of it.
+    """
+
+    cohort: date
+    months_since: int
+    size: int
+    customers: int
+    cents: int
+
+
+_COHORTS = """
+SELECT cohort, months_since, max(customers) FILTER (WHERE months_since = 0) OVER (PARTITION BY cohort) AS size,
+       customers, cents
+FROM (SELECT cohort,
+             (12 * (extract(year FROM month) - extract(year FROM cohort))
+              + extract(month FROM month) - extract(month FROM cohort))::int AS months_since,
+             sum(customers)::bigint AS customers, sum(cents)::bigint AS cents
+      FROM metric_cohort_tallies WHERE generation = :generation GROUP BY cohort, month) AS months
+ORDER BY cohort, months_since
+"""
+
+
+def cohorts(session: Session, generation: int) -> list[CohortMonth]:
+    """Every cohort's months that have a purchase or a refund, in order."""
+    return [CohortMonth(*row) for row in session.execute(text(_COHORTS), {"generation": generation}).all()]
+
+
+@dataclass(frozen=True)
+class Day:
+    """A business day's value, and what it was by the same hour of the day; None where it is not known."""
+
+    business_date: date
+    value: float | None
+    so_far: float | None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The business day of `as_of` beside the same weekday of the four weeks before, last one first, and a year ago.
+
+    `until` is the full hour up to which all of them are `so_far`, None where a series is known by the day alone.
+    """
+
+    today: Day
+    weeks: Sequence[Day]
+    year_ago: Day
+    until: int | None
+
+
+def compare(session: Session, state: PublishedState, metric: str, dimension: str) -> Comparison:
+    """A series' day so far beside earlier ones."""
+    assert state.run.plan is not None
+    today = date.fromisoformat(state.run.plan["business_date"])
+    local = state.as_of.astimezone(ZoneInfo(state.run.plan["timezone"]))
+    dates = [today, *(today - number * WEEK for number in (1, 2, 3, 4)), today - 52 * WEEK]
+    wanted = Wanted(metric, dimension, first=dates[-1], last=today)
+    values = {row.business_date: row.value for row in series(session, state.generation, wanted)}
+    if metric not in ("average_ticket", "segment_customers", "segment_revenue") and values:
+        values.setdefault(today, 0.0)  # nothing was sold yet
+    by_hour = metric in ("orders", "revenue")
+    so_far = _until(session, state.generation, metric, dates, local, today) if by_hour else {}
+    days = [Day(day, values.get(day), so_far.get(day) if day in values else None) for day in dates]
+    return Comparison(days[0], days[1:5], days[5], local.hour if by_hour else None)
+
+
+_UNTIL = """
+SELECT business_date, sum(orders)::bigint, sum(cents)::bigint FROM metric_hour_tallies
+WHERE generation = :generation AND business_date = ANY(:dates) AND (later, hour) < (:later, :hour)
+GROUP BY business_date
+"""
+
+
+def _until(
+    session: Session, generation: int, metric: str, dates: Sequence[date], local: datetime, today: date
+) -> dict[date, float]:
+    """What each of these business days had come to by the full hour that `local` shows."""
+    values = {"generation": generation, "dates": list(dates), "later": (local.date() - today).days, "hour": local.hour}
+    found = dict.fromkeys(dates, 0.0)
+    for day, orders, cents in session.execute(text(_UNTIL), values).all():
+        found[day] = float(orders) if metric == "orders" else cents / CENTS
+    return found
