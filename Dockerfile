@@ -23,7 +23,8 @@ COPY . /build/
 RUN pip --python /opt/smartcrm/bin/python install --no-cache-dir --no-compile --no-deps /build \
     && cd /tmp && DATABASE_URL=postgresql://none/ REDIS_URL=redis://none SMARTCRM_HOME=/tmp/home /opt/smartcrm/bin/python -c "import \
         broker.transport, cli.commands, cli.doctor, cli.main, celeryconfig, migrations, source.load, webhook.app, webhook.connections, webhook.server, worker.app, \
-        worker.beat, worker.tasks.control, worker.tasks.events, worker.tasks.clusters, worker.tasks.menu, worker.tasks.predictions, worker.tasks.rfm, \
+        worker.beat, worker.tasks.control, worker.tasks.events, worker.tasks.clusters, worker.tasks.menu, worker.tasks.predictions, worker.tasks.recommendations, \
+        worker.tasks.rfm, worker.tasks.trends, \
         alembic.command, babel.dates, babel.messages.pofile, celery.__main__, celery.apps.beat, celery.apps.worker, celery.backends.redis, celery.bin.celery, \
         celery.concurrency.prefork, celery.worker.worker, celery.worker.consumer, flower.app, flower.command, \
         flower.views.tasks, gunicorn.app.wsgiapp, kombu.transport.redis, psycopg_binary._psycopg"

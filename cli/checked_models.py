@@ -21,7 +21,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
         here = [name for name in requests.computed(session, settings) if KINDS[name].trains]
         missing = missing_libraries()
         if {"predictions", "clusters"} & set(here) and missing:
-            remedy = "Install smartcrm-analytics[models], or leave predictions and clusters out of KINDS."
+            remedy = "Install them, or leave predictions and clusters out of KINDS."
             yield Finding("fault", "models", f"{' and '.join(missing)} not installed", remedy)
         for name in here:
             model = versions.champion(session, name)

@@ -26,6 +26,6 @@ def require_libraries() -> None:
     if missing:
         raise SmartCRMError(
             f"{' and '.join(missing)} can't be imported, and models are fitted with it. Install"
-            " smartcrm-analytics[models], or leave predictions and clusters out of KINDS.",
+            f" {' and '.join(missing)}, or leave predictions and clusters out of KINDS.",
             code="libraries_missing",
         )

@@ -142,7 +142,7 @@ def menu_env(rules: Rules) -> dict[str, str]:
 
 def menu_items(rules: Rules, items: Sequence[int] = ITEMS) -> pd.DataFrame:
     """`dim_menu_items` with these items, each in a separate category, and their costs."""
-    rows = [(item, f"Item {item}", "1.00", f"Of, {item}", rules.costs.get(item)) for item in items]
+    rows = [(item, f"Item {item}", "1", f"Of, {item}", rules.costs.get(item)) for item in items]
     return pd.DataFrame(rows, columns=["item_id", "menu_item_name", "price", "category", "cost"], dtype=object)
 
 

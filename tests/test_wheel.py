@@ -73,7 +73,11 @@ def test_an_installed_wheel_runs_the_demo(wheel: Path, tmp_path: Path) -> None:
     environment = tmp_path / "environment"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
     python, elsewhere = environment / "bin" / "python", tmp_path / "elsewhere"
-    pins = [option for name in ("requirements.txt", "requirements-embedded.txt") for option in ("-c", ROOT / name)]
+    pins = [
+        option
+        for name in ("requirements.txt", "requirements-models.txt", "requirements-embedded.txt")
+        for option in ("-c", ROOT / name)
+    ]
     pip("--python", python, "install", *pins, f"smartcrm-analytics[embedded] @ {wheel.as_uri()}")
     elsewhere.mkdir()
 

@@ -49,10 +49,10 @@ class MapTables(Body):
         default=None, description="Segment names with their codes; all 125 codes once."
     )
     cut_points: dict[Literal["recency_days", "frequency", "monetary"], list[Decimal]] = Field(
-        default={}, description="Four increasing numbers each.", examples=[{"frequency": [0, 1, 3, 7]}]
+        default_factory=dict, description="Four increasing numbers each.", examples=[{"frequency": [0, 1, 3, 7]}]
     )
-    monetary: MonetaryTable = MonetaryTable()
-    exclude: ExcludeTable = ExcludeTable()
+    monetary: MonetaryTable = Field(default_factory=MonetaryTable)
+    exclude: ExcludeTable = Field(default_factory=ExcludeTable)
 
 
 class SegmentBeside(BaseModel):

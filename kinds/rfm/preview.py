@@ -124,13 +124,14 @@ def _cut_points(session: Session, state: PublishedState, wanted: SegmentMap) -> 
     mine = sql.SQL("SELECT recency_days, frequency, cents FROM rfm_results WHERE generation = {}").format(
         sql.Literal(state.generation)
     )
+    needed = (RECENCY, FREQUENCY, wanted.measure)
     known: dict[str, list[Point]] = {}
     if _holds_any(session, state, wanted.excluded):
         mine = sql.SQL("{} AND {}").format(mine, _kept(wanted))
     else:
-        quintiles = set(measures(plan)) - own_cut_points(plan).keys()
+        quintiles = {*measures(plan)} & {*needed} - own_cut_points(plan).keys()
         known = {measure: points for measure, points in counts["cut_points"].items() if measure in quintiles}
-    missing = [each for each in (RECENCY, FREQUENCY, wanted.measure) if each not in known.keys() | wanted.own.keys()]
+    missing = [each for each in needed if each not in known.keys() | wanted.own.keys()]
     if missing:
         known |= exact_cut_points(session, mine, max(counts["customers"], 1), missing)[1]
     return known | wanted.own

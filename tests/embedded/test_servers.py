@@ -342,7 +342,7 @@ def test_a_socket_folder_that_is_not_ours_alone_is_refused(home: Path) -> None:
     sockets.mkdir(mode=0o755)
     try:
         with (
-            pytest.raises(EmbeddedError, match=f"{sockets} is not ours alone"),
+            pytest.raises(EmbeddedError, match=f"{sockets} is not private to us"),
             open_servers(home, database=True, redis=False),
         ):
             pass

@@ -290,8 +290,9 @@ class Interleavings(RuleBasedStateMachine):
     def _next(self, kind: str) -> Run | None:
         """The running run of this kind, or else the next one."""
         with transaction(self.books.url) as session:
-            waiting = runs.waiting(session, kind)
-            return self._working(kind) or (session.get(Run, waiting) if waiting else None)
+            waiting = select(Run).where(Run.kind == kind, Run.status == "pending")
+            in_order = waiting.order_by(Run.as_of_given, Run.generation)
+            return self._working(kind) or session.scalars(in_order.limit(1)).first()
 
     @contextmanager
     def _meanwhile(self, meanwhile: Any, *, planning: bool = False) -> Iterator[None]:

@@ -104,6 +104,27 @@ def test_ids_that_the_published_map_leaves_out_are_counted(migrated_url: str, tm
     assert (found.customers, found.excluded, found.unknown_ids) == (4, 1, 1)
 
 
+def test_quintiles_of_the_published_measure_do_not_score_another(migrated_url: str, tmp_path: Path) -> None:
+    rows = [(1, "a", "9.00"), (2, "b", "5.00"), (3, "b", "6.00"), *((n, "c", "3.00") for n in range(4, 9))]
+    sold = pd.DataFrame(
+        [(*row, f"2026-01-0{row[0]} 12:00+00") for row in rows],
+        columns=["transaction_id", "mobile_id", "total_amount", "created_at"],
+    )
+    fill(migrated_url, {"fact_transactions": sold})
+    as_of = datetime(2026, 1, 9, tzinfo=UTC)
+    total, average = tmp_path / "total.toml", tmp_path / "average.toml"
+    total.write_text('[monetary]\nmeasure = "total"')
+    average.write_text('[monetary]\nmeasure = "average"')
+    for published_map, other in ((average, total), (total, average)):
+        run_inline(make_settings(migrated_url, tmp_path, SEGMENT_MAP=str(published_map)), "rfm", as_of=as_of)
+        before = rfm_segments(migrated_url)
+        _, found = previewed(make_settings(migrated_url, tmp_path), other)
+        run_inline(make_settings(migrated_url, tmp_path, SEGMENT_MAP=str(other)), "rfm", as_of=as_of)
+        after = rfm_segments(migrated_url)
+        assert not after.m_score.equals(before.m_score)
+        check(before, found, after)
+
+
 def test_tables_that_make_no_map_are_refused_by_key() -> None:
     with pytest.raises(RequestError, match=r"cut_points.frequency has to be four rising numbers, not \[1, 2\]"):
         map_of({"cut_points": {"frequency": [1, 2]}})
