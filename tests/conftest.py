@@ -145,7 +145,7 @@ def workers(migrated_url: str, redis_url: str, tmp_path: Path) -> Iterator[Worke
         yield started
 
 
-@pytest.fixture(params=["online_retail", "restaurant"])
+@pytest.fixture(params=[pytest.param("online_retail", marks=pytest.mark.long), "restaurant"])
 def data_folder(request: pytest.FixtureRequest) -> Path:
     """A folder of real data."""
     folder = DATA / request.param

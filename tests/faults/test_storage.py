@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import psycopg
+import pytest
 
 from settings import Settings
 from tests.store.test_retention import age, drop_old, settings  # noqa: F401  # a fixture
 from tests.system import read, run_inline
 
 
+@pytest.mark.long
 def test_storage_does_not_grow_with_incremental_runs(
     settings: Settings,  # noqa: F811
     long: bool,

@@ -89,7 +89,10 @@ def test_any_restaurant_is_computed_as_the_contract_says(migrated_url: str, tmp_
     check()
 
 
-@pytest.mark.parametrize("quantity", ["numeric", "float8", "real"])
+@pytest.mark.parametrize(
+    "quantity",
+    ["numeric", pytest.param("float8", marks=pytest.mark.long), pytest.param("real", marks=pytest.mark.long)],
+)
 def test_weighed_goods_are_counted_in_thousandths(
     migrated_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quantity: str
 ) -> None:
