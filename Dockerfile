@@ -9,13 +9,15 @@ COPY requirements.txt requirements-models.txt /build/
 # `--build-arg MODELS=no` leaves out the packages that fit predictions and clusters; KINDS must not have these then.
 ARG MODELS=yes
 # Remove what is never loaded: tests and sources of compiled modules, Arrow's network modules and duplicates of one of its
-# libraries, and other API documentation pages.
+# libraries, and other API documentation pages. Of Babel's formats for LOCALE those of the languages named here stay.
 RUN pip --python /opt/smartcrm/bin/python install --no-cache-dir --no-compile --only-binary :all: --requirement /build/requirements.txt \
         $(test "$MODELS" = no || echo --requirement /build/requirements-models.txt) \
     && cd /opt/smartcrm/lib/python3*/site-packages \
     && find . -type d "(" -name tests -o -name test ")" -prune -exec rm -r "{}" + \
     && find . -type f "(" -name "*.px[di]" -o -name "*.py[xi]" -o -name "*.h" ")" -delete \
     && rm -r pyarrow/include pyarrow/src pyarrow/*flight* pyarrow/*s3* pyarrow/libarrow_python.so pyarrow/libarrow_python.so.*.*.* \
+    && find babel/locale-data -regextype posix-extended -name "*.dat" ! -regex \
+        ".*/(root|ar|cs|da|de|el|en|es|fi|fr|hi|hu|id|it|ja|ko|nb|nl|no|pl|pt|ro|ru|sv|tr|uk|vi|zh)(_.*)?[.]dat" -delete \
     && rm offapi/redoc.js offapi/scalar.js
 COPY . /build/
 # Importing the services' modules compiles only those; compiling all modules would take 40 MB more. It has to happen here,
