@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from broker.address import PREFIX
+from kinds import KINDS
 from tests.faults.plant import Plant
 from tests.faults.strikes import OF_A_SOAK, Strike
 from tests.system import read, wait_for
@@ -95,7 +96,7 @@ def check_that_nothing_is_left(plant: Plant) -> None:
     wait_for(lambda: (plant.clear(), len(read(plant.database_url, LEFT)) == 0)[1])
     counts = read(plant.database_url, COUNTS).iloc[0]
     assert counts.deliveries == len(plant.requested)
-    assert counts.runs <= 2 * len(plant.requested)
+    assert counts.runs <= sum(kind.by_default for kind in KINDS.values()) * len(plant.requested)
     assert counts.tallied <= 1 and counts.pending == 0
     wait_for(lambda: lasting(plant) <= {b"control", b"compute"})
 

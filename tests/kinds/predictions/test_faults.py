@@ -30,8 +30,10 @@ def test_two_trainings_requested_at_once_are_one_and_survive_a_killed_child(work
         with transaction(url) as session:
             asked.add(inbox.request(session, ["predictions"], mode="train")[0].run_id)
     (run_id,) = asked
-    workers.celery.send_task("smartcrm.advance", (str(run_id),), queue="control")
-    os.kill(wait_for(lambda: fitting_child(workers), 60), signal.SIGKILL)
+    with transaction(url) as session:
+        session.execute(versions.DECIDING, {"kind": "predictions"})  # the fit can't end before it is killed
+        workers.celery.send_task("smartcrm.advance", (str(run_id),), queue="control")
+        os.kill(wait_for(lambda: fitting_child(workers), 60), signal.SIGKILL)
     run = workers.finished([run_id], 120)[0].run
     assert (run.status, run.mode) == ("succeeded", "train"), run.error
     with transaction(url) as session:
