@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from analytics.behaviour import THOUSANDTHS, Whole
 
-TOLD = 4  # features in a description
+DESCRIBED = 4  # features in a description
 NAMED = 2  # features in a name
 LEAST = 250  # thousandths of a standard deviation; smaller differences are not mentioned
 
@@ -26,8 +26,8 @@ def describe(names: Sequence[str], centres: Whole) -> list[tuple[str, str]]:
     found, seen = [], set()
     for centre in centres:
         order = sorted(range(len(names)), key=lambda place: (-abs(int(centre[place])), names[place]))
-        told = [place for place in order[:TOLD] if abs(int(centre[place])) >= LEAST]
-        phrases = [_phrase(names[place], int(centre[place])) for place in told]
+        strongest = [place for place in order[:DESCRIBED] if abs(int(centre[place])) >= LEAST]
+        phrases = [_phrase(names[place], int(centre[place])) for place in strongest]
         name = ", ".join(phrases[:NAMED]) or "like most"
         number = NAMED
         while name in seen and number < len(phrases):
@@ -40,7 +40,7 @@ def describe(names: Sequence[str], centres: Whole) -> list[tuple[str, str]]:
         seen.add(name)
         strengths = [
             f"{_phrase(names[place], int(centre[place]))} ({abs(int(centre[place])) / THOUSANDTHS:.1f} sd)"
-            for place in told
+            for place in strongest
         ]
         found.append((name[:1].upper() + name[1:], ", ".join(strengths) or "close to the mean in everything"))
     return found

@@ -43,7 +43,7 @@ def main() -> None:
 
 
 def timed(name: str, work: Callable[[], Any]) -> Any:
-    """The result, its CPU seconds told."""
+    """The result; prints its CPU seconds."""
     begun = time.process_time()
     result = work()
     print(f"  {name:<58} {time.process_time() - begun:8.2f} s")

@@ -27,10 +27,7 @@ from store.published import published
 @json_option
 def clusters(rename: tuple[str, str] | None, export: Path | None, for_excel: bool, as_json: bool) -> None:
     """Show the published clusters, rename one, or write every customer's cluster to a file."""
-    if export:
-        exports.check_target(export, for_excel=for_excel)
-    elif for_excel:
-        raise click.UsageError("--for-excel needs --export FILE.csv.")
+    exports.check_target(export, for_excel=for_excel)
     with environment(redis=False) as settings, transaction(settings.database_url) as session:
         state = published(session, "clusters")
         if state is None:

@@ -28,14 +28,20 @@ _SAFE = re.compile(
 )
 
 
-def check_target(path: Path, *, for_excel: bool) -> None:
-    """Check the file name of an export.
+def check_target(path: Path | None, *, for_excel: bool) -> None:
+    """Check the options of an export, if one is requested.
 
     Raises
     ------
+    UsageError
+        When `for_excel` is given without a file.
     RequestError
-        When it ends neither in .csv nor in .parquet, or in .parquet with `for_excel`.
+        When the file's name ends neither in .csv nor in .parquet, or in .parquet with `for_excel`.
     """
+    if path is None:
+        if for_excel:
+            raise click.UsageError("--for-excel needs --export FILE.csv.")
+        return
     if path.suffix not in (".csv", ".parquet"):
         raise RequestError(f"{path} ends neither in .csv nor in .parquet.")
     if for_excel and path.suffix != ".csv":

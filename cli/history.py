@@ -47,7 +47,7 @@ def history(since: str, every: str, as_json: bool) -> None:
 
 
 def _days(settings: Settings, first: date, step: int) -> list[date]:
-    """The days from the first one asked for, or the first order, in steps, up to yesterday."""
+    """The days from the requested one, or that of the first order, in steps, up to yesterday."""
     with transaction(settings.database_url) as session:
         today = business_date_of(runs.now(session), settings.timezone, settings.business_day_start)
     if first >= today:

@@ -31,10 +31,7 @@ SHOWN = 50
 @json_option
 def predictions(segment: str | None, overdue: bool, export: Path | None, for_excel: bool, as_json: bool) -> None:
     """Expected orders per segment, of the customers of one segment, of overdue customers, or of all in a file."""
-    if export:
-        exports.check_target(export, for_excel=for_excel)
-    elif for_excel:
-        raise click.UsageError("--for-excel needs --export FILE.csv.")
+    exports.check_target(export, for_excel=for_excel)
     with environment(redis=False) as settings, transaction(settings.database_url) as session:
         state = published(session, "predictions")
         if state is None:

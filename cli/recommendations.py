@@ -42,10 +42,7 @@ def recommend(mobile_id: str | None, at: str, export: Path | None, for_excel: bo
     """Rank items for a customer, with reasons; or write all customers' lists to a file."""
     if (mobile_id is None) == (export is None):
         raise click.UsageError("Name a customer, or a file with --export.")
-    if export:
-        exports.check_target(export, for_excel=for_excel)
-    elif for_excel:
-        raise click.UsageError("--for-excel needs --export FILE.csv.")
+    exports.check_target(export, for_excel=for_excel)
     with environment(redis=False) as settings, snapshot(settings.database_url) as session:
         state, moment = _state(session), _moment(at, settings)
         if export:

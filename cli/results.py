@@ -40,10 +40,7 @@ def segments(segment: str | None, export: Path | None, map_file: str | None, for
     """The published segments: a summary, one segment's customers, or all of them into a file."""
     if map_file is not None and (segment is not None or export):
         raise click.UsageError("--preview goes with neither --segment nor --export.")
-    if export:
-        exports.check_target(export, for_excel=for_excel)
-    elif for_excel:
-        raise click.UsageError("--for-excel needs --export FILE.csv.")
+    exports.check_target(export, for_excel=for_excel)
     with environment(redis=False) as settings, snapshot(settings.database_url) as session:
         state = published(session, "rfm")
         if state is None:

@@ -11,10 +11,11 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from psycopg import sql
-from sqlalchemy import select, text
+from sqlalchemy import delete, insert, select, text
 from sqlalchemy.orm import Session
 
 from kinds.bulk import insert_from_source
+from kinds.rfm import cells
 from kinds.rfm import plan as planning
 from kinds.rfm.models import SegmentDay
 from kinds.rfm.quantiles import exact_cut_points
@@ -26,11 +27,8 @@ from source import reading
 from source.window import local_time, use_time_zone
 from store.database import driver
 from store.models import Run
+from store.published import published
 
-_OF_RUN = """
-INSERT INTO segment_history (business_date, segment, customers, revenue, run_id)
-SELECT %(day)s, segment, count(*), sum(monetary), %(run_id)s FROM rfm_segments GROUP BY segment
-"""
 _PAST = """
 INSERT INTO segment_history (business_date, segment, customers, revenue)
 SELECT {day}, {segment}, count(*), sum(cents) * 0.01
@@ -45,11 +43,14 @@ def save(session: Session, run: Run) -> None:
     One with an `as_of` of its own writes nothing.
     """
     assert run.plan is not None
-    if run.as_of_given:
+    state = published(session, run.kind)
+    if run.as_of_given or state is None:
         return
-    values = {"day": run.plan["business_date"], "run_id": run.run_id}
-    driver(session).execute("DELETE FROM segment_history WHERE business_date = %(day)s", values)
-    driver(session).execute(_OF_RUN, values)
+    day = date.fromisoformat(run.plan["business_date"])
+    session.execute(delete(SegmentDay).where(SegmentDay.business_date == day))
+    for segment, total in cells.by_segment(state, cells.cells(session, state)).items():
+        totals = {"customers": total.customers, "revenue": total.revenue}
+        session.execute(insert(SegmentDay).values(business_date=day, segment=segment, run_id=run.run_id, **totals))
 
 
 def known_days(session: Session) -> set[date]:

@@ -110,16 +110,18 @@ class Rfm(Kind):
         """Publish the run's generation, and record its changes."""
         changes.note(session, run, None)
         publish.publish(session, run)
-        history.save(session, run)
-        ties.note(session, run)
-        cells.note(session, run)
+        self._note_totals(session, run)
 
     def merge(self, session: Session, settings: Settings, run: Run) -> None:
         """Write changed customers, and those with changed scores, into the published generation."""
         merge.merge(session, run)
+        self._note_totals(session, run)
+
+    def _note_totals(self, session: Session, run: Run) -> None:
+        """Store the totals of the R-F-M codes, and the history and warnings that follow from them."""
+        cells.note(session, run)
         history.save(session, run)
         ties.note(session, run)
-        cells.note(session, run)
 
     def discard(self, session: Session, generations: Sequence[int]) -> None:
         """Drop the generations' tables."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from analytics.scores import reachable_scores
+from kinds.rfm import cells
 from kinds.rfm.results import cut_points
 from store.models import Run
 from store.published import PublishedState, published
@@ -22,12 +22,13 @@ def heavy_tie(session: Session, state: PublishedState) -> str | None:
     points = frequency.values
     if frequency.own or not points or points[0] != points[1]:
         return None
-    share = session.execute(text("SELECT count(*) FILTER (WHERE f_score = 1)::float / count(*) FROM rfm_segments"))
+    counted = [(cell.f_score, cell.total.customers) for cell in cells.cells(session, state)]
+    share = sum(customers for score, customers in counted if score == 1) / sum(customers for _, customers in counted)
     *others, last = reachable_scores(points)
     scores = f"{', '.join(map(str, others))} or {last}"
     most = float(points[0])
     times = "once" if most == 1 else f"at most {most:g} times"
-    return f"{share.scalar_one():.0%} of the customers came {times}, so that F scores only {scores}"
+    return f"{share:.0%} of the customers came {times}, so that F scores only {scores}"
 
 
 def warnings(session: Session, state: PublishedState) -> list[str]:
