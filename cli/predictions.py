@@ -77,8 +77,9 @@ def story(session: Session) -> Iterator[str]:
 
 
 def too_little(lacking: dict[str, Any]) -> str:
-    """The sentence with the amount of data that a model needs, and the amount there is."""
-    parts = [f"{lacking['has'][name]:,} of {needed:,} {name}" for name, needed in lacking["needs"].items()]
+    """The sentence with what a model lacks: the amount there is, and the amount that it needs."""
+    unmet = {name: needed for name, needed in lacking["needs"].items() if lacking["has"][name] < needed}
+    parts = [f"{lacking['has'][name]:,} of {needed:,} {name.replace('_', ' ')}" for name, needed in unmet.items()]
     return f"There is too little data: {', '.join(parts)}."
 
 

@@ -24,7 +24,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from cli import workers
-from cli.app import cli
+from cli.commands import cli
 from embedded import locks
 from errors import SmartCRMError
 from store import inbox, runs

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from flask.testing import FlaskClient
 from prometheus_client.parser import text_string_to_metric_families
 
-from cli.app import cli
+from cli.commands import cli
 from settings import Settings
 from tests.kinds.predictions import shop
 from tests.system import fill, make_settings, read, run_inline

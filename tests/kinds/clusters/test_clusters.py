@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner
 from psycopg import sql
 
-from cli.app import cli
+from cli.commands import cli
 from kinds import upkeep
 from kinds.clusters.plan import plan as plan_of
 from kinds.clusters.rows import counts_query

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from flask.testing import FlaskClient
 
 from analytics.series import METRICS
-from cli.app import cli
+from cli.commands import cli
 from cli.trends import sparkline
 from settings import Settings
 from tests.builders import plain_orders
