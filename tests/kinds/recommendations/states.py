@@ -30,9 +30,11 @@ def histories(sold: pd.DataFrame, lines: pd.DataFrame, rules: Rules) -> tuple[di
     for transaction, item, quantity, price in lines[["transaction_id", "item_id", "quantity", "price"]].itertuples(
         index=False
     ):
-        pieces = oracle._exact(quantity)
-        if oracle._whole(item) is not None and pieces is not None and pieces > 0 and oracle._exact(price) is not None:
-            items.setdefault(oracle._whole(transaction), set()).add(int(item))
+        pieces, code = oracle._exact(quantity), oracle._whole(item)
+        if code is None or code in rules.excluded_items or oracle._exact(price) is None:
+            continue
+        if pieces is not None and pieces > 0:
+            items.setdefault(oracle._whole(transaction), set()).add(code)
     found: dict[str, list[tuple[Any, Any, Visit]]] = {}
     for sale in oracle._in_window(sold, rules, 0)[0]:
         if sale.cents < 1 or not items.get(sale.transaction_id):

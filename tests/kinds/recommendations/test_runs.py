@@ -61,8 +61,8 @@ def test_lists_are_those_of_the_formulas_for_any_restaurant(migrated_url: str, t
         settings = settings_for(migrated_url, tmp_path, rules)
         with psycopg.connect(migrated_url) as connection:
             connection.execute(
-                "INSERT INTO dim_menu_items SELECT DISTINCT item_id FROM fact_transaction_items"
-                " WHERE item_id IS NOT NULL"
+                "INSERT INTO dim_menu_items (item_id) SELECT item_id FROM fact_transaction_items"
+                " WHERE item_id IS NOT NULL EXCEPT SELECT item_id FROM dim_menu_items"
             )
         run(settings, as_of=rules.as_of)
         known, guests = histories(case.transactions, case.items, rules)
