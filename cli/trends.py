@@ -51,7 +51,7 @@ def trends(metric: str | None, dimension: str | None, direction: str | None, as_
                 "No trends are published yet; ask for them with smartcrm recompute trends.", code="no_results"
             )
         wanted = Wanted(metric, dimension)
-        rows = results.trends(session, state.generation, wanted, direction, weeks=not as_json)
+        rows = results.trends(state.generation, wanted, direction, weeks=not as_json).rows(session)
         if as_json:
             print_json(shapes.trends(state, [{name: getattr(row, name) for name in NAMES} for row in rows]))
             return

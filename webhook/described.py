@@ -22,12 +22,14 @@ Model = TypeVar("Model", bound=BaseModel)
 class Description:
     """One operation: its models, the problems it may answer, and its authentication (`bearer`, `signature`).
 
-    `unready` is the model of a 503 that is not a problem document; `headers` are those that the answer may have.
+    `media` is the type of an answer without a model. `unready` is the model of a 503 that is not a problem document;
+    `headers` are those that the answer may have.
     `reads` marks a POST that changes nothing, which a token with `:read` may call.
     """
 
     status: int
     answer: type[BaseModel] | tuple[type[BaseModel], ...] | None
+    media: str | None
     query: type[BaseModel] | None
     body: type[BaseModel] | None
     problems: Sequence[int]
@@ -44,6 +46,7 @@ _DESCRIPTIONS: dict[Callable[..., Any], Description] = {}
 def described(
     *,
     answer: type[BaseModel] | tuple[type[BaseModel], ...] | None,
+    media: str | None = None,
     status: int = 200,
     query: type[BaseModel] | None = None,
     body: type[BaseModel] | None = None,
@@ -65,7 +68,7 @@ def described(
                 return view(*args, **kwargs)
 
         _DESCRIPTIONS[called] = Description(
-            status, answer, query, body, problems, caller, cached, unready, headers, reads
+            status, answer, media, query, body, problems, caller, cached, unready, headers, reads
         )
         return cast(View, called)
 

@@ -203,6 +203,8 @@ def _operation(
     answers: dict[str, Any] = {str(spec.status): _answer(" Or: ".join(models) or summary, *etag, *spec.headers)}
     if spec.answer:
         answers[str(spec.status)]["content"] = {"application/json": {"schema": schemas.answer(spec)}}
+    if spec.media:
+        answers[str(spec.status)]["content"] = {spec.media: {"schema": {"type": "string"}}}
     if spec.cached:
         answers["304"] = _answer("Nothing has changed since the `ETag` of the request.", "ETag")
     guarded = (401, 429) if spec.caller else ()

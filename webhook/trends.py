@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -47,32 +48,57 @@ Direction = Literal["rising", "falling", "steady", "too_little_data"]
 Status = Literal["ok", "too_little_data"]
 
 
-class _OfSeries(BaseModel):
+class SeriesFilter(BaseModel):
+    """Which series."""
+
     metric: Metric | None = None
     dimension: Dimension | None = Field(
         default=None, description="An item's or daypart's id, `item:daypart`, a category or a segment."
     )
+
+    def wanted(self) -> Wanted:
+        """The same for kinds/trends."""
+        return Wanted(self.metric, self.dimension)
+
+
+class SeriesRange(SeriesFilter):
+    """Which series, over which business dates."""
+
+    from_: date | None = Field(default=None, alias="from")
+    to: date | None = None
+
+    def wanted(self) -> Wanted:
+        """The same for kinds/trends."""
+        return Wanted(self.metric, self.dimension, self.from_, self.to)
+
+
+class TrendsFilter(SeriesFilter):
+    """Which trends."""
+
+    direction: Direction | None = None
+
+
+class _Page(BaseModel):
     limit: Limit = 1000
     cursor: Annotated[str, Field(max_length=4096)] | None = Field(
         default=None, description="`next_cursor` of the page before."
     )
 
+    def of(self, wanted: Wanted) -> Wanted:
+        """The rows of this page, and one more where there are more."""
+        return replace(wanted, after=_after(self.cursor), limit=self.limit + 1)
 
-class TrendsQuery(_OfSeries):
+
+class TrendsQuery(TrendsFilter, _Page):
     """Which trends to list, and from where on."""
 
-    direction: Direction | None = None
 
-
-class ForecastsQuery(_OfSeries):
+class ForecastsQuery(SeriesFilter, _Page):
     """Which forecasts to list, and from where on."""
 
 
-class SeriesQuery(_OfSeries):
+class SeriesQuery(SeriesRange, _Page):
     """Which series to list, over which business dates, and from where on."""
-
-    from_: date | None = Field(default=None, alias="from")
-    to: date | None = None
 
 
 class _Series(BaseModel):
@@ -114,7 +140,7 @@ class Point(_Series):
     value: float
 
 
-class _Page(BaseModel):
+class _Answer(BaseModel):
     run_id: UUID = Field(description="The run that this page was read from.")
     as_of: datetime
     status: Status = "ok"
@@ -124,19 +150,19 @@ class _Page(BaseModel):
     next_cursor: str | None = None
 
 
-class TrendPage(_Page):
+class TrendPage(_Answer):
     """Trends in order of metrics and dimensions."""
 
     trends: list[Trend]
 
 
-class ForecastPage(_Page):
+class ForecastPage(_Answer):
     """Forecasts in order of metrics, dimensions and dates."""
 
     forecasts: list[Forecast]
 
 
-class SeriesPage(_Page):
+class SeriesPage(_Answer):
     """Values in order of metrics, dimensions and dates."""
 
     series: list[Point]
@@ -147,10 +173,10 @@ class SeriesPage(_Page):
 def trends() -> Response:
     """Which series rise, fall or are steady."""
     params = query(TrendsQuery)
-    wanted = _wanted(params, _after(params.cursor))
+    wanted = params.of(params.wanted())
 
     def answer(session: Session, state: PublishedState) -> TrendPage:
-        rows = results.trends(session, state.generation, wanted, params.direction)
+        rows = results.trends(state.generation, wanted, params.direction).rows(session)
         shown = [Trend.model_validate(row) for row in rows[: params.limit]]
         little = all(row.direction == "too_little_data" for row in shown)
         has = max((row.weeks for row in shown), default=results.complete_days(state) // 7)
@@ -169,10 +195,10 @@ def trends() -> Response:
 def forecasts() -> Response:
     """Forecasts of the days from the first one that is not complete."""
     params = query(ForecastsQuery)
-    wanted = _wanted(params, _after(params.cursor))
+    wanted = params.of(params.wanted())
 
     def answer(session: Session, state: PublishedState) -> ForecastPage:
-        rows = results.forecasts(session, state.generation, wanted)
+        rows = results.forecasts(state.generation, wanted).rows(session)
         has, needs = results.days_of(session, state, wanted), results.needs(state, "days")
         return ForecastPage(
             **_page(state, _next(rows, params.limit)),
@@ -188,10 +214,10 @@ def forecasts() -> Response:
 def series() -> Response:
     """Values by business date."""
     params = query(SeriesQuery)
-    wanted = _wanted(params, _after(params.cursor), params.from_, params.to)
+    wanted = params.of(params.wanted())
 
     def answer(session: Session, state: PublishedState) -> SeriesPage:
-        rows = results.series(session, state.generation, wanted)
+        rows = results.series(state.generation, wanted).rows(session)
         return SeriesPage(
             **_page(state, _next(rows, params.limit)),
             **_little(results.complete_days(state) == 0 and not rows, "days", 1, 0),
@@ -199,10 +225,6 @@ def series() -> Response:
         )
 
     return read("trends", answer)
-
-
-def _wanted(params: _OfSeries, after: After | None, first: date | None = None, last: date | None = None) -> Wanted:
-    return Wanted(params.metric, params.dimension, first, last, after, params.limit + 1)
 
 
 def _page(state: PublishedState, next_cursor: str | None) -> dict[str, Any]:

@@ -1,17 +1,17 @@
-"""Reading published trends: series, forecasts and trends, row by row. Never computes, never locks."""
+"""Reading published trends: series, forecasts and trends, as queries. Never computes, never locks."""
 
 from __future__ import annotations
 
 from calendar import day_name
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
 from store.published import PublishedState
+from store.queries import Query
 
 After = tuple[str, str, date]
 
@@ -52,38 +52,34 @@ def closed(state: PublishedState) -> str:
 
 def days_of(session: Session, state: PublishedState, wanted: Wanted) -> int:
     """How many complete days the longest of the wanted series has."""
-    query = (
-        "SELECT max((CAST(:last AS date) - first_date) + 1) FROM metric_results WHERE generation = :generation"
-        " AND metric = coalesce(:metric, metric) AND dimension = coalesce(:dimension, dimension)"
-    )
+    conditions, values = _conditions(state.generation, wanted)
+    text = f"SELECT max(%(last)s::date - first_date + 1) FROM metric_results WHERE {' AND '.join(conditions)}"  # noqa: S608  # our own names
     last = (state.run.counts or {}).get("last_complete_date")
-    values = {"last": last, "metric": wanted.metric, "dimension": wanted.dimension, "generation": state.generation}
-    return max(0, session.execute(text(query), values).scalar() or 0)
+    ((days,),) = Query(text, {**values, "last": last}).rows(session)
+    return max(0, days or 0)
 
 
-def series(session: Session, generation: int, wanted: Wanted) -> Sequence[Row[Any]]:
+def series(generation: int, wanted: Wanted) -> Query:
     """A row for each series and business date with a value, in this order."""
     days = "first_date + (place - 1)::int"
-    return _rows(
-        session,
+    return _by_day(
         generation,
         wanted,
-        f"SELECT metric, dimension, name, {days} AS business_date, value"  # noqa: S608  # our own names
+        f"SELECT metric, dimension, {days} AS business_date, value, name"  # noqa: S608  # our own names
         " FROM metric_results, unnest(points) WITH ORDINALITY AS points (value, place)",
         days,
         ["value <> 'NaN'"],
     )
 
 
-def forecasts(session: Session, generation: int, wanted: Wanted) -> Sequence[Row[Any]]:
+def forecasts(generation: int, wanted: Wanted) -> Query:
     """A row for each series and forecast date, in this order."""
     days = "forecast_from + (place - 1)::int"
-    return _rows(
-        session,
+    return _by_day(
         generation,
         wanted,
-        f"SELECT metric, dimension, name, {days} AS business_date, forecast, low, high,"  # noqa: S608  # our own names
-        " ('{blend,weekday_median,seasonal_naive,closed}'::text[])[method] AS method"
+        f"SELECT metric, dimension, {days} AS business_date, forecast, low, high,"  # noqa: S608  # our own names
+        " ('{blend,weekday_median,seasonal_naive,closed}'::text[])[method] AS method, name"
         " FROM metric_results,"
         " unnest(forecasts, lows, highs, methods) WITH ORDINALITY AS ahead (forecast, low, high, method, place)",
         days,
@@ -91,55 +87,57 @@ def forecasts(session: Session, generation: int, wanted: Wanted) -> Sequence[Row
     )
 
 
-def _rows(
-    session: Session, generation: int, wanted: Wanted, query: str, days: str, conditions: Sequence[str]
-) -> Sequence[Row[Any]]:
-    values: dict[str, Any] = {"generation": generation, "limit": wanted.limit}
-    limits = ["generation = :generation", *conditions]
-    for condition, name, value in (
-        ("metric = :metric", "metric", wanted.metric),
-        ("dimension = :dimension", "dimension", wanted.dimension),
-        (f"{days} >= :first", "first", wanted.first),
-        (f"{days} <= :last", "last", wanted.last),
-    ):
-        if value is not None:
-            limits.append(condition)
-            values[name] = value
+def _by_day(generation: int, wanted: Wanted, select: str, days: str, more: Sequence[str]) -> Query:
+    conditions, values = _conditions(generation, wanted)
+    conditions += more
+    for sign, name, day in ((">=", "first", wanted.first), ("<=", "last", wanted.last)):
+        if day is not None:
+            conditions.append(f"{days} {sign} %({name})s")
+            values[name] = day
     if wanted.after:
         values |= dict(zip(("after_metric", "after_dimension", "after_date"), wanted.after, strict=True))
+        after = "(%(after_metric)s, %(after_dimension)s)"
         # The first comparison is what the key serves.
-        limits.append("(metric, dimension) >= (:after_metric, :after_dimension)")
-        limits.append(f"((metric, dimension) > (:after_metric, :after_dimension) OR {days} > :after_date)")
-    ordered = f"{query} WHERE {' AND '.join(limits)} ORDER BY metric, dimension, place LIMIT :limit"
-    return session.execute(text(ordered), values).all()
+        conditions.append(f"(metric, dimension) >= {after}")
+        conditions.append(f"((metric, dimension) > {after} OR {days} > %(after_date)s)")
+    return _ordered(select, conditions, "metric, dimension, place", values, wanted.limit)
 
 
-def trends(
-    session: Session, generation: int, wanted: Wanted, direction: str | None = None, *, weeks: bool = False
-) -> Sequence[Row[Any]]:
+def trends(generation: int, wanted: Wanted, direction: str | None = None, *, weeks: bool = False) -> Query:
     """A row for each series, with the last day's anomaly; with `weeks` also its points and when they begin.
 
     In order of metrics and dimensions; of `wanted` no dates are looked at.
     """
-    limits = ["generation = :generation"]
-    values: dict[str, Any] = {"generation": generation, "limit": wanted.limit}
-    limiting: Mapping[str, str | None] = {
-        "metric": wanted.metric,
-        "dimension": wanted.dimension,
-        "direction": direction,
-    }
-    for name, value in limiting.items():
-        if value is not None:
-            limits.append(f"{name} = :{name}")
-            values[name] = value
+    conditions, values = _conditions(generation, wanted)
+    if direction is not None:
+        conditions.append("direction = %(direction)s")
+        values["direction"] = direction
     if wanted.after:
-        limits.append("(metric, dimension) > (:after_metric, :after_dimension)")
+        conditions.append("(metric, dimension) > (%(after_metric)s, %(after_dimension)s)")
         values |= {"after_metric": wanted.after[0], "after_dimension": wanted.after[1]}
     more = ", first_date, points, forecasts" if weeks else ""
-    query = (
-        "SELECT metric, dimension, name, direction, change, p_value, q_value,"  # noqa: S608  # our own names
-        f" weeks, season_unknown, anomaly{more}"
+    select = (
+        "SELECT metric, dimension, direction, change, p_value, q_value,"  # noqa: S608  # our own names
+        f" weeks, season_unknown, anomaly, name{more}"
         " FROM metric_results JOIN metric_trend_results USING (generation, metric, dimension)"
-        f" WHERE {' AND '.join(limits)} ORDER BY metric, dimension LIMIT :limit"
     )
-    return session.execute(text(query), values).all()
+    return _ordered(select, conditions, "metric, dimension", values, wanted.limit)
+
+
+def exported_trends(generation: int, wanted: Wanted, direction: str | None) -> Query:
+    """The same rows, with `true` and `false` in full."""
+    found = trends(generation, wanted, direction)
+    columns = "metric, dimension, direction, change, p_value, q_value, weeks, season_unknown::text, anomaly::text, name"
+    return Query(f"SELECT {columns} FROM ({found.text}) AS found", found.values)  # noqa: S608  # our own names
+
+
+def _conditions(generation: int, wanted: Wanted) -> tuple[list[str], dict[str, Any]]:
+    """SQL conditions on the wanted series, and the values of their placeholders."""
+    values: dict[str, Any] = {"generation": generation, "metric": wanted.metric, "dimension": wanted.dimension}
+    given = {name: value for name, value in values.items() if value is not None}
+    return [f"{name} = %({name})s" for name in given], given
+
+
+def _ordered(select: str, conditions: Sequence[str], order: str, values: dict[str, Any], limit: int | None) -> Query:
+    text = f"{select} WHERE {' AND '.join(conditions)} ORDER BY {order}"
+    return Query(text, values) if limit is None else Query(f"{text} LIMIT %(limit)s", {**values, "limit": limit})

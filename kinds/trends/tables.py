@@ -105,7 +105,7 @@ def compare(session: Session, state: PublishedState, metric: str, dimension: str
     local = state.as_of.astimezone(ZoneInfo(state.run.plan["timezone"]))
     dates = [today, *(today - number * WEEK for number in (1, 2, 3, 4)), today - 52 * WEEK]
     wanted = Wanted(metric, dimension, first=dates[-1], last=today)
-    values = {row.business_date: row.value for row in series(session, state.generation, wanted)}
+    values = {row.business_date: row.value for row in series(state.generation, wanted).rows(session)}
     if metric not in ("average_ticket", "segment_customers", "segment_revenue") and values:
         values.setdefault(today, 0.0)  # nothing was sold yet
     by_hour = metric in ("orders", "revenue")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
@@ -10,15 +12,14 @@ import pytest
 from click.testing import CliRunner
 from flask.testing import FlaskClient
 
-from analytics.series import METRICS
 from cli.commands import cli
 from cli.trends import sparkline
 from settings import Settings
+from store import queries
 from tests.builders import plain_orders
 from tests.kinds.trends.restaurant import FIRST, HOLIDAY, LAST, MORNING_AFTER, orders_on, soups_on, tables
 from tests.system import fill, make_settings, read, run_inline
 from webhook.app import create_app
-from webhook.trends import Metric
 
 TOKEN = "a-token-of-some-length"
 WEEK = timedelta(days=7)
@@ -128,6 +129,43 @@ def test_half_a_year_is_published_and_read(
     assert published.get("/cohorts", headers=headers | {"If-None-Match": tag}).status_code == 304
 
 
+def test_relations_are_exported_as_their_lists_show_them(
+    published: FlaskClient, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queries, "BLOCK", 1000)
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    for relation, path, given in (
+        ("metric_series", "series", f"metric=item_orders&from={LAST - WEEK}&to={LAST}"),
+        ("metric_series", "series", "metric=daypart_revenue"),
+        ("metric_trends", "trends", ""),
+        ("metric_trends", "trends", "direction=rising"),
+        ("metric_forecasts", "forecasts", "metric=item_orders&dimension=2"),
+    ):
+        answer = published.get(f"/exports/{relation}.csv?{given}", headers=headers)
+        assert answer.status_code == 200 and answer.mimetype == "text/csv"
+        exported = list(csv.DictReader(io.StringIO(answer.get_data(as_text=True))))
+        listed = get(published, f"/{path}?limit=1000&{given}")[path]
+        assert len(exported) == len(listed) > 0
+        for row, same in zip(exported, listed, strict=True):
+            assert row.keys() == same.keys()
+            for name, value in same.items():
+                text = "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+                assert row[name] == text or float(row[name]) == value
+    whole = published.get("/exports/metric_series.csv", headers=headers)
+    blocks = list(whole.iter_encoded())
+    rows = read(settings.database_url, "SELECT * FROM metric_series")
+    assert len(blocks) > 100 and b"".join(blocks).count(b"\n") == len(rows) + 1
+
+    cut = published.get("/exports/metric_series.csv", headers=headers)
+    next(iter(cut.iter_encoded()))
+    cut.close()
+    idle = "SELECT count(*) AS n FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in%'"
+    assert read(settings.database_url, idle)["n"][0] == 0, "a caller that went away leaves no transaction open"
+
+    assert published.get("/exports/metric_series.csv").status_code == 401
+    assert published.get("/exports/metric_series.csv?metric=weather", headers=headers).status_code == 422
+
+
 def test_segments_are_series_from_the_day_on_that_their_history_began(settings: Settings) -> None:
     fill(settings.database_url, tables())
     for days in (4, 3, 2):
@@ -175,11 +213,7 @@ def test_a_day_that_may_still_get_orders_is_forecast_and_not_learned_from(settin
         found = read(settings.database_url, query).iloc[0]
         assert (found["first"], found["last"]) == (first, first + timedelta(days=27))
     again = run_inline(settings, "trends", mode="incremental").run
-    assert (again.status, again.mode) == ("succeeded", "full")
-
-
-def test_metrics_have_one_list() -> None:
-    assert Metric.__args__ == METRICS
+    assert (again.status, again.mode) == ("succeeded", "full"), "the business date is another"
 
 
 def test_a_sparkline_goes_from_the_least_to_the_largest() -> None:
