@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import text
@@ -11,12 +11,12 @@ from sqlalchemy.orm import Session
 
 @dataclass(frozen=True)
 class Figure:
-    """The value of a gauge for its labels."""
+    """A gauge: its labels' names, and its value for each of their values."""
 
     name: str
     description: str
-    labels: Mapping[str, str]
-    value: float
+    labels: Sequence[str]
+    values: Sequence[tuple[Sequence[str], float]]
 
 
 # What the models in service note with each run; an index above its limit is an alarm.
@@ -94,8 +94,8 @@ _STATES = (
 
 def states(session: Session, kinds: Sequence[str]) -> list[Figure]:
     """The gauges' current values; `kinds` are the kinds that have runs."""
-    return [
-        Figure(name, description, dict(zip(labels.split(), of, strict=True)), float(value))
-        for name, description, labels, query in _STATES
-        for *of, value in session.execute(text(query), {"kinds": list(kinds)} if ":kinds" in query else {})
-    ]
+    found = []
+    for name, description, labels, query in _STATES:
+        rows = session.execute(text(query), {"kinds": list(kinds)} if ":kinds" in query else {})
+        found.append(Figure(name, description, labels.split(), [(of, float(value)) for *of, value in rows]))
+    return found

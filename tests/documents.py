@@ -34,6 +34,15 @@ def section(text: str, title: str) -> str:
     return text.split(f"\n## {title}\n", 1)[1].split("\n## ", 1)[0]
 
 
+def table(text: str) -> list[dict[str, str]]:
+    """The rows of a text's first table, by the names of its columns; a `|` in a cell is written `\\|`."""
+    rows = [
+        [cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+        for line in re.search(r"(?m)(^\|.*\n)+", text)[0].splitlines()  # type: ignore[index]
+    ]
+    return [dict(zip(rows[0], row, strict=True)) for row in rows[2:]]
+
+
 def lines(block: str) -> list[str]:
     """The lines that a reader types, without the programs' output."""
     return [line.removeprefix("$ ") for line in block.splitlines() if line.startswith("$ ")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import get_args
 
 from flask import Blueprint, Response, current_app
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
@@ -18,6 +19,7 @@ from store import figures, totals
 from store.database import snapshot
 from webhook.access import authorize
 from webhook.described import described
+from webhook.models import Mode
 
 blueprint = Blueprint("metrics", __name__)
 blueprint.before_request(authorize)
@@ -67,6 +69,7 @@ def _kept(settings: Settings) -> Iterator[Metric]:
         refused, dropped = (counts.every(client, name) for name in ("refused_deliveries", "dropped_messages"))
     kept += [("deliveries", {"outcome": code}, count) for code, count in refused.items()]
     kept += [("messages_dropped", {"source": source}, count) for source, count in dropped.items()]
+    kept += _from_zero()
     for name, description in TOTALS.items():
         rows = [(labels, value) for of, labels, value in kept if of == name]
         names = sorted({label for labels, _ in rows for label in labels})
@@ -78,13 +81,21 @@ def _kept(settings: Settings) -> Iterator[Metric]:
         for values, value in sums.items():
             family.add_metric(values, value)
         yield family
-    families: dict[str, GaugeMetricFamily] = {}
     for state in states:
-        family_of = families.setdefault(
-            state.name, GaugeMetricFamily(f"smartcrm_{state.name}", state.description, labels=[*state.labels])
-        )
-        family_of.add_metric([*state.labels.values()], state.value)
-    yield from families.values()
+        gauge = GaugeMetricFamily(f"smartcrm_{state.name}", state.description, labels=state.labels)
+        for of, value in state.values:
+            gauge.add_metric(of, value)
+        yield gauge
+
+
+def _from_zero() -> list[tuple[str, dict[str, str], float]]:
+    """Counters that exist before their first event: Prometheus can't see that a counter rose if it begins at one."""
+    failed = [{"kind": kind, "mode": mode, "outcome": "failed"} for kind in KINDS for mode in get_args(Mode)]
+    return [
+        *(("runs", labels, 0) for labels in failed),
+        ("event_attempts", {"outcome": "failed"}, 0),
+        ("sweeps", {}, 0),
+    ]
 
 
 def _queues(settings: Settings) -> GaugeMetricFamily:
