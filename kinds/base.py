@@ -74,7 +74,7 @@ class Kind(ABC):
 
     A kind that trains stores versions of its model with store/versions.py. `plan["champion"]` is the number of the
     version in service when the run was planned, or None. A run in mode `train` adds a version, with the decision, and
-    sets `plan["champion"]` to the version that computes its results.
+    sets `plan["champion"]` to the version that computes its results. The engine puts it in service when it publishes.
     """
 
     name: ClassVar[str]  # as in `analytics_runs.kind` and in the API

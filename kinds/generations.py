@@ -2,7 +2,8 @@
 
     orders ─► <name>_staging_g<run>_s<shard> ─► <name>_results_g<run>_s<shard>
 
-Staging tables are unlogged, for speed; a crash of PostgreSQL empties them completely.
+Staging tables are unlogged, for speed; a crash of PostgreSQL empties them completely. An incremental run has one
+staging table, of the touched customers, whose results are merged into the published generation.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ from psycopg import sql
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from kinds.bulk import insert_from_source
+from source import reading, touched
+from source.window import key_range
 from store import ledger, progress
 from store.database import driver
 from store.models import Part, Run
@@ -51,16 +55,96 @@ class Generations:
         """A shard's results."""
         return sql.Identifier(f"{self.name}_results_g{run.generation}_s{shard}")
 
-    def stage(self, session: Session, run: Run, part: Part, columns: str) -> sql.Identifier:
-        """Create the part's empty staging table: unlogged, except for an incremental run, which stays in one
-        transaction.
+    def stage(
+        self,
+        session: Session,
+        source_url: str,
+        run: Run,
+        part: Part,
+        columns: str,
+        query: Callable[[sql.Composable], sql.Composed],
+    ) -> sql.Identifier:
+        """Fill the part's staging table with one row per customer; returns it.
+
+        `query` returns the source's rows of the customers that a condition filters. In an incremental run these are
+        the touched ones, and those without orders have a row with their id alone.
         """
-        table = self.staging(run, part.part)
-        driver(session).execute(sql.SQL("DROP TABLE IF EXISTS {}").format(table))
-        persistence = sql.SQL("UNLOGGED" if run.mode != "incremental" else "")
-        query = sql.SQL("CREATE {} TABLE {} ({})").format(persistence, table, sql.SQL(columns))
-        driver(session).execute(query)
+        assert run.plan is not None
+        table, incremental = self.staging(run, part.part), run.mode == "incremental"
+        connection = driver(session)
+        connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(table))
+        # No step looks for rows that an incremental run has lost, so its table has to survive a crash.
+        persistence = sql.SQL("" if incremental else "UNLOGGED")
+        connection.execute(sql.SQL("CREATE {} TABLE {} ({})").format(persistence, table, sql.SQL(columns)))
+        whose, known = key_range(sql.Identifier("mobile_id"), part, "text"), None
+        if incremental:
+            whose, known = self._touched(session, source_url, run)
+        newest, entry = touched.newest_customers(run.plan, part), partial(ledger.entry, run, part)
+        insert_from_source(session, source_url, run.plan, query(whose), table, newest, entry)
+        if known is not None:
+            without = (
+                "INSERT INTO {table} (mobile_id) SELECT mobile_id FROM ({known}) AS known"
+                " WHERE NOT EXISTS (SELECT FROM {table} AS staged WHERE staged.mobile_id = known.mobile_id)"
+            )
+            connection.execute(sql.SQL(without).format(table=table, known=known))
+        connection.execute(sql.SQL("ANALYZE {}").format(table))
         return table
+
+    def _touched(self, session: Session, source_url: str, run: Run) -> tuple[sql.Composable, sql.Composable]:
+        """The touched customers as a condition on the source's rows, and their ids as a query on our database."""
+        assert run.plan is not None
+        if run.plan["recompute_all"]:
+            known = sql.SQL("SELECT mobile_id FROM {} WHERE generation = {}")
+            return sql.SQL("mobile_id IS NOT NULL"), known.format(
+                self.results, sql.Literal(run.plan["since"]["generation"])
+            )
+        with reading.connect(source_url) as crm:
+            now = touched.customers(crm, run.plan)
+        before = ledger.keys(session, run.plan["since"]["ledger"])
+        customers = sql.Literal(sorted({*now, *before} - set(run.plan.get("excluded", ()))))
+        return sql.SQL("mobile_id = ANY({}::text[])").format(customers), sql.SQL(
+            "SELECT mobile_id FROM unnest({}::text[]) AS touched (mobile_id)"
+        ).format(customers)
+
+    def merge(self, session: Session, run: Run, columns: str, query: sql.Composable, same: str) -> dict[str, int]:
+        """Replace the touched customers' rows of the published generation, where they differ; returns the counts.
+
+        `query` returns the new rows as `columns`. `same` says whether an old row r and a new row s have the same
+        values.
+        """
+        assert run.plan is not None
+        connection, scored, before = driver(session), f"{self.name}_scored", f"{self.name}_before"
+        names = {
+            "columns": sql.SQL(columns),
+            "generation": sql.Literal(run.plan["since"]["generation"]),
+            "results": self.results,
+            "touched": self.staging(run, 0),
+            "scored": sql.Identifier(scored),
+            "before": sql.Identifier(before),
+            "same": sql.SQL(same),
+            "query": query,
+        }
+        for statement in (
+            "CREATE TEMP TABLE {scored} (LIKE {results}) ON COMMIT DROP",
+            "INSERT INTO {scored} ({columns}) {query}",
+            # Keys go as an array, for which the planner takes the index; of a join it would read all customers.
+            "CREATE TEMP TABLE {before} ON COMMIT DROP AS SELECT * FROM {results}"
+            " WHERE generation = {generation} AND mobile_id = ANY (ARRAY(SELECT mobile_id FROM {touched}))",
+            "UPDATE {scored} AS s SET shard = r.shard FROM {before} AS r WHERE r.mobile_id = s.mobile_id",
+            "WITH kept AS (DELETE FROM {scored} AS s USING {before} AS r WHERE r.mobile_id = s.mobile_id AND {same}"
+            " RETURNING s.mobile_id) DELETE FROM {before} AS r USING kept WHERE r.mobile_id = kept.mobile_id",
+        ):
+            connection.execute(sql.SQL(statement).format(**names))
+        removed = connection.execute(
+            sql.SQL(
+                "DELETE FROM {results} WHERE generation = {generation}"
+                " AND mobile_id = ANY (ARRAY(SELECT mobile_id FROM {before}))"
+            ).format(**names)
+        ).rowcount
+        inserted = connection.execute(
+            sql.SQL("INSERT INTO {results} ({columns}) SELECT {columns} FROM {scored}").format(**names)
+        ).rowcount
+        return {"rescored_customers": inserted, "removed_rows": removed}
 
     def create(self, session: Session, run: Run, shards: Sequence[int]) -> None:
         """Create the run's generation: empty partitions, not visible to readers, since no row names it yet.

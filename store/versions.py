@@ -1,7 +1,8 @@
 """Versions of the kinds' models: one champion per kind is in service; the others were replaced, or did not beat it.
 
-A training run adds its version and the decision in one transaction. Nothing is deleted, so that an operator can roll
-back to an earlier version.
+A training run adds its version with the decision when it has fitted: as challenger, if it is better than the champion.
+The challenger becomes the champion in the transaction that publishes its results. Nothing is deleted, so that an
+operator can roll back to an earlier version.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select, text, update
 from sqlalchemy.orm import Session
 
 from errors import RequestError
@@ -63,6 +64,12 @@ def numbered(session: Session, kind: str, version: int) -> ModelVersion:
     return found
 
 
+def of_plan(session: Session, run: Run) -> ModelVersion | None:
+    """The version that computes the run's results, or None if there is none yet."""
+    number = (run.plan or {}).get("champion")
+    return None if number is None else numbered(session, run.kind, number)
+
+
 def newest(session: Session, kind: str | None = None, limit: int = 50) -> list[ModelVersion]:
     """The newest versions, of one kind or all, newest first."""
     query = select(ModelVersion).order_by(ModelVersion.created_at.desc(), ModelVersion.version.desc()).limit(limit)
@@ -79,30 +86,46 @@ def of_run(session: Session, run: Run) -> ModelVersion | None:
     return session.scalars(select(ModelVersion).where(ModelVersion.run_id == run.run_id)).first()
 
 
-def add(session: Session, run: Run, trained: Trained, *, promote: bool) -> ModelVersion:
-    """Add the result of a training run, as champion or rejected.
+def add(session: Session, run: Run, trained: Trained, *, better: bool) -> ModelVersion:
+    """Add the result of a training run: as challenger if it is `better` than the champion of the run's plan.
 
-    If the same run has added a version before, that one is returned unchanged.
+    It is rejected if it is not, or if another version was put in service since the run was planned. If the same run has
+    added a version before, that one is returned unchanged.
     """
     session.execute(DECIDING, {"kind": run.kind})
     known = of_run(session, run)
     if known is not None:
         return known
+    compared, served, values = of_plan(session, run), champion(session, run.kind), vars(trained)
+    if better and served is not None and served is not compared:
+        better, values = False, values | {"decision": f"{trained.decision}; but v{served.version} was put in service"}
+    _reject_challengers(session, run.kind)  # of runs that ended without a result
     last = select(func.coalesce(func.max(ModelVersion.version), 0)).where(ModelVersion.kind == run.kind)
     found = ModelVersion(
         model_id=uuid.uuid4(),
         kind=run.kind,
         version=session.scalars(last).one() + 1,
-        status="rejected",
+        status="challenger" if better else "rejected",
         run_id=run.run_id,
         created_at=runs.now(session),
-        **vars(trained),
+        **values,
     )
     session.add(found)
     session.flush()
-    if promote:
-        _put_in_service(session, found)
     return found
+
+
+def promote_trained(session: Session, run: Run) -> None:
+    """Put the run's challenger in service, in the transaction that publishes its results.
+
+    If an operator has put another version in service since, that has rejected the challenger.
+    """
+    found = of_run(session, run)
+    if found is not None:
+        session.execute(DECIDING, {"kind": run.kind})
+        session.refresh(found)
+        if found.status == "challenger":
+            _put_in_service(session, found)
 
 
 def put_in_service(session: Session, found: ModelVersion) -> bool:
@@ -137,3 +160,9 @@ def _put_in_service(session: Session, found: ModelVersion) -> None:
         session.flush()
     found.status, found.promoted_at = "champion", runs.now(session)
     session.flush()
+    _reject_challengers(session, found.kind)
+
+
+def _reject_challengers(session: Session, kind: str) -> None:
+    waiting = (ModelVersion.kind == kind) & (ModelVersion.status == "challenger")
+    session.execute(update(ModelVersion).where(waiting).values(status="rejected"))

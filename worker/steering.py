@@ -17,7 +17,7 @@ import kinds
 from errors import SmartCRMError
 from kinds.base import Draft
 from settings import Settings
-from store import events, progress, runs, totals
+from store import events, progress, runs, totals, versions
 from store.database import TRANSIENT, transaction
 from store.models import Run
 from store.parts import Claim
@@ -159,6 +159,7 @@ def _next_stage(session: Session, settings: Settings, run: Run) -> list[tuple[st
         kind.merge(session, settings, run)
     else:
         kind.publish(session, settings, run)
+        versions.promote_trained(session, run)
     _finish(session, settings, run, "succeeded")
     return []
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -23,16 +22,25 @@ from store.models import Part, Run
 COLUMNS = "generation, shard, mobile_id, cluster_id, distance, model_version, written_by"
 
 
-def assign(session: Session, run: Run, part: Part, clusters: Clusters, version: int) -> tuple[int, dict[int, int]]:
-    """Build the shard's results; returns the number of customers, in all and per cluster.
+def assign(session: Session, run: Run, part: Part, clusters: Clusters, version: int) -> int:
+    """Build the shard's piece of the results: rows first, then their key. Returns the number of customers."""
+    connection = driver(session)
+    tune(connection)
+    table = TABLES.piece(run, part.part)
+    connection.execute(sql.SQL("DELETE FROM {}").format(table))  # of an earlier attempt that a crash has interrupted
+    query = assigned(session, run, part.part, clusters, version, run.generation)
+    inserted = connection.execute(sql.SQL("INSERT INTO {} ({}) {}").format(table, sql.SQL(COLUMNS), query)).rowcount
+    TABLES.add_key(session, run, part.part)
+    return inserted
+
+
+def assigned(session: Session, run: Run, shard: int, clusters: Clusters, version: int, generation: int) -> sql.Composed:
+    """The rows of the staged customers for a generation, as a query with `COLUMNS`; their clusters are found first.
 
     A customer with a single visit is in no cluster.
     """
     assert run.plan is not None
-    connection = driver(session)
-    tune(connection)
-    table, staging = TABLES.piece(run, part.part), TABLES.staging(run, part.part)
-    connection.execute(sql.SQL("DELETE FROM {}").format(table))  # of an earlier attempt that a crash has interrupted
+    connection, staging = driver(session), TABLES.staging(run, shard)
     enough = sql.SQL("SELECT * FROM {} WHERE visits >= {}").format(staging, sql.Literal(VISITS_TO_ASSIGN))
     points = clusters.points(rows.counts(session, enough, 'mobile_id COLLATE "C"'), run.plan)
     ids, distances = clusters.assigned(points)
@@ -43,39 +51,36 @@ def assign(session: Session, run: Run, part: Part, clusters: Clusters, version: 
     places = np.arange(1, len(ids) + 1, dtype=np.int64)
     columns: dict[str, NDArray[Any]] = {"place": places, "cluster_id": ids.astype(np.int32), "distance": distances}
     copy_columns(session, sql.Identifier("cluster_assigned"), columns)
-    query = sql.SQL(
-        "INSERT INTO {table} ({columns}) SELECT {generation}, {shard}, s.mobile_id, a.cluster_id, a.distance,"
-        " {version}, {generation} FROM {staging} AS s"
-        " LEFT JOIN (cluster_counts JOIN cluster_assigned USING (place)) AS a"
+    return sql.SQL(
+        "SELECT {generation}, {shard}, s.mobile_id, a.cluster_id, a.distance, {version}, {written_by}"
+        " FROM {staging} AS s LEFT JOIN (cluster_counts JOIN cluster_assigned USING (place)) AS a"
         " USING (mobile_id) WHERE s.visits > 0"
     ).format(
-        table=table,
-        columns=sql.SQL(COLUMNS),
-        generation=sql.Literal(run.generation),
-        shard=sql.Literal(part.part),
+        generation=sql.Literal(generation),
+        shard=sql.Literal(shard),
         version=sql.Literal(version),
+        written_by=sql.Literal(run.generation),
         staging=staging,
     )
-    inserted = connection.execute(query).rowcount
-    TABLES.add_key(session, run, part.part)
-    known, members = np.unique(ids, return_counts=True)
-    return inserted, {int(number): int(count) for number, count in zip(known, members, strict=True)}
 
 
-def save_profiles(session: Session, generation: int, clusters: Clusters, members: Mapping[int, int]) -> None:
+def save_profiles(session: Session, generation: int, clusters: Clusters) -> None:
     """Store name, number of customers and centre of each cluster of a generation."""
-    names = clusters.scale.names
+    query = "SELECT cluster_id, count(*) FROM cluster_results WHERE generation = %s GROUP BY 1"
+    members: dict[int | None, int] = dict(driver(session).execute(query, [generation]).fetchall())
+    members.pop(None, None)  # customers who came once
     everybody = sum(members.values())
     for number, centre in zip(clusters.ids, clusters.centres, strict=True):
         name, description = clusters.texts[str(number)]
         features: dict[str, Any] = {
-            feature: int(value) / THOUSANDTHS for feature, value in zip(names, centre, strict=True)
+            feature: int(value) / THOUSANDTHS for feature, value in zip(clusters.scale.names, centre, strict=True)
         }
         customers = members.get(number, 0)
         driver(session).execute(
             "INSERT INTO cluster_profile_results (generation, cluster_id, name, description, customers, share,"
             " features, stability) VALUES (%s, %s, %s, %s, %s, %s, %s, %s)"
-            " ON CONFLICT (generation, cluster_id) DO NOTHING",
+            " ON CONFLICT (generation, cluster_id) DO UPDATE"
+            " SET customers = excluded.customers, share = excluded.share",
             [
                 generation,
                 number,

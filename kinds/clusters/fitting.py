@@ -30,15 +30,13 @@ MEASURE = "distance ratio"  # to the own centre and the next one; lower is bette
 
 
 def train(session: Session, run: Run, customers: sql.Composable) -> tuple[ModelVersion | None, float]:
-    """Train, decide, and add the version; returns the version then in service, and the stability of the clusters.
+    """Train, decide, and add the version; returns the better one of it and the version in service, and its stability.
 
     The version is None if no clusters are stable enough.
     """
     assert run.plan is not None and run.as_of is not None
     require_libraries()
-    before, known = versions.champion(session, run.kind), versions.of_run(session, run)
-    if known is not None and before is not None:
-        return before, 1.0  # the part is repeated after a crash
+    before = versions.of_plan(session, run)
     counts = rows.sample(session, customers)
     champion = None if before is None else Clusters.of(before.params)
     scale = behaviour.fit_scale(counts, *columns(run.plan))
@@ -66,9 +64,9 @@ def train(session: Session, run: Run, customers: sql.Composable) -> tuple[ModelV
             metrics=metrics | {"clusters": chosen.k, "stability": chosen.stability},
             decision=decision.sentence,
         ),
-        promote=decision.promoted,
+        better=decision.promoted,
     )
-    return added if decision.promoted or before is None else before, chosen.stability
+    return added if added.status == "challenger" or before is None else before, chosen.stability
 
 
 def _decision(

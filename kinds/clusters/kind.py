@@ -1,36 +1,33 @@
-"""Clusters, from plan to publish.
+"""Clusters: what the customers' visits come to, the model that groups them, and each customer's cluster.
 
-A full run divides the customers into shards. Each shard's orders and lines are counted to one row per customer; a
-training run fits clusters to a sample of them and compares these with those in service; each shard's customers are
-assigned to the better ones; then the new generation is published.
-
-    shards ─► count ─► fit ─► assign ─► publish
+shards ─► count ─► fit ─► assign ─► publish    (see kinds/fitted.py)
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy.orm import Session
 
 from analytics.clustering import LEAST_STABLE
 from errors import RequestError
-from kinds.base import Counts, Draft, Kind, RowsLostError, Stage, summed
-from kinds.clusters import assigning, fitting, rows
+from kinds.base import Counts, RowsLostError, Stage, summed
+from kinds.clusters import assigning, fitting, merge, rows
 from kinds.clusters import plan as planning
 from kinds.clusters.model import Clusters, missing_features
 from kinds.clusters.rows import TABLES, VISITS_TO_FIT
+from kinds.fitted import FittedKind
 from settings import Settings
 from source.reading import Connection
-from store import ledger, progress, publishing, versions
+from store import progress, versions
 from store.database import driver
-from store.models import ModelVersion, Part, Published, Run
+from store.models import ModelVersion, Published, Run
 from store.parts import Claim
 
 
 def count(settings: Settings, claimed: Claim) -> Counts:
-    """Fill the shard's staging table with one row per customer."""
+    """Fill the shard's staging table, or that of the changed customers, with one row per customer."""
     return rows.count(claimed.session, settings.source_database_url, claimed.run, claimed.part)
 
 
@@ -62,14 +59,10 @@ def fit(settings: Settings, claimed: Claim) -> Counts:
         return {"trained": 0}
     shards = [part.part for part in progress.parts(session, run, "count")]
     customers = rows.staged(run, shards, VISITS_TO_FIT)
-    version = versions.champion(session, run.kind)
-    if run.mode != "train" and run.plan["champion"] is not None:
-        version = versions.numbered(session, run.kind, run.plan["champion"])
-    stability = 1.0
-    trains = run.mode == "train" or (
-        version is not None and bool(missing_features(Clusters.of(version.params).scale, run.plan))
-    )
-    if trains:
+    version, stability = versions.of_plan(session, run), 1.0
+    lost = version is not None and bool(missing_features(Clusters.of(version.params).scale, run.plan))
+    trains = version is None or lost or run.mode == "train"
+    if trains and versions.of_run(session, run) is None:
         version, stability = fitting.train(session, run, customers)
     run.plan = run.plan | {"champion": version and version.version}
     if version is None:
@@ -93,60 +86,43 @@ def assign(settings: Settings, claimed: Claim) -> Counts:
     if "too_little_data" in run.counts:
         TABLES.add_key(session, run, part.part)
         return {"assigned": 0}
-    version = versions.numbered(session, run.kind, run.plan["champion"])
-    done, members = assigning.assign(session, run, part, Clusters.of(version.params), version.version)
+    version = versions.of_plan(session, run)
+    assert version is not None
+    done = assigning.assign(session, run, part, Clusters.of(version.params), version.version)
     expected = progress.part_counts(session, run, "count", part.part)["customers"]
     if done != expected:
         raise RowsLostError(f"Shard {part.part} has {done} of {expected} customers staged.")
-    return {"assigned": done} | {f"cluster_{number}": customers for number, customers in members.items()}
+    return {"assigned": done}
 
 
-class ClustersKind(Kind):
+class ClustersKind(FittedKind):
     """Clusters of customers with similar behaviour."""
 
     name = "clusters"
+    tables = TABLES
     stages = (Stage("count", count), Stage("fit", fit, before=gather), Stage("assign", assign, before=gather))
-    holds_customers = True
     writers = "SELECT written_by FROM cluster_results"
 
     def plan(self, settings: Settings, crm: Connection) -> dict[str, Any]:
         """The dayparts, the menu's categories, and the requested number of clusters."""
         return planning.plan(settings, crm)
 
-    def parts(self, draft: Draft) -> list[Part]:
-        """Customer shards, and one part for fitting."""
-        return planning.shards(draft)
-
-    def prepare(self, session: Session, run: Run, parts: Sequence[Part]) -> None:
-        """Make the run's ledger, and its generation, not yet visible to readers."""
-        ledger.begin(session, run, [part for part in parts if part.stage == "count"])
-        TABLES.create(session, run, sorted({part.part for part in parts if part.stage == "assign"}))
-
     def publish(self, session: Session, settings: Settings, run: Run) -> None:
         """Store the clusters' profiles, and publish the run's generation."""
-        assert run.plan is not None
-        run.counts = (run.counts or {}) | summed(progress.parts(session, run, "assign"))
-        if "too_little_data" not in run.counts:
-            version = versions.numbered(session, run.kind, run.plan["champion"])
-            clusters = Clusters.of(version.params)
-            members = {number: run.counts.get(f"cluster_{number}", 0) for number in clusters.ids}
-            assigning.save_profiles(session, run.generation, clusters, members)
-        TABLES.settle(session, run)
-        publishing.name_current(session, run, run.generation)
+        version = versions.of_plan(session, run)
+        if "too_little_data" not in (run.counts or {}) and version is not None:
+            assigning.save_profiles(session, run.generation, Clusters.of(version.params))
+        super().publish(session, settings, run)
+
+    def merge(self, session: Session, settings: Settings, run: Run) -> None:
+        """Write the changed customers' clusters into the current generation."""
+        merge.merge(session, run)
 
     def discard(self, session: Session, generations: Sequence[int]) -> None:
         """Drop the generations' tables and profiles."""
-        TABLES.discard(session, generations)
+        super().discard(session, generations)
         query = "DELETE FROM cluster_profile_results WHERE generation = ANY(%s)"
         driver(session).execute(query, [list(generations)])
-
-    def unneeded(self, session: Session) -> Sequence[Callable[[Session], None]]:
-        """Staging tables and unpublished generations."""
-        return TABLES.unneeded(session)
-
-    def forget(self, session: Session, mobile_id: str) -> int:
-        """Remove the customer's row, and the id from shard bounds and ledgers."""
-        return TABLES.forget(session, self.name, mobile_id)
 
     def check_version(self, session: Session, model: ModelVersion) -> None:
         """Check that the dayparts and categories of its features still exist.

@@ -1,4 +1,4 @@
-"""Planning a run of clusters, and its customer shards."""
+"""What a run of clusters depends on, beside the orders."""
 
 from __future__ import annotations
 
@@ -8,27 +8,32 @@ from typing import Any
 from analytics import dayparts
 from analytics.dayparts import Daypart
 from analytics.segments import load_map
-from kinds.base import Draft
+from postgres import scalar
 from settings import Settings
 from source import reading
 from source.menu import read_menu
-from source.ranges import has_index, key_ranges
-from store.models import Part
 
 CATEGORIES = 60  # with the most items; the others are no features
+# A hash of the items' categories: if an item gets another one, its former buyers have to be counted again.
+_MENU = (
+    "SELECT md5(coalesce(string_agg(item_id || ' ' || category, ',' ORDER BY item_id), '')) FROM"
+    " (SELECT item_id, max(category) AS category FROM dim_menu_items GROUP BY item_id) AS menu WHERE category = ANY(%s)"
+)
 
 
 def plan(settings: Settings, crm: reading.Connection) -> dict[str, Any]:
     """Everything that clusters depend on, besides the orders: excluded customers, dayparts and categories."""
     excluded = load_map(settings.segment_map).excluded
     tables = ("fact_transactions", "fact_transaction_items", "dim_menu_items")
+    categories = _categories(crm)
     return ({"excluded": list(excluded)} if excluded else {}) | {
         "lookback_days": 0,
         "shards": settings.rfm_shards,
         "clusters": settings.clusters,
         "columns": {table: reading.column_types(crm, table) for table in tables},
         "dayparts": _dayparts(crm),
-        "categories": _categories(crm),
+        "categories": categories,
+        "menu": scalar(crm, _MENU, categories),
     }
 
 
@@ -51,14 +56,3 @@ def _categories(crm: reading.Connection) -> list[str]:
     """The categories' names, as the menu has them now."""
     items = Counter(row.category for row in read_menu(crm).values() if row.category)
     return sorted(sorted(items, key=lambda name: (-items[name], name))[:CATEGORIES])
-
-
-def shards(draft: Draft) -> list[Part]:
-    """For each shard, customers between two ids, a part to count and one to assign; and one part for fitting."""
-    indexed = has_index(draft.crm, "fact_transactions", "mobile_id")
-    ranges = key_ranges(draft.crm, "mobile_id", draft.settings.rfm_shards, indexed=indexed)
-    return [
-        Part(run_id=draft.run.run_id, stage=stage, part=number, lower=lower, upper=upper)
-        for stage in ("count", "assign")
-        for number, (lower, upper) in enumerate(ranges)
-    ] + [Part(run_id=draft.run.run_id, stage="fit", part=0)]

@@ -15,17 +15,17 @@ from psycopg import sql
 from sqlalchemy.orm import Session
 
 from analytics.behaviour import Counts, Whole
-from kinds.bulk import insert_from_source, whole_columns
+from kinds.bulk import whole_columns
 from kinds.generations import Generations
-from source import reading, touched
-from source.window import Plan, business_date, in_window, key_range, local_time
-from store import ledger
+from source import reading
+from source.window import Plan, business_date, in_window, local_time
 from store.database import driver
 from store.models import Part, Run
 
 TABLES = Generations("cluster")
 SAMPLE = 50_000  # customers that clusters are fitted to, those whose ids have the lowest MD5
 VISITS_TO_FIT, VISITS_TO_ASSIGN = 3, 2
+# A touched customer without an order has NULLs.
 STAGED = (
     "mobile_id text, visits int, refunds int, cents bigint, weekend int, gaps int, gap_days bigint, gap_squares bigint,"
     " lines bigint, units bigint, items int, dayparts int[], categories bigint[], used bigint, skipped bigint"
@@ -112,12 +112,9 @@ def counts_query(plan: Plan, whose: sql.Composable) -> sql.Composed:
 
 
 def count(session: Session, source_url: str, run: Run, part: Part) -> dict[str, int]:
-    """Fill the shard's staging table; returns the counts."""
+    """Fill the part's staging table; returns the counts."""
     assert run.plan is not None
-    table = TABLES.stage(session, run, part, STAGED)
-    query = counts_query(run.plan, key_range(sql.Identifier("mobile_id"), part, "text"))
-    newest, entry = touched.newest_customers(run.plan, part), partial(ledger.entry, run, part)
-    insert_from_source(session, source_url, run.plan, query, table, newest, entry)
+    table = TABLES.stage(session, source_url, run, part, STAGED, partial(counts_query, run.plan))
     counted = sql.SQL(
         "SELECT count(*), count(*) FILTER (WHERE visits > 0), count(*) FILTER (WHERE visits >= {}),"
         " coalesce(sum(used), 0)::bigint, coalesce(sum(skipped), 0)::bigint FROM {}"

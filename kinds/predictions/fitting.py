@@ -30,12 +30,10 @@ CODE = "predictions-1"  # to change when the same data give other parameters
 
 
 def train(session: Session, run: Run, customers: sql.Composable) -> ModelVersion:
-    """Train, decide, and add the version; returns the version that is then in service."""
-    assert run.plan is not None and run.counts is not None and run.as_of is not None
+    """Train, decide, and add the version; returns the better one of it and the version in service."""
+    assert run.counts is not None and run.as_of is not None
     require_libraries()
-    before, known = versions.champion(session, run.kind), versions.of_run(session, run)
-    if known is not None and before is not None:
-        return before  # the part is repeated after a crash
+    before = versions.of_plan(session, run)
     cells, histories = rows.cells(session, customers), rows.histories(session, customers)
     champion = None if before is None else Predictor.of(before.params).model
     found = training.train(histories, cells, champion, None if before is None else f"v{before.version}", SEED)
@@ -57,9 +55,9 @@ def train(session: Session, run: Run, customers: sql.Composable) -> ModelVersion
             metrics=found.metrics,
             decision=found.decision.sentence,
         ),
-        promote=found.decision.promoted,
+        better=found.decision.promoted,
     )
-    return added if found.decision.promoted or before is None else before
+    return added if added.status == "challenger" or before is None else before
 
 
 def fingerprint(cells: Cells, *sorted_data: Any) -> str:

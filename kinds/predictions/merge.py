@@ -24,39 +24,11 @@ _SAME = "(r.x, r.t_x, r.t, r.value_cents) = (s.x, s.t_x, s.t, s.value_cents)"
 def merge(session: Session, run: Run) -> None:
     """Score the staged customers, and write what differs into the published generation."""
     assert run.plan is not None
-    connection, generation = driver(session), run.plan["since"]["generation"]
-    tune(connection)
-    version = versions.numbered(session, run.kind, run.plan["champion"])
-    touched = TABLES.staging(run, 0)
-    customers = sql.SQL("SELECT * FROM {} WHERE x >= 0").format(touched)
+    tune(driver(session))
+    generation, version = run.plan["since"]["generation"], versions.of_plan(session, run)
+    assert version is not None
+    customers = sql.SQL("SELECT * FROM {} WHERE x >= 0").format(TABLES.staging(run, 0))
     query = scored(session, run, customers, Predictor.of(version.params), version.version, generation, 0)
-    names = {
-        "columns": sql.SQL(COLUMNS),
-        "generation": sql.Literal(generation),
-        "touched": touched,
-        "same": sql.SQL(_SAME),
-        "query": query,
-    }
-    for statement in (
-        "CREATE TEMP TABLE prediction_scored (LIKE prediction_results) ON COMMIT DROP",
-        "INSERT INTO prediction_scored ({columns}) {query}",
-        # Keys go as an array, for which the planner takes the index; of a join it would read all customers.
-        "CREATE TEMP TABLE prediction_was ON COMMIT DROP AS SELECT * FROM prediction_results"
-        " WHERE generation = {generation} AND mobile_id = ANY (ARRAY(SELECT mobile_id FROM {touched}))",
-        "UPDATE prediction_scored AS s SET shard = r.shard FROM prediction_was AS r WHERE r.mobile_id = s.mobile_id",
-        "DELETE FROM prediction_scored AS s USING prediction_was AS r WHERE r.mobile_id = s.mobile_id AND {same}",
-    ):
-        connection.execute(sql.SQL(statement).format(**names))
-    gone = connection.execute(
-        sql.SQL(
-            "DELETE FROM prediction_results WHERE generation = {generation} AND mobile_id = ANY (ARRAY("
-            "SELECT mobile_id FROM prediction_scored"
-            " UNION ALL SELECT mobile_id FROM {touched} WHERE x < 0))"
-        ).format(**names)
-    ).rowcount
-    written = connection.execute(
-        sql.SQL("INSERT INTO prediction_results ({columns}) SELECT {columns} FROM prediction_scored").format(**names)
-    ).rowcount
-    counted = progress.part_counts(session, run, "summarize", 0)
-    run.counts = counted | {"rescored_customers": written, "removed_rows": gone}
+    written = TABLES.merge(session, run, COLUMNS, query, _SAME)
+    run.counts = progress.part_counts(session, run, "summarize", 0) | written
     publishing.name_current(session, run, generation)

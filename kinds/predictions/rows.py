@@ -17,17 +17,17 @@ from analytics.btyd import Whole
 from analytics.btyd_fit import Cells
 from analytics.histories import RECENT, STEP, Histories
 from analytics.training import SAMPLE
-from kinds.bulk import insert_from_source, whole_columns
+from kinds.bulk import whole_columns
 from kinds.generations import Generations
-from source import reading, touched
-from source.window import Plan, business_date, in_window, key_range, local_time
-from store import ledger
+from source import reading
+from source.window import Plan, business_date, in_window, local_time
 from store.database import driver
 from store.models import Part, Run
 
 TABLES = Generations("prediction")
-# `x` is -1 for a customer without a purchase; `month_x` is the same for thirty days ago. Training runs also have
-# `recent` and `older`: the days of occasions, counted back from today (see analytics/histories.py).
+# `x` is -1 for a customer without a purchase, and NULL for a touched one without an order; `month_x` is the same for
+# thirty days ago. Training runs also have `recent` and `older`: the days of occasions, counted back from today (see
+# analytics/histories.py).
 STAGED = (
     "mobile_id text, x int, t_x int, t int, cents bigint, repeat_cents bigint, month_x int, month_t_x int,"
     " month_ordered bool, older int, recent int[], used bigint, skipped bigint"
@@ -77,44 +77,11 @@ def histories_query(plan: Plan, whose: sql.Composable, *, days: bool) -> sql.Com
 
 
 def summarize(session: Session, source_url: str, run: Run, part: Part) -> dict[str, int]:
-    """Fill the shard's staging table, with single occasions in a training run; returns its counts."""
+    """Fill the part's staging table, with single occasions in a training run; returns its counts."""
     assert run.plan is not None
-    whose = key_range(sql.Identifier("mobile_id"), part, "text")
-    _stage(session, source_url, run, part, histories_query(run.plan, whose, days=run.mode == "train"))
+    query = partial(histories_query, run.plan, days=run.mode == "train")
+    TABLES.stage(session, source_url, run, part, STAGED, query)
     return _counted(session, run, part.part)
-
-
-def summarize_touched(session: Session, source_url: str, run: Run, part: Part) -> dict[str, int]:
-    """Fill the staging table with every touched customer, those without a purchase too; returns its counts."""
-    assert run.plan is not None
-    if run.plan["recompute_all"]:
-        whose: sql.Composable = sql.SQL("mobile_id IS NOT NULL")
-        known = sql.SQL("SELECT mobile_id FROM prediction_results WHERE generation = {}").format(
-            sql.Literal(run.plan["since"]["generation"])
-        )
-    else:
-        with reading.connect(source_url) as crm:
-            now = touched.customers(crm, run.plan)
-        before = ledger.keys(session, run.plan["since"]["ledger"])
-        customers = sql.Literal(sorted({*now, *before} - set(run.plan.get("excluded", ()))))
-        whose = sql.SQL("mobile_id = ANY({}::text[])").format(customers)
-        known = sql.SQL("SELECT mobile_id FROM unnest({}::text[]) AS touched (mobile_id)").format(customers)
-    _stage(session, source_url, run, part, histories_query(run.plan, whose, days=False))
-    driver(session).execute(
-        sql.SQL(
-            "INSERT INTO {table} (mobile_id, x) SELECT mobile_id, -1 FROM ({known}) AS known"
-            " WHERE NOT EXISTS (SELECT FROM {table} AS staged WHERE staged.mobile_id = known.mobile_id)"
-        ).format(table=TABLES.staging(run, 0), known=known)
-    )
-    return _counted(session, run, 0)
-
-
-def _stage(session: Session, source_url: str, run: Run, part: Part, query: sql.Composed) -> None:
-    assert run.plan is not None
-    table = TABLES.stage(session, run, part, STAGED)
-    newest, entry = touched.newest_customers(run.plan, part), partial(ledger.entry, run, part)
-    insert_from_source(session, source_url, run.plan, query, table, newest, entry)
-    driver(session).execute(sql.SQL("ANALYZE {}").format(table))
 
 
 def _counted(session: Session, run: Run, shard: int) -> dict[str, int]:

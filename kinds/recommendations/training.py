@@ -91,8 +91,8 @@ def decide(session: Session, run: Run) -> None:
         metrics=_metrics(folds[-HOLDOUTS:]),
         decision=_decision(before, better, bool(differences)),
     )
-    found = versions.add(session, run, trained, promote=better)
-    if found.status == "champion":
+    found = versions.add(session, run, trained, better=better)
+    if found.status == "challenger":
         run.plan = run.plan | {"champion": found.version, "parameters": dict(found.params)}
         run.counts = {"chosen": "challenger"}
     session.flush()

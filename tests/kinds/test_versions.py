@@ -6,7 +6,7 @@ import json
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import click
 import psycopg
@@ -15,15 +15,15 @@ from click.testing import CliRunner, Result
 
 from cli import models
 from cli.commands import cli
-from kinds import KINDS, Entry
+from kinds import KINDS, Entry, requests
 from settings import Settings
-from store import nights, versions
+from store import inbox, nights, runs, versions
 from store.database import transaction
 from tests.builders import transactions
 from tests.kinds import toy
-from tests.system import fill, make_settings, read, run_inline
+from tests.system import do_part, fill, finish_inline, make_settings, read, run_inline
 from webhook.app import create_app
-from worker import schedule
+from worker import schedule, steering
 
 TOKEN = {"Authorization": "Bearer a-token-for-the-toy"}
 
@@ -97,6 +97,62 @@ def test_the_first_run_trains_later_ones_use_the_champion_and_an_earlier_version
     assert [run["mode"] for run in put_back["runs"]] == ["full"]
     invoke("models", "--rollback", "guess", "--to", "2")
     assert statuses() == {1: "retired", 2: "champion", 3: "retired"}
+
+
+def test_a_challenger_is_in_service_when_its_results_are_published_and_not_before(settings: Settings) -> None:
+    def statuses() -> dict[int, str]:
+        with transaction(settings.database_url) as session:
+            return {each.version: each.status for each in versions.newest(session, "guess")}
+
+    def trained() -> UUID:
+        """A training run whose challenger is fitted and whose results are not published."""
+        add_customer(settings, 10 + len(statuses()))
+        with transaction(settings.database_url) as session:
+            run_id = inbox.request(session, ["guess"], mode="train")[0].run_id
+        ((stage, number),) = steering.advance(settings, run_id)
+        do_part(settings, run_id, stage, number)
+        return run_id
+
+    for kind in ("toy", "guess"):
+        run_inline(settings, kind)
+    run_id = trained()
+    assert statuses() == {1: "champion", 2: "challenger"}
+    finish_inline(settings, run_id)
+    assert statuses() == {1: "retired", 2: "champion"}
+
+    # An operator's choice is newer than the training's.
+    run_id = trained()
+    with transaction(settings.database_url) as session:
+        chosen = requests.put_in_service(session, settings, versions.earlier(session, "guess"))
+    assert finish_inline(settings, run_id).run.status == "succeeded"
+    assert statuses() == {1: "champion", 2: "retired", 3: "rejected"}
+    after = finish_inline(settings, chosen.run_id).run
+    assert after.plan is not None and after.plan["champion"] == 1
+
+    # A challenger whose run ended without a result waits until the next training.
+    with transaction(settings.database_url) as session:
+        runs.cancel(session, trained())
+    assert statuses()[4] == "challenger"
+    finish_inline(settings, trained())
+    assert statuses() == {1: "retired", 2: "retired", 3: "rejected", 4: "rejected", 5: "champion"}
+
+
+def test_a_version_that_was_compared_with_a_replaced_champion_is_rejected(settings: Settings) -> None:
+    for number in (0, 2):
+        add_customer(settings, number)
+        run_inline(settings, "guess", mode="train")
+    add_customer(settings, 3)
+    with transaction(settings.database_url) as session:
+        run_id = inbox.request(session, ["guess"], mode="train")[0].run_id
+    ((stage, number),) = steering.advance(settings, run_id)
+    with transaction(settings.database_url) as session:
+        versions.put_in_service(session, versions.earlier(session, "guess"))
+    do_part(settings, run_id, stage, number)
+    finish_inline(settings, run_id)
+    with transaction(settings.database_url) as session:
+        newest = versions.newest(session, "guess")[0]
+        assert (newest.version, newest.status) == (3, "rejected")
+        assert newest.decision == "More customers.; but v1 was put in service"
 
 
 def test_what_can_not_be_put_in_service_is_refused(settings: Settings) -> None:

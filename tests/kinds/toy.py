@@ -162,7 +162,7 @@ def fit(settings: Settings, claimed: Claim) -> Counts:
                 metrics={},
                 decision="More customers." if better else "As many customers as before.",
             ),
-            promote=better,
+            better=better,
         )
         run.plan = run.plan | {"champion": found.version if better or before is None else before.version}
     return {"customers": customers}

@@ -76,7 +76,7 @@ def version_of(database_url: str) -> str:
             {"challenger": {"30d": {"auc": 0.75}}},
             "promoted",
         )
-        versions.add(session, run, trained, promote=True)
+        versions.add(session, run, trained, better=True)
         return str(run.run_id)
 
 

@@ -46,7 +46,7 @@ def _send(uri: str, version: ModelVersion) -> None:
         if _post(client, "runs/search", known).get("runs"):
             return
         begun, ended = (_milliseconds(version.created_at) for _ in range(2))
-        tags = {TAG: str(version.model_id), "decision": version.decision, "status": version.status}
+        tags = {TAG: str(version.model_id), "decision": version.decision}
         created = _post(
             client,
             "runs/create",

@@ -6,14 +6,19 @@ Those that train several times are long: each training tries ten numbers of clus
 from __future__ import annotations
 
 import json
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 import pandas as pd
 import psycopg
 import pytest
 from click.testing import CliRunner
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 from psycopg import sql
 
 from cli.commands import cli
@@ -21,12 +26,12 @@ from kinds import upkeep
 from kinds.clusters.plan import plan as plan_of
 from kinds.clusters.rows import counts_query
 from settings import Settings
-from source import reading
+from source import reading, touched
 from source.window import use_time_zone
 from store import versions
 from store.database import transaction
 from tests.kinds.clusters import eaters
-from tests.system import fill, make_settings, read, run_inline
+from tests.system import fill, finish_inline, make_settings, read, run_inline
 from webhook.app import create_app
 
 TOKEN = {"Authorization": "Bearer first-token"}
@@ -44,6 +49,14 @@ def settings(migrated_url: str, redis_url: str, tmp_path: Path, monkeypatch: pyt
     for name, value in (("DATABASE_URL", migrated_url), ("REDIS_URL", redis_url)):
         monkeypatch.setenv(name, value)
     return make_settings(migrated_url, tmp_path, redis_url, RFM_SHARDS="3", API_TOKENS="first-token")
+
+
+@pytest.fixture
+def three(migrated_url: str, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Three clusters, which are found quickly."""
+    for name, value in (("DATABASE_URL", migrated_url), ("REDIS_URL", redis_url), ("CLUSTERS", "3")):
+        monkeypatch.setenv(name, value)
+    return make_settings(migrated_url, tmp_path, redis_url, RFM_SHARDS="3", CLUSTERS="3", API_TOKENS="first-token")
 
 
 def trained(settings: Settings, tables: dict[str, pd.DataFrame], mode: str = "train") -> pd.DataFrame:
@@ -138,9 +151,9 @@ def test_a_retrain_keeps_ids_and_a_given_name(settings: Settings) -> None:
     assert names[2] == "Sunday families"
 
 
-def test_what_is_published_is_read_over_http_and_renamed(settings: Settings) -> None:
-    found = trained(settings, eaters.restaurant(), mode="full")
-    client = create_app(settings).test_client()
+def test_what_is_published_is_read_over_http_and_renamed(three: Settings) -> None:
+    found = trained(three, eaters.restaurant(), mode="full")
+    client = create_app(three).test_client()
 
     def get(path: str, status: int = 200, **headers: str) -> Any:
         answer = client.get(path, headers=TOKEN | headers)
@@ -169,6 +182,117 @@ def test_what_is_published_is_read_over_http_and_renamed(settings: Settings) -> 
     assert get("/clusters", **{"If-None-Match": tag}).get_json()["clusters"][0]["name"] == "Regulars"
     assert client.post("/clusters/99", json={"name": "x"}, headers=TOKEN).status_code == 404
     assert client.post(f"/clusters/{one}", json={"name": "  "}, headers=TOKEN).status_code == 422
+
+
+PROFILES = "SELECT cluster_id, customers, share FROM cluster_profiles ORDER BY cluster_id"
+
+
+def sell(url: str, number: int, customer: str, at: datetime, item: int, quantity: int = 1) -> None:
+    with psycopg.connect(url) as connection:
+        connection.execute("INSERT INTO fact_transactions VALUES (%s, %s, 10, %s)", [number, customer, at])
+        values = [number, number, item, quantity, 10]
+        connection.execute("INSERT INTO fact_transaction_items VALUES (%s, %s, %s, %s, %s)", values)
+
+
+def test_an_incremental_run_assigns_whom_an_order_touched_alone(three: Settings) -> None:
+    url = three.database_url
+    before = trained(three, eaters.restaurant(), mode="full")
+    once = before["mobile_id"][before["cluster_id"].isna()].iloc[0]
+    sell(url, 90_001, once, eaters.NOW, 20)  # the second visit
+    sell(url, 90_002, "new", eaters.NOW, 10)
+    sell(url, 90_003, "", eaters.NOW, 10)
+    with psycopg.connect(url) as connection:
+        newest = "SELECT mobile_id FROM fact_transactions WHERE transaction_id = 1500"
+        (gone,) = connection.execute(newest).fetchone() or ("",)
+        connection.execute("DELETE FROM fact_transactions WHERE mobile_id = %s", [gone])
+    run = run_inline(three, "clusters", at=eaters.NOW, mode="incremental").run
+    assert (run.status, run.mode) == ("succeeded", "incremental"), run.error
+    after, profiles = clusters(url), read(url, PROFILES)
+    assert set(after["mobile_id"]) ^ set(before["mobile_id"]) == {"new", gone}
+    assert after.set_index("mobile_id")["cluster_id"][[once, "new"]].notna().tolist() == [True, False]
+    written = read(url, f"SELECT mobile_id FROM customer_clusters WHERE run_id = '{run.run_id}'")["mobile_id"]
+    assert set(written) == {once, "new"}
+    counted = after["cluster_id"].value_counts().sort_index()
+    assert profiles["customers"].tolist() == counted.tolist()
+    assert run_inline(three, "clusters", at=eaters.NOW).run.mode == "full"
+    assert clusters(url).equals(after) and read(url, PROFILES).equals(profiles)
+    with psycopg.connect(url) as connection:
+        connection.execute("UPDATE dim_menu_items SET category = 'Pizza' WHERE item_id = 20")
+    moved = run_inline(three, "clusters", at=eaters.NOW, mode="incremental").run
+    assert moved.mode == "full"  # buyers of the item have other features now
+
+
+CUSTOMERS = st.sampled_from([f"{kind} {n:04}" for n, kind in enumerate(eaters.KINDS)] + ["new", "newer"])
+CHANGES = st.lists(
+    st.one_of(
+        st.tuples(st.just("sell"), CUSTOMERS, st.integers(0, 200 * 24)),
+        st.tuples(st.sampled_from(["drop", "edit", "customer", "line", "another"]), st.integers(0, 30), st.just(0)),
+        st.tuples(st.just("named"), st.integers(100, 1000), st.just(0)),
+    ),
+    min_size=1,
+    max_size=5,
+)
+EDITS = {
+    "drop": "DELETE FROM fact_transactions WHERE transaction_id = %s",
+    "edit": "UPDATE fact_transactions SET total_amount = 99 WHERE transaction_id = %s",
+    "named": "UPDATE fact_transactions SET total_amount = 0 WHERE transaction_id = %s",
+    "customer": "UPDATE fact_transactions SET mobile_id = 'newer' WHERE transaction_id = %s",
+    "line": "UPDATE fact_transaction_items SET quantity = 7 - quantity WHERE transaction_id = %s",
+    "another": "UPDATE fact_transaction_items SET item_id = (item_id + 10) %% 30 WHERE transaction_id = %s",
+}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("shards", ["1", "2", "7", "16"])
+def test_an_incremental_run_leaves_what_a_full_one_would(
+    migrated_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shards: str
+) -> None:
+    """Long, since every example has a full run of its own beside."""
+    monkeypatch.setattr(touched, "OVERLAP_ROWS", 40)
+    settings = make_settings(migrated_url, tmp_path, RFM_SHARDS=shards, CLUSTERS="3")
+    trained(settings, eaters.restaurant())
+    modes = set()
+
+    @hypothesis_settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(steps=CHANGES)
+    def check(steps: list[tuple[str, Any, int]]) -> None:
+        named = None
+        for what, who, ago in steps:
+            (newest,) = read(migrated_url, "SELECT max(transaction_id) AS newest FROM fact_transactions")["newest"]
+            if what == "sell":
+                sell(migrated_url, int(newest) + 1, who, eaters.NOW - timedelta(hours=ago), ago % 3 * 10, 1 + ago % 4)
+            else:  # one of the newest rows, or an older one that the request names
+                named = (newest - who, newest - who) if what == "named" else named
+                with psycopg.connect(migrated_url) as connection:
+                    connection.execute(EDITS[what], [newest - who])
+        run = run_inline(settings, "clusters", at=eaters.NOW, mode="incremental", named_ids=named).run
+        assert run.status == "succeeded", run.error
+        modes.add(run.mode)
+        found, profiles = clusters(migrated_url), read(migrated_url, PROFILES)
+        assert run_inline(settings, "clusters", at=eaters.NOW).run.mode == "full"
+        assert clusters(migrated_url).equals(found) and read(migrated_url, PROFILES).equals(profiles)
+
+    check()
+    assert modes == {"incremental"}
+
+
+def test_a_rollback_gives_the_former_clusters_back(three: Settings) -> None:
+    first = trained(three, eaters.restaurant(), mode="full")
+    profiles = read(three.database_url, "SELECT * FROM cluster_profiles ORDER BY cluster_id")
+    with transaction(three.database_url) as session:
+        former = versions.champion(session, "clusters")
+        assert former is not None
+        kept = former.params
+        former.params = kept | {"centres": [[-value for value in centre] for centre in kept["centres"]]}
+    assert trained(three, eaters.restaurant())["model_version"].eq(2).all()
+    with transaction(three.database_url) as session:
+        versions.numbered(session, "clusters", 1).params = kept
+    put_back = CliRunner().invoke(cli, ["models", "--rollback", "clusters", "--json"])
+    assert put_back.exit_code == 0, put_back.output
+    (run,) = json.loads(put_back.stdout)["runs"]
+    assert finish_inline(three, UUID(run["run_id"])).run.status == "succeeded"
+    assert clusters(three.database_url).equals(first)
+    assert read(three.database_url, "SELECT * FROM cluster_profiles ORDER BY cluster_id").equals(profiles)
 
 
 @pytest.mark.parametrize("customers", [0, 1, 60])
@@ -213,3 +337,5 @@ def test_features_that_are_gone_can_not_be_put_back_and_are_replaced(settings: S
         assert newest.status == "champion" and "no longer exist: Pizza" in newest.decision
         answer = create_app(settings).test_client().post(f"/models/{oldest.model_id}/promote", headers=TOKEN)
     assert answer.status_code == 409 and answer.get_json()["error_code"] == "model_unusable"
+    refused = CliRunner().invoke(cli, ["models", "--rollback", "clusters"])
+    assert refused.exit_code == 1 and "rests on what no longer exists: Pizza" in str(refused.exception)
