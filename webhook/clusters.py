@@ -53,7 +53,9 @@ class ClusterProfile(BaseModel):
     description: str
     customers: int
     share: float = Field(description="Of the customers that are in a cluster.")
-    features: dict[str, float] = Field(description="The cluster's centre, in standard deviations from the median.")
+    features: dict[str, float] = Field(
+        description="The cluster's centre, in standard deviations from the median; what is largely chance counts less."
+    )
     stability: float = Field(description="Mean adjusted Rand index of clusters found from half the customers.")
 
 

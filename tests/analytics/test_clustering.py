@@ -52,11 +52,30 @@ def test_shares_are_drawn_to_those_of_all_and_features_are_cut_at_three() -> Non
     assert np.abs(points).max() <= 3000
     assert {"daypart:morning", "category:cake", "weekend", "ticket", "basket"} <= set(scale.names)
     place = scale.names.index("daypart:morning")
-    share = (everybody.dayparts[:, 0] + scale.shares["daypart:morning"]) / (everybody.visits + 1)
+    drawn, visits = scale.drawn["daypart:morning"], everybody.visits
+    share = (everybody.dayparts[:, 0] + drawn * scale.shares["daypart:morning"]) / (visits + drawn)
     low, middle, high = np.quantile(share, [0.25, 0.5, 0.75])
-    expected = np.clip((share - middle) / ((high - low) / 1.349), -3, 3)
+    counted = np.mean(visits / (visits + drawn))
+    expected = np.clip((share - middle) / ((high - low) / 1.349) * counted, -3, 3)
     assert points[:, place] / 1000 == pytest.approx(expected, abs=0.0006)
     assert np.median(points[:, place]) == 0
+
+
+@pytest.mark.parametrize(("a", "b"), [(1.0, 3.0), (0.5, 0.5), (4.0, 12.0)])
+def test_shares_are_drawn_by_as_many_visits_as_the_customers_beta_distribution_says(a: float, b: float) -> None:
+    generator = np.random.default_rng(5)
+    visits = generator.integers(2, 30, 20_000)
+    morning = generator.binomial(visits, generator.beta(a, b, 20_000))
+    assert behaviour.drawn_by(morning, visits) == pytest.approx(a + b, rel=0.05)
+
+
+def test_shares_that_differ_by_chance_alone_are_drawn_most_and_those_of_few_visits_too() -> None:
+    visits = np.full(20_000, 10)
+    alike = np.random.default_rng(5).binomial(visits, 0.3)
+    assert behaviour.drawn_by(alike, visits) == 60
+    for few in ([], [3], [1, 1, 1]):
+        whole = np.array(few, dtype=np.int64)
+        assert behaviour.drawn_by(whole, whole) == 60
 
 
 def test_a_customer_with_nothing_to_say_is_in_the_middle() -> None:
@@ -65,6 +84,13 @@ def test_a_customer_with_nothing_to_say_is_in_the_middle() -> None:
     for name in ("ticket", "basket"):
         assert nobody[0, scale.names.index(name)] == 0
     assert np.isfinite(nobody).all()
+
+
+def test_nobody_has_no_features() -> None:
+    scale, none = behaviour.fit_scale(people(400), *NAMES), np.zeros((0, 0), dtype=np.int64)
+    columns = {name: none if name in ("dayparts", "categories") else none.ravel() for name in vars(counts([]))}
+    nobody = Counts(**columns)
+    assert behaviour.features(nobody, scale, *NAMES).shape == (0, len(scale.names))
 
 
 def test_a_feature_in_which_all_are_alike_is_none() -> None:

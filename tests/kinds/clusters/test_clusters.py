@@ -216,6 +216,9 @@ def test_an_incremental_run_assigns_whom_an_order_touched_alone(three: Settings)
     assert profiles["customers"].tolist() == counted.tolist()
     assert run_inline(three, "clusters", at=eaters.NOW).run.mode == "full"
     assert clusters(url).equals(after) and read(url, PROFILES).equals(profiles)
+    sell(url, 90_004, "newer", eaters.NOW, 10)  # nobody to assign
+    assert run_inline(three, "clusters", at=eaters.NOW, mode="incremental").run.status == "succeeded"
+    assert len(clusters(url)) == len(after) + 1
     with psycopg.connect(url) as connection:
         connection.execute("UPDATE dim_menu_items SET category = 'Pizza' WHERE item_id = 20")
     moved = run_inline(three, "clusters", at=eaters.NOW, mode="incremental").run
