@@ -2,7 +2,8 @@
 
 Cuts are 30 days apart. The probability of an order within 30 days is compared with the outcomes after the last three
 cuts that 30 days follow, and the same for 90 days. The baseline is learned on the period before each cut, a correction
-on the last two. Corrections are used unless they harm at the holdouts.
+on the last two. Corrections are used unless they harm at the holdouts. They have effects of the customers' histories,
+which are compared with the mean of the same day: else all customers' growing age would seem to change the level.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy as np
 from analytics import btyd, btyd_fit, calibration
 from analytics.btyd import FAMILIES, Floats, Parameters, Whole
 from analytics.btyd_fit import Cells
-from analytics.calibration import Correction
+from analytics.calibration import Cases, Correction
 from analytics.decisions import SAME_FAMILY, Decision, Losses, bound, decide
 from analytics.histories import RECENT, STEP, Histories, History
 
@@ -30,27 +31,39 @@ SAMPLE = 100_000  # the most customers in holdouts
 
 @dataclass(frozen=True)
 class Model:
-    """Parameters, and a correction of the probability of an order for each horizon."""
+    """Parameters, and corrections of the probability of an order by horizon; `centre` has their features' means."""
 
     parameters: Parameters
     corrections: Mapping[int, Correction] = field(default_factory=dict)
+    centre: tuple[float, ...] = ()
 
     @classmethod
     def of(cls, stored: Mapping[str, Any]) -> Model:
         """Built from `stored`'s result."""
-        corrections = {int(days): Correction(*pair) for days, pair in stored["corrections"].items()}
-        return cls(Parameters.of(stored), corrections)
+        corrections = {
+            int(days): Correction(shift, slope, tuple(effects))
+            for days, (shift, slope, *effects) in stored["corrections"].items()
+        }
+        return cls(Parameters.of(stored), corrections, tuple(stored.get("centre", ())))
 
     def stored(self) -> dict[str, Any]:
         """The parameters as JSON."""
-        pairs = {str(days): [each.shift, each.slope] for days, each in sorted(self.corrections.items())}
-        return self.parameters.stored() | {"corrections": pairs}
+        corrections = {
+            str(days): [each.shift, each.slope, *each.effects] for days, each in sorted(self.corrections.items())
+        }
+        return self.parameters.stored() | {"corrections": corrections, "centre": list(self.centre)}
+
+    def centred(self, x: Whole, t_x: Whole, t: Whole, count: Whole | None = None) -> Model:
+        """The same model for the day of these customers' histories; `count` is the number of customers of each."""
+        means = [float(np.average(each, weights=count)) if len(x) else 0.0 for each in _features(x, t_x, t)]
+        return replace(self, centre=tuple(round(mean, 9) for mean in means))
 
     def p_order(self, x: Whole, t_x: Whole, t: Whole) -> dict[int, Floats]:
         """The probability of an order within each horizon; a longer one is never less probable."""
         alive, found, least = btyd.p_alive(self.parameters, x, t_x, t), {}, np.zeros(len(x))
+        features = [each - mean for each, mean in zip(_features(x, t_x, t), self.centre, strict=False)]
         for days in HORIZONS:
-            p = self.corrections.get(days, Correction())(btyd.p_order(self.parameters, alive, x, t, days))
+            p = self.corrections.get(days, Correction())(btyd.p_order(self.parameters, alive, x, t, days), features)
             found[days] = least = np.maximum(p, least)
         return found
 
@@ -84,6 +97,7 @@ def train(histories: Histories, cells: Cells, champion: Model | None, name: str 
     trials = [_Trial(histories, family, seed) for family in FAMILIES]
     best = min(trials, key=lambda trial: trial.loss())
     model = replace(best.recipe(), parameters=btyd_fit.fit(cells, best.family, best.start))
+    model = model.centred(cells.x, cells.t_x, cells.t, cells.count)
     frozen = None if champion is None else best.of_frozen(champion)
     same = champion is not None and champion.parameters.family == best.family
     losses = best.losses(frozen)
@@ -116,7 +130,7 @@ class _Trial:
                 if cut in self.models and cut + days in self.models:
                     self.raw[days, cut] = self._raw(self.models[cut], cut, days)
                     correction = self._learned(cut + days, days)
-                    corrected[days, cut] = correction(self.raw[days, cut])
+                    corrected[days, cut] = correction(self.raw[days, cut], _centred(self.known[cut]))
                     self.base[days, cut] = self._recency(cut + days, cut, days)
         self.corrects = {days for days in HORIZONS if not self._harms(corrected, days)}
         self.predicted = {key: (corrected if key[0] in self.corrects else self.raw)[key] for key in self.raw}
@@ -131,8 +145,11 @@ class _Trial:
         return Model(self.start or Parameters(self.family, 1.0, 1.0, 1.0, 1.0), corrections)
 
     def of_frozen(self, champion: Model) -> Predicted:
-        """The predictions at the holdouts of a model with fixed parameters."""
-        by_cut = {cut: champion.p_order(known.x, known.t_x, known.t) for cut, known in self.known.items()}
+        """The predictions at the holdouts of a model with fixed parameters, centred as if trained at the cut."""
+        by_cut = {
+            cut: champion.centred(known.x, known.t_x, known.t).p_order(known.x, known.t_x, known.t)
+            for cut, known in self.known.items()
+        }
         return {(days, cut): by_cut[cut][days] for days, cut in self.raw}
 
     def loss(self) -> float:
@@ -176,10 +193,13 @@ class _Trial:
         cuts = [each for each in (cut, cut + STEP) if each in self.models]
         if not cuts:
             return Correction()
-        happened = np.concatenate([self._happened(each, days) for each in cuts])
-        if not LEARNABLE <= happened.sum() <= len(happened) - LEARNABLE:
-            return Correction()
-        return calibration.learn(np.concatenate([self._raw(self.models[each], each, days) for each in cuts]), happened)
+        periods = [
+            Cases(self._raw(self.models[each], each, days), self._happened(each, days), _centred(self.known[each]))
+            for each in cuts
+        ]
+        happened = sum(int(cases.happened.sum()) for cases in periods)
+        cases = sum(len(each.happened) for each in periods)
+        return calibration.learn(periods) if LEARNABLE <= happened <= cases - LEARNABLE else Correction()
 
     def _recency(self, learned_at: int, cut: int, days: int) -> Floats:
         """The baseline: the share that came back of the customers equally long away, in steps of doubled days."""
@@ -210,6 +230,16 @@ class _Trial:
 def _usable(known: History) -> bool:
     days = int(known.t.max(initial=0))
     return len(known.x) >= CUSTOMERS and int(np.count_nonzero(known.x)) >= REPEATERS and days >= DAYS_BEFORE_CUT
+
+
+def _features(x: Whole, t_x: Whole, t: Whole) -> list[Floats]:
+    """What corrections may depend on: days since the last occasion, occasions, days between, days since the first."""
+    found = [np.log1p(each) for each in (t - t_x, x, t_x, t)]
+    return [*found, (x == 0).astype(np.float64)]
+
+
+def _centred(known: History) -> list[Floats]:
+    return [each - each.mean() for each in _features(known.x, known.t_x, known.t)]
 
 
 def _away(known: History) -> Whole:

@@ -26,7 +26,7 @@ from store import versions
 from store.models import ModelVersion, Run
 
 SEED = 20260101
-CODE = "predictions-1"  # to change when the same data give other parameters
+CODE = "predictions-2"  # to change when the same data give other parameters
 
 
 def train(session: Session, run: Run, customers: sql.Composable) -> ModelVersion:
@@ -81,7 +81,8 @@ def watch(session: Session, customers: sql.Composable, version: ModelVersion) ->
     known, ordered = rows.month(session, customers)
     found: dict[str, Any] = {"features": predictor.drifted(rows.cells(session, customers)), "last_month": None}
     if len(known.x):
-        p = predictor.model.p_order(known.x, known.t_x, known.t)[STEP]
+        then = predictor.model.centred(known.x, known.t_x, known.t, known.count)
+        p = then.p_order(known.x, known.t_x, known.t)[STEP]
         bins = np.minimum((p * BINS).astype(np.int64), BINS - 1)
         gap = np.bincount(bins, p * known.count, BINS) - np.bincount(bins, ordered, BINS)
         customers_then, predicted, actual = int(known.count.sum()), float(p @ known.count), int(ordered.sum())

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from analytics import calibration, drift
-from analytics.calibration import Correction
+from analytics.calibration import Cases, Correction
 
 
 def test_the_index_is_worked_out_over_shares() -> None:
@@ -51,18 +51,31 @@ def test_a_correction_undoes_what_was_done_to_the_odds() -> None:
     happened = generator.random(200_000) < true
     odds = np.log(true / (1 - true))
     given = 1 / (1 + np.exp(-(odds - 0.5) / 0.8))  # so that true odds = .5 + .8 · given odds
-    found = calibration.learn(given, happened)
+    found = calibration.learn([Cases(given, happened)])
     assert (found.shift, found.slope) == pytest.approx((0.5, 0.8), abs=0.03)
     assert calibration.calibration_error(found(given), happened) < 0.005
     assert calibration.calibration_error(given, happened) > 0.05
 
 
+def test_a_correction_has_the_effects_of_all_periods_and_the_level_of_the_latest() -> None:
+    generator, periods = np.random.default_rng(3), []
+    for shift in (0.5, -0.7):
+        given = generator.beta(1, 2, 100_000).clip(1e-4, 1 - 1e-4)
+        features = [generator.normal(0, 1, 100_000), generator.normal(0, 1, 100_000)]
+        odds = shift + 0.8 * np.log(given / (1 - given)) + 0.3 * features[0]
+        periods.append(Cases(given, generator.random(100_000) < 1 / (1 + np.exp(-odds)), features))
+    found = calibration.learn(periods)
+    assert (found.shift, found.slope, *found.effects) == pytest.approx((0.5, 0.8, 0.3, 0.0), abs=0.03)
+    latest = periods[0]
+    assert calibration.calibration_error(found(latest.p, latest.features), latest.happened) < 0.005
+
+
 def test_a_correction_is_finite_whatever_happened() -> None:
     p = np.array([0.0, 0.2, 0.9, 1.0])
     for happened in (np.zeros(4, dtype=bool), np.ones(4, dtype=bool), np.array([True, True, False, False])):
-        corrected = calibration.learn(p, happened)(p)
+        corrected = calibration.learn([Cases(p, happened)])(p)
         assert np.isfinite(corrected).all() and (np.diff(corrected) >= 0).all()
-    assert calibration.learn(np.array([]), np.array([], dtype=bool)) == Correction()
+    assert calibration.learn([Cases(np.array([]), np.array([], dtype=bool))]) == Correction()
 
 
 def test_the_area_counts_ties_half() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from analytics import training
 from analytics.btyd_fit import Cells
+from analytics.calibration import Correction
 from analytics.histories import RECENT, Histories
 
 
@@ -96,6 +97,8 @@ def test_a_short_history_has_a_model_without_a_holdout() -> None:
 def test_a_longer_horizon_is_never_less_probable_and_a_model_survives_storage(year: Histories) -> None:
     model = training.train(year, cells_of(year), None, None, 7).model
     assert training.Model.of(model.stored()) == model
+    of_an_older_version = {"corrections": {"30": [0.1, 0.9]}} | model.parameters.stored()
+    assert training.Model.of(of_an_older_version).corrections == {30: Correction(0.1, 0.9)}
     cells = cells_of(year)
     p = model.p_order(cells.x, cells.t_x, cells.t)
     assert (p[30] <= p[90]).all()
