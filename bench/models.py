@@ -1,14 +1,16 @@
 """`python -m bench.models`: fitting and scoring predictions and clusters beside their peers, in one run.
 
 Repeat buying beside lifetimes and, where it is installed, pymc-marketing (its maximum a posteriori); clusters beside
-scikit-learn on all rows; and the quality of predictions on data sets in the source tables' columns, by walk-forward
-cuts. CPU seconds of this process, and its greatest memory.
+scikit-learn on all rows; and the quality of both on data sets in the source tables' columns (bench/quality.py). Each
+part is a process of its own: its CPU seconds, and its peak memory with and without its input.
 """
 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import resource
+import sys
 import time
 import warnings
 from collections.abc import Callable
@@ -18,13 +20,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analytics import btyd, btyd_fit, calibration, clustering, spending, training
+from analytics import btyd, btyd_fit, clustering
 from analytics.btyd import Whole
 from analytics.btyd_fit import Cells
-from analytics.histories import RECENT, Histories
+from bench import quality
 
 SEED = 1
-CUTS = (30, 60, 90, 120, 150)  # days before the last one
+SHARDS = 16
 
 
 def main() -> None:
@@ -35,11 +37,33 @@ def main() -> None:
     parser.add_argument("--data", nargs=2, action="append", default=[], metavar=("FOLDER", "TIMEZONE"))
     chosen = parser.parse_args()
     warnings.simplefilter("ignore")
-    repeat_buying(chosen.customers, chosen.peers)
-    clusters(chosen.customers)
+    apart(repeat_buying, chosen.customers)
+    apart(peers, chosen.peers)
+    apart(clusters, chosen.customers)
+    apart(all_rows, chosen.customers)
     for folder, timezone in chosen.data:
-        quality(Path(folder), timezone)
-    print(f"greatest memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:,.0f} MB")
+        apart(quality.predictions, Path(folder), timezone)
+        apart(quality.clusters, Path(folder), timezone)
+
+
+def apart(part: Callable[..., None], *arguments: Any) -> None:
+    """Do a part of the comparison in a process of its own, and print its peak memory."""
+    process = multiprocessing.get_context("spawn").Process(target=_measured, args=(part, *arguments))
+    process.start()
+    process.join()
+    if process.exitcode:
+        raise SystemExit(process.exitcode)
+
+
+def _measured(part: Callable[..., None], *arguments: Any) -> None:
+    warnings.simplefilter("ignore")
+    part(*arguments)
+    print(f"  {'peak memory':<58} {peak():8,.0f} MB", flush=True)
+
+
+def peak() -> float:
+    """The peak memory of this process in MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024**2 if sys.platform == "darwin" else 1024)
 
 
 def timed(name: str, work: Callable[[], Any]) -> Any:
@@ -66,10 +90,10 @@ def simulated(customers: int) -> tuple[Whole, Whole, Whole]:
     return x, np.floor(last).astype(np.int64), t
 
 
-def repeat_buying(customers: int, peers: int) -> None:
-    """Fit and score, ours on all customers, peers on as many as they can be waited for."""
-    print(f"Repeat buying, {customers:,} customers (MBG/NBD)")
+def repeat_buying(customers: int) -> None:
+    """Fit and score."""
     x, t_x, t = simulated(customers)
+    print(f"Repeat buying, {customers:,} customers (MBG/NBD); memory with the input alone {peak():,.0f} MB")
 
     def fit() -> btyd.Parameters:
         return btyd_fit.fit(Cells.of(x, t_x, t), "mbg")
@@ -84,8 +108,13 @@ def repeat_buying(customers: int, peers: int) -> None:
     btyd_fit.fit(fit_of_few, "mbg")  # SciPy is loaded
     model = timed("ours: fit", fit)
     timed("ours: p_alive, p_order, expected orders", score)
-    few = (x[:peers], t_x[:peers], t[:peers])
-    print(f"  peers, {peers:,} of them:")
+
+
+def peers(customers: int) -> None:
+    """Fit as many customers as slow peers can be waited for."""
+    print(f"Repeat buying beside peers, {customers:,} customers")
+    few = simulated(customers)
+    btyd_fit.fit(Cells.of(*(column[:100] for column in few)), "mbg")  # SciPy is loaded
     ours = timed("ours: fit", lambda: btyd_fit.fit(Cells.of(*few), "mbg"))
     try:
         from lifetimes import ModifiedBetaGeoFitter
@@ -103,102 +132,48 @@ def repeat_buying(customers: int, peers: int) -> None:
     try:
         from pymc_marketing.clv import ModifiedBetaGeoModel
 
-        frame = pd.DataFrame({"customer_id": range(peers), "frequency": few[0], "recency": few[1], "T": few[2]})
+        frame = pd.DataFrame({"customer_id": range(customers), "frequency": few[0], "recency": few[1], "T": few[2]})
         timed("pymc-marketing: maximum a posteriori", lambda: ModifiedBetaGeoModel(frame).fit(method="map"))
     except ImportError:
         print("  pymc-marketing is not installed")
 
 
-def clusters(customers: int) -> None:
-    """Find clusters in a sample and assign everybody, beside k-means on all rows."""
-    from sklearn.cluster import KMeans
-
-    print(f"Clusters, {customers:,} customers × 20 features, 6 clusters")
+def eaters(customers: int) -> Whole:
+    """Features of customers in six groups."""
     generator = np.random.default_rng(SEED)
     centres = generator.normal(0, 1200, (6, 20))
-    of = generator.integers(0, 6, customers)
-    points = np.clip(np.rint(centres[of] + generator.normal(0, 900, (customers, 20))), -3000, 3000).astype(np.int64)
-    found = timed("ours: fit on 50,000", lambda: clustering.fit(points[:50_000], 6, SEED))
-    place, _ = timed("ours: assign all, exactly", lambda: clustering.nearest(points, found))
+    points = generator.normal(0, 900, (customers, 20))
+    points += centres[generator.integers(0, 6, customers)]
+    return np.clip(np.rint(points, out=points), -3000, 3000, out=points).astype(np.int64)
+
+
+def clusters(customers: int) -> None:
+    """Find clusters in a sample and assign everybody."""
+    points = eaters(customers)
+    print(f"Clusters, {customers:,} customers × 20 features, 6 clusters; memory with the input alone {peak():,.0f} MB")
+    clustering.fit(points[:100], 6, SEED)  # scikit-learn is loaded
     timed("ours: how many there are, on 8,000", lambda: clustering.choose(points, None, SEED))
+    found = timed("ours: fit on 50,000", lambda: clustering.fit(points[:50_000], 6, SEED))
+
+    def assign() -> None:
+        for shard in np.array_split(points, SHARDS):
+            clustering.nearest(shard, found)
+
+    timed(f"ours: assign all, exactly, in {SHARDS} shards", assign)
+
+
+def all_rows(customers: int) -> None:
+    """scikit-learn's k-means on all rows, and how similar ours on a sample is."""
+    from sklearn.cluster import KMeans
+
+    points = eaters(customers)
+    print(f"Clusters beside scikit-learn on all rows, {customers:,} customers")
     theirs = timed(
         "scikit-learn: k-means on all rows",
         lambda: KMeans(6, n_init=10, random_state=SEED).fit(points.astype(np.float64)),
     )
+    place, _ = clustering.nearest(points, clustering.fit(points[:50_000], 6, SEED))
     print(f"  adjusted Rand index of the two: {clustering.adjusted_rand(place, theirs.labels_.astype(np.int64)):.4f}")
-
-
-def quality(folder: Path, timezone: str) -> None:
-    """Walk-forward cuts: what was predicted on each day beside the thirty and ninety days after it."""
-    daily = _occasions(folder, timezone)
-    last = daily["day"].max()
-    rows = []
-    for back in CUTS:
-        row = _cut(daily, last - pd.Timedelta(days=back), back)
-        if row is not None:
-            rows.append(row)
-    print(f"Predictions on {folder.name}, cuts {CUTS} days before the end; means")
-    print(pd.DataFrame(rows).mean().round(4).to_string())
-
-
-def _occasions(folder: Path, timezone: str) -> pd.DataFrame:
-    sold = pd.read_parquet(folder / "transactions.parquet")
-    local = pd.to_datetime(sold["created_at"], utc=True).dt.tz_convert(timezone).dt.tz_localize(None)
-    sold["day"] = (local - pd.Timedelta(hours=4)).dt.normalize()
-    sold["cents"] = (pd.to_numeric(sold["total_amount"]) * 100).round().astype("int64")
-    known = sold[sold["mobile_id"].notna() & (sold["mobile_id"] != "") & (sold["cents"] >= 1)]
-    return known.groupby(["mobile_id", "day"])["cents"].sum().reset_index()
-
-
-def _cut(daily: pd.DataFrame, cut: pd.Timestamp, back: int) -> dict[str, float] | None:
-    past = daily[daily["day"] <= cut].assign(ago=lambda frame: (cut - frame["day"]).dt.days)
-    ids = pd.Series(np.random.default_rng(SEED).permutation(past["mobile_id"].unique()))
-    place = pd.Series(ids.index, index=ids)
-    past = past.assign(owner=past["mobile_id"].map(place)).sort_values(["owner", "ago"], ascending=[True, False])
-    grouped, recent = past.groupby("owner"), past[past["ago"] < RECENT]
-    older = past[past["ago"] >= RECENT].groupby("owner")["ago"].min().reindex(range(len(ids))).fillna(-1)
-    columns = (grouped["ago"].max(), grouped.size(), older, recent["owner"], recent["ago"])
-    known = Histories(*(np.asarray(column, dtype=np.int64) for column in columns))
-    occasions = known.occasions
-    now = known.at(0)
-    if not training.enough(len(now.x), int((now.x > 0).sum()), int(now.t.max())):
-        return None
-    total = grouped["cents"].sum().to_numpy()
-    repeat = total - grouped["cents"].first().to_numpy()
-    model = training.train(known, Cells.of(now.x, now.t_x, now.t), None, None, SEED).model
-    p = model.p_order(now.x, now.t_x, now.t)
-    after = daily[daily["day"] > cut].assign(ago=lambda frame: (frame["day"] - cut).dt.days)
-    after = after[after["mobile_id"].isin(place.index)].assign(owner=lambda frame: frame["mobile_id"].map(place))
-    found: dict[str, float] = {}
-    recency = -(now.t - now.t_x).astype(np.float64)
-    for days in (30, 90):
-        if back >= days:
-            happened = np.zeros(len(ids), dtype=bool)
-            happened[after["owner"][after["ago"] <= days]] = True
-            found[f"AUC {days} d"] = calibration.auc(p[days], happened) or np.nan
-            found[f"AUC of recency alone {days} d"] = calibration.auc(recency, happened) or np.nan
-            found[f"calibration error {days} d"] = calibration.calibration_error(p[days], happened)
-    if back >= 90:
-        alive = btyd.p_alive(model.parameters, now.x, now.t_x, now.t)
-        worth = spending.occasion_value(
-            spending.fit(now.x, repeat, float(total.sum() / occasions.sum())), now.x, repeat
-        )
-        value = alive * btyd.expected_orders(model.parameters, now.x, now.t, 90) * worth
-        soon = after[after["ago"] <= 90]
-        revenue = np.bincount(soon["owner"], soon["cents"], len(ids))
-        tenth = len(ids) // 10
-        for name, ranked in (("expected value", value), ("past revenue", total)):
-            best = np.argsort(-ranked, kind="stable")[:tenth]
-            found[f"revenue of the top tenth by {name}"] = float(revenue[best].sum() / revenue.sum())
-        first_after = soon.groupby("owner")["ago"].min()
-        came = first_after.index.to_numpy()[p[90][first_after.index] >= 0.2]
-        low, high = (
-            np.ceil(btyd.next_order(model.parameters, now.x[came], now.t[came], 90, quantile))
-            for quantile in (0.1, 0.9)
-        )
-        actual = first_after[came].to_numpy()
-        found["next order within its range"] = float(((actual >= low) & (actual <= high)).mean())
-    return found
 
 
 if __name__ == "__main__":
