@@ -29,6 +29,8 @@ from cli.app import cli
 from cli.health import health
 from errors import SmartCRMError
 
+__all__ = ["cli", "database_errors"]
+
 cli.add_command(health)
 
 

@@ -52,7 +52,8 @@ LINES = st.lists(
     ),
     max_size=40,
 )
-Orders, Lines = dict[int, int], list[tuple[int, int, int, int, int]]
+Orders = dict[int, int]
+Lines = list[tuple[int, int, int, int, int]]
 Excluded = Collection[int]
 CostsOf = Mapping[int, Decimal]
 Plain = tuple[dict[tuple[int, ...], list[int]], Counter[tuple[int, int]], Counter[str]]
@@ -62,7 +63,8 @@ def tallied(orders: Orders, lines: Lines, excluded: Excluded = (), costs: CostsO
     columns = [np.array(column, dtype=np.int64) for column in (list(orders), list(orders.values()))]
     columns += list(np.array(lines, dtype=np.int64).reshape(-1, 5).T)
     of = None if costs is None else Costs.of(costs, 1000)
-    return tally(*columns, CALENDAR, LineRules(np.array(sorted(excluded), dtype=np.int64), of))
+    rules = LineRules(np.array(sorted(excluded), dtype=np.int64), of)
+    return tally(*columns, CALENDAR, rules)  # type: ignore[call-arg]
 
 
 def plain(orders: Orders, lines: Lines, excluded: Excluded = (), costs: CostsOf | None = None) -> Plain:

@@ -153,7 +153,7 @@ def test_a_program_that_ends_starts_again_later_each_time(
 
 def test_waits_grow_to_half_a_minute_and_shrink_after_a_steady_minute(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
-    monkeypatch.setattr(restarts.time, "monotonic", lambda: now)
+    monkeypatch.setattr(time, "monotonic", lambda: now)
     program = restarts.Restarts()
     assert program.due()
     waits = []

@@ -74,7 +74,7 @@ class Group(ProcessGroup):
         """Stop a program for good."""
         for program in [each for each in self._programs if each.name == name]:
             self._programs.remove(program)
-            self._let_go(program)
+            self._release(program)
             program.process.wait()
 
 

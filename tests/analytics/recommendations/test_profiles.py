@@ -64,7 +64,8 @@ def packed(found: Profiles) -> list[Packed]:
         item = cell = 0
         for customer, item_end, cell_end in zip(each.customers, each.item_ends, each.cell_ends, strict=True):
             numbers = (int(column[customer]) for column in (found.visits, found.known, found.hits))
-            rows[int(customer)] = Packed(*numbers, each.wide, each.items[item:item_end], each.cells[cell:cell_end])
+            parts = (each.wide, each.items[item:item_end], each.cells[cell:cell_end])
+            rows[int(customer)] = Packed(*numbers, *parts)  # type: ignore[call-arg]
             item, cell = int(item_end), int(cell_end)
     return [rows[customer] for customer in range(found.customers)]
 

@@ -26,7 +26,7 @@ def messages() -> set[str]:
     environment = Environment(extensions=["jinja2.ext.i18n"])
     for path in (FOLDER / "templates").glob("*.html"):
         text = path.read_text()
-        for _, _, message in environment.extract_translations(text):
+        for _, _, message in environment.extract_translations(text):  # type: ignore[attr-defined]
             found.add(message if isinstance(message, str) else str(message[0]))
         found |= set(re.findall(r"words\.counted\('([^']*)'", text))
     for path in FOLDER.glob("*.py"):
