@@ -63,8 +63,8 @@ def _soak(imports: int, struck: int, drained: float, grown: dict[str, tuple[floa
     )
 
 
-def _storage(runs: int, half: float, whole: float) -> str:
+def _storage(runs: int, before: float, after: float) -> str:
     return (
         f"{runs:,} incremental runs, each after a changed order, and retention: at the end every table has as many rows"
-        f" as after the first half, and the database has {whole / half:.3f} of its size then."
+        f" as after each earlier quarter, and the database has {after / before:.3f} of its size after the third."
     )
