@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from itertools import accumulate
 
+# A customer's recency is stored as `last_day`, the business date of the last purchase; dates are days since 2000-01-01.
 RECENCY, FREQUENCY, CENTS = "recency_days", "frequency", "cents"
 AVERAGE = "average"  # cents ÷ frequency
 Point = int | str  # five times a cut point; a fraction as "7/3"
@@ -26,12 +27,14 @@ def stored(point: Fraction | int) -> Point:
     return exact.numerator if exact.denominator == 1 else f"{exact.numerator}/{exact.denominator}"
 
 
-def sort_expression(measure: str) -> str:
-    """The SQL expression that puts customers in order of a measure, of averages up to those that a float takes for one.
+def value_expression(measure: str, today: int) -> str:
+    """The SQL expression for a customer's value of a measure on a business date, of averages as a float.
 
     Cents, below 10^14, and frequencies are exact as floats, and a quotient is rounded to the nearest float: what is
     larger is never the smaller float.
     """
+    if measure == RECENCY:
+        return f"{today} - last_day"
     return "cents::float8 / frequency" if measure == AVERAGE else measure
 
 
@@ -68,49 +71,72 @@ def cut_points(count: int, ranked: Sequence[int | Fraction]) -> list[Point]:
     return fifths
 
 
-def score_expression(measure: str, fifths: Sequence[Point]) -> str:
-    """The SQL expression for a row's score, in exact arithmetic.
+def quintiles(groups: Iterable[tuple[int, int]]) -> list[Point]:
+    """Five times the four cut points of values that are given with how often each comes, at least one of them."""
+    counted = [(Fraction(value), number) for value, number in groups]
+    count = sum(number for _, number in counted)
+    return cut_points(count, values_at(quantile_ranks(count), counted))
+
+
+def surrounding_ranks(count: int, beside: int) -> list[int]:
+    """For each cut point of `count` values, the ranks that are `beside` below and above it."""
+    ranks = quantile_ranks(count)
+    return [
+        rank
+        for low, high in zip(ranks[::2], ranks[1::2], strict=True)
+        for rank in (max(low - beside, 0), min(high + beside, count - 1))
+    ]
+
+
+def score_expression(measure: str, fifths: Sequence[Point], today: int) -> str:
+    """The SQL expression for a row's score on a business date, in exact arithmetic.
 
     F and M score 1 + the cut points strictly below the value, R 5 - those strictly below recency.
     """
-    below = " + ".join(f"({_is_above(measure, point)})::int" for point in fifths)
+    below = " + ".join(f"({_is_above(measure, point, today)})::int" for point in fifths)
     return f"5 - ({below})" if measure == RECENCY else f"1 + {below}"
 
 
-def passed_expression(before: CutPoints, after: CutPoints) -> str:
-    """The SQL condition that a row's value is between an old and a new cut point; no other row's score changes.
+def passed_expression(before: CutPoints, after: CutPoints, was: int, today: int) -> str:
+    """The SQL condition that a row is between an old and a new cut point; no other row's score changes.
 
-    Both cut points are of the same measures.
+    Both cut points are of the same measures; the old ones are those of the business date `was`.
     """
-    passed = [
-        _is_between(measure, *sorted(pair, key=Fraction))
-        for measure in sorted(before.keys() | after.keys())
-        for pair in zip(before.get(measure, NO_CUSTOMERS), after.get(measure, NO_CUSTOMERS), strict=True)
-        if _bound(measure, pair[0]) != _bound(measure, pair[1])
-    ]
+    passed = []
+    for measure in sorted(before.keys() | after.keys()):
+        for old, new in zip(before.get(measure, NO_CUSTOMERS), after.get(measure, NO_CUSTOMERS), strict=True):
+            if measure == AVERAGE:
+                low, high = sorted((old, new), key=Fraction)
+                if low != high:
+                    passed.append(f"{_is_above(measure, low, today)} AND NOT {_is_above(measure, high, today)}")
+                continue
+            low, high = sorted((edge(measure, old, was), edge(measure, new, today)))
+            if low < high:
+                passed.append(f"{column(measure)} BETWEEN {low} AND {high - 1}")
     return " OR ".join(passed) or "false"
 
 
-def _bound(measure: str, fifths: Point) -> int | Fraction:
-    """The value that a row has to exceed to be above a cut point.
+def column(measure: str) -> str:
+    """The column that a measure, other than averages, is computed from."""
+    return "last_day" if measure == RECENCY else measure
 
-    A whole number is above a fraction if it is above the next lower whole number.
+
+def edge(measure: str, fifths: Point, today: int) -> int:
+    """The lowest value of the measure's column that is on the upper side of a cut point.
+
+    A whole number is above a fraction if it is above the next lower whole number. A last day is on the upper side if
+    its recency is not above the cut point.
     """
-    point = Fraction(fifths) / 5
-    return point if measure == AVERAGE else point.__floor__()
+    bound = (Fraction(fifths) / 5).__floor__()
+    return today - bound if measure == RECENCY else bound + 1
 
 
-def _is_above(measure: str, fifths: Point) -> str:
-    bound = _bound(measure, fifths)
-    if measure != AVERAGE:
-        return f"{measure} > {bound}"
-    return f"cents * {bound.denominator}::numeric > frequency * ({bound.numerator})::numeric"
-
-
-def _is_between(measure: str, low: Point, high: Point) -> str:
-    if measure != AVERAGE:
-        return f"{measure} BETWEEN {_bound(measure, low) + 1} AND {_bound(measure, high)}"
-    return f"{_is_above(measure, low)} AND NOT {_is_above(measure, high)}"
+def _is_above(measure: str, fifths: Point, today: int) -> str:
+    if measure == AVERAGE:
+        bound = Fraction(fifths) / 5
+        return f"cents * {bound.denominator}::numeric > frequency * ({bound.numerator})::numeric"
+    sign = "<" if measure == RECENCY else ">="
+    return f"{column(measure)} {sign} {edge(measure, fifths, today)}"
 
 
 def reachable_scores(points: Sequence[Point | Fraction]) -> list[int]:

@@ -1,8 +1,9 @@
 """The transactions that an incremental run reads: all that may be new or changed since the published run.
 
-These are the ones with an id above the last covered id, those named in a request, and those whose time lies between the
-last `as_of` and this one. All orders of their customers and business days are read again. So are those of the customers
-and days in the last run's ledger, since a newest row may have got another customer or time, or been deleted.
+These are the ones with an id above the last covered id, those named in a request, those whose time lies between the
+last `as_of` and this one, and those of business days that have left the lookback since. All orders of their customers
+and business days are read again. So are those of the customers and days in the last run's ledger, since a newest row
+may have got another customer or time, or been deleted.
 
 The ledger has no entries for rows at or below the last covered id. If a request names such rows, everything is
 recomputed.
@@ -19,7 +20,18 @@ from psycopg import sql
 from postgres import scalar
 from source import reading
 from source.ranges import KeyRange
-from source.window import EPOCH, Plan, business_date, day_buckets_of, in_window, key_range, local_time, use_time_zone
+from source.window import (
+    EPOCH,
+    Plan,
+    business_date,
+    day_buckets_of,
+    in_window,
+    key_range,
+    local_time,
+    moved_days,
+    on_days,
+    use_time_zone,
+)
 
 # Transactions commit out of order: one with a lower id may become visible after one with a higher id was read. So the
 # newest rows count as not yet covered; the overlap is a number of rows, since ids may have gaps.
@@ -109,12 +121,16 @@ def is_small(crm: reading.Connection, plan: Plan) -> bool:
     """True if the touched transactions are few enough to process inline instead of in a task."""
     if plan["recompute_all"] and plan["since"]["covered_id"] is not None:
         return False
+    use_time_zone(crm, plan)
     query = sql.SQL("SELECT count(*) FROM (SELECT FROM ({}) AS touched LIMIT {}) AS counted")
     return int(scalar(crm, query.format(_transactions(plan), SMALL + 1))) <= SMALL
 
 
 def _transactions(plan: Plan) -> sql.Composable:
-    """The touched transactions' customers and times; one UNION branch per reason, so that each can use an index."""
+    """The touched transactions' customers and times; one UNION branch per reason, so that each can use an index.
+
+    For a connection with `use_time_zone`.
+    """
     last: Mapping[str, Any] = plan["since"]
     if last["covered_id"] is None:
         return sql.SQL("SELECT mobile_id, created_at FROM fact_transactions")
@@ -127,6 +143,7 @@ def _transactions(plan: Plan) -> sql.Composable:
             sql.SQL("transaction_id BETWEEN {} AND {}").format(sql.Literal(first), sql.Literal(until))
             for first, until in last["named_ids"]
         ),
+        *(on_days(plan, *days) for days in [moved_days(plan)] if days is not None),
     ]
     branch = sql.SQL("SELECT mobile_id, created_at FROM fact_transactions WHERE {}")
     return sql.SQL(" UNION ALL ").join(branch.format(reason) for reason in reasons)
@@ -134,12 +151,15 @@ def _transactions(plan: Plan) -> sql.Composable:
 
 def customers(crm: reading.Connection, plan: Plan) -> list[str]:
     """The current customers of the touched transactions."""
+    use_time_zone(crm, plan)
     query = sql.SQL("SELECT DISTINCT mobile_id FROM ({}) AS touched WHERE mobile_id <> ''").format(_transactions(plan))
     return [customer for (customer,) in crm.execute(query).fetchall()]
 
 
 def day_buckets(crm: reading.Connection, plan: Plan, ledger: Iterable[str]) -> list[str]:
-    """The first dates of the day buckets, in the run's window, with touched transactions or the ledger's days."""
+    """The first dates of the day buckets with touched transactions in the run's window, the ledger's days, or days that
+    have left the window.
+    """
     query = sql.SQL(
         "SELECT DISTINCT {day} - {epoch} FROM ({touched}) AS touched WHERE isfinite(created_at) AND {window}"
     ).format(
@@ -149,7 +169,9 @@ def day_buckets(crm: reading.Connection, plan: Plan, ledger: Iterable[str]) -> l
         window=in_window(plan),
     )
     use_time_zone(crm, plan)
-    return day_buckets_of(plan, [day for (day,) in crm.execute(query).fetchall()] + [int(day) for day in ledger])
+    days = [day for (day,) in crm.execute(query).fetchall()] + [int(day) for day in ledger]
+    left, until = moved_days(plan) or (EPOCH, EPOCH)
+    return day_buckets_of(plan, [*days, *range((left - EPOCH).days, (until - EPOCH).days)])
 
 
 def as_of(plan: Plan) -> datetime:

@@ -92,7 +92,7 @@ def in_window(plan: Plan) -> sql.Composable:
     upto = sql.SQL("({} <= {}::timestamptz)").format(created_at, sql.Literal(plan["as_of"]))
     if not plan["lookback_days"]:
         return upto
-    first = date.fromisoformat(plan["business_date"]) - timedelta(days=plan["lookback_days"])
+    first = first_day(plan, plan["business_date"])
     return sql.SQL("({} AND ({} >= {}::timestamptz OR {} >= {}::date))").format(
         upto,
         created_at,
@@ -100,6 +100,24 @@ def in_window(plan: Plan) -> sql.Composable:
         business_date(local_time(created_at), plan),
         sql.Literal(first.isoformat()),
     )
+
+
+def first_day(plan: Plan, business_date: str) -> date:
+    """The first business day of the lookback on a business date."""
+    return date.fromisoformat(business_date) - timedelta(days=plan["lookback_days"])
+
+
+def moved_days(plan: Plan) -> tuple[date, date] | None:
+    """The business days, half-open, that have left the lookback of an incremental run since the published one.
+
+    They have entered it if clocks were put back to the business day before. None without a lookback, or on the same
+    business date.
+    """
+    before = plan["since"].get("business_date", plan["business_date"])  # an older version planned only for the same
+    if not plan.get("lookback_days") or before == plan["business_date"]:
+        return None
+    first, until = sorted(first_day(plan, each) for each in (before, plan["business_date"]))
+    return first, until
 
 
 def future_transactions(crm: psycopg.Connection[Any], plan: Plan) -> int:
@@ -126,19 +144,27 @@ def open_buckets(plan: Plan) -> int:
     return WEEK if plan.get("by_weekday") else 1
 
 
+def day_of(date_text: str) -> int:
+    """A date in a plan, in days since 2000-01-01."""
+    return (date.fromisoformat(date_text) - EPOCH).days
+
+
+def today(plan: Plan) -> int:
+    """The run's business date, in days since 2000-01-01."""
+    return day_of(plan["business_date"])
+
+
 def day_buckets(plan: Plan) -> NDArray[np.int64]:
     """The first day of each bucket of business days, in increasing order, in days since 2000-01-01.
 
     The menu's tallies are per bucket: one weekday of 28 weeks, or one of the newest days. The first ones have no start;
     the last one starts after every counted day. Plans of earlier versions have buckets of 28 days.
     """
-    first, alone, today = (
-        (date.fromisoformat(day) - EPOCH).days for day in (FIRST_DAY, plan["daily_after"], plan["business_date"])
-    )
+    first, alone, last = (day_of(text) for text in (FIRST_DAY, plan["daily_after"], plan["business_date"]))
     beside = open_buckets(plan)
     together = (np.arange(first, alone + 1, BUCKET_DAYS * beside)[:, None] + np.arange(beside)).ravel()
     # After clocks were put back, the last orders may have a later business date than `as_of`.
-    single = np.arange(alone + 1, today + 3)
+    single = np.arange(alone + 1, last + 3)
     return np.concatenate([np.arange(first - beside, first), together[together <= alone], single]).astype(np.int64)
 
 
@@ -165,7 +191,7 @@ def day_buckets_of(plan: Plan, days: Sequence[int]) -> list[str]:
 def touched_days(plan: Plan) -> Iterator[tuple[date | None, date]]:
     """The business days of the plan's touched day buckets, as half-open ranges; the first bucket is one range."""
     firsts, beside = day_buckets(plan), open_buckets(plan)
-    wanted = {(date.fromisoformat(text) - EPOCH).days for text in plan["day_buckets"]}
+    wanted = {day_of(text) for text in plan["day_buckets"]}
     if wanted & set(firsts[:beside].tolist()):
         yield None, date_of(int(firsts[beside]))
     days = np.arange(firsts[beside], firsts[-1] + 1)

@@ -113,7 +113,9 @@ class Restaurant:
         source = {"SOURCE_DATABASE_URL": self.source_url} if self.source_url else {}
         (self.home / "map.toml").write_text(segment_map(self.rules))
         rules = {"TIMEZONE": "Europe/London", "RFM_SHARDS": "3", "SEGMENT_MAP": str(self.home / "map.toml")}
-        rules |= menu_env(self.rules)
+        rules |= {"BUSINESS_DAY_START": self.rules.business_day_start.isoformat("minutes")}
+        rules |= {"RFM_LOOKBACK_DAYS": str(self.rules.rfm_lookback_days)}
+        rules |= {"MENU_LOOKBACK_DAYS": str(self.rules.menu_lookback_days)} | menu_env(self.rules)
         return make_settings(self.url, self.home, **rules, **source)
 
     def refresh(self, mode: str = "incremental", named: tuple[int, int] | None = None) -> set[str]:
@@ -134,9 +136,36 @@ class Restaurant:
         oracle.compare_rfm(segments, oracle.rfm(sold, rules))
         lines = items(list(self.lines.values()))
         oracle.compare_menu(menu_recommendation(self.url), oracle.menu(sold, lines, rules))
+        self.check_kept()
         for day, weekdays in (("weekday", range(1, 6)), ("weekend", (6, 7)), (str(self.now.isoweekday()), ())):
             expected = oracle.menu(sold, lines, rules, weekdays or (self.now.isoweekday(),))
             oracle.compare_menu(menu_on(self.url, day), expected)
+
+    def check_kept(self) -> None:
+        """Compare what refreshes keep of the customers with a count of them."""
+        published = "generation = (SELECT generation FROM analytics_published WHERE kind = 'rfm')"
+        kept = read(
+            self.url,
+            "SELECT measure, value, sum(number)::bigint"
+            f" FROM rfm_counts, unnest(measured, customers) AS t (value, number) WHERE {published} GROUP BY 1, 2",
+        )
+        counted = read(
+            self.url,
+            f"SELECT 'frequency', frequency, count(*) FROM rfm_results WHERE {published} GROUP BY 1, 2"
+            f" UNION ALL SELECT 'recency_days', last_day, count(*) FROM rfm_results WHERE {published} GROUP BY 1, 2",
+        )
+        assert set(kept.itertuples(index=False, name=None)) == set(counted.itertuples(index=False, name=None))
+        cells = read(
+            self.url,
+            "SELECT counts -> 'cells' AS cells FROM analytics_runs JOIN analytics_published AS p USING (run_id)"
+            " WHERE p.kind = 'rfm'",
+        ).cells[0]
+        counted = read(
+            self.url,
+            "SELECT r_score, f_score, m_score, count(*), sum(cents)::bigint FROM rfm_results"
+            f" WHERE {published} GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
+        )
+        assert cells == [list(row) for row in counted.itertuples(index=False)]
 
     def check_names(self) -> None:
         """Check that every ranked item has its current name and category, in all dayparts."""

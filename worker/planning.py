@@ -92,6 +92,8 @@ def _since(session: Session, kind: Kind, run: Run, plan: dict[str, Any]) -> dict
     return {
         "generation": published.generation,
         "as_of": published.as_of.isoformat(),
+        "business_date": last.plan["business_date"],
+        "daily_after": last.plan.get("daily_after"),
         "covered_id": last.plan["covered_id"],
         "ledger": last.generation if ledger.is_known(session, last.generation) else None,
         "named_ids": inbox.named_since(session, run, published),

@@ -77,7 +77,7 @@ class Menu(Kind):
 
     name = "menu"
     stages = (Stage("tally", tally), Stage("rank", rank))
-    of_one_run = frozenset({"day_buckets"})
+    of_one_run = frozenset({"day_buckets", "business_date", "daily_after"})
     writers = "SELECT r.generation FROM analytics_runs AS r JOIN menu_results USING (run_id)"
 
     def plan(self, settings: Settings, crm: Connection) -> dict[str, Any]:

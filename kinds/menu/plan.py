@@ -72,6 +72,7 @@ def chunks(draft: Draft) -> list[Part]:
 def changed(draft: Draft) -> list[Part]:
     """One part for the changed business days, which are added to the plan."""
     plan = draft.plan
+    plan["daily_after"] = plan["since"]["daily_after"]  # the published buckets stay; each new day gets one
     if plan["recompute_all"]:
         plan["day_buckets"] = rows.day_buckets(draft.session, plan["since"]["generation"])
     else:

@@ -66,12 +66,13 @@ def of_part(counted: Iterable[Sequence[int]]) -> dict[str, int]:
 def note(session: Session, run: Run) -> None:
     """Keep the totals with a run that has just been published, in its transaction.
 
-    A full run's parts have counted them as they wrote the rows; after any other run the rows are counted.
+    A full run's parts have counted them as they wrote the rows, and an incremental run has added its changes. Where an
+    older version has computed some of it, the rows are counted.
     """
     state = published(session, run.kind)
     if state is None:
         return
-    kept = _of_parts(session, run)
+    kept = (run.counts or {}).get("cells") or _of_parts(session, run)
     if sum(customers for *_, customers, _ in kept) != (run.counts or {})["customers"]:
         kept = _counted(session, state.generation)
     run.counts = (run.counts or {}) | {"cells": kept}
@@ -85,12 +86,19 @@ def _of_parts(session: Session, run: Run) -> list[list[int]]:
     return [[*map(int, code), totals[f"customers_{code}"], totals[f"cents_{code}"]] for code in codes]
 
 
-def note_published(session: Session) -> None:
+def changed(kept: Iterable[Sequence[int]], changes: Iterable[Sequence[int]]) -> list[list[int]]:
+    """Kept totals with changes of customers and cents added, in order of the codes."""
+    totals: dict[tuple[int, ...], Total] = {}
+    for *code, customers, cents in (*kept, *changes):
+        place = tuple(code)
+        totals[place] = totals.get(place, Total(0, 0)) + Total(customers, cents)
+    return [[*code, total.customers, total.cents] for code, total in sorted(totals.items()) if total.customers]
+
+
+def note_published(session: Session, state: PublishedState) -> None:
     """Count again what is published, after a customer was removed from it."""
-    state = published(session, "rfm")
-    if state is not None:
-        run = runs.published_run(session, "rfm")
-        run.counts = (run.counts or {}) | {"cells": _counted(session, state.generation)}
+    run = runs.published_run(session, "rfm")
+    run.counts = (run.counts or {}) | {"cells": _counted(session, state.generation)}
 
 
 def cells(session: Session, state: PublishedState) -> list[Cell]:

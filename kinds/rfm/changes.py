@@ -14,8 +14,8 @@ from sqlalchemy.orm import Session
 
 from kinds.rfm.models import Change
 from kinds.rfm.rows import generation, piece
-from kinds.rfm.rules import Rules, rules
-from source.window import key_range
+from kinds.rfm.rules import Rules, day_of_rules, rules
+from source.window import key_range, today
 from store.database import driver
 from store.models import Part, Published, Run
 
@@ -29,8 +29,9 @@ def note(session: Session, run: Run, part: Part | None) -> None:
     # A run that an older version has planned always compares shards.
     if baseline and baseline.get("by_shard", True) == (part is not None):
         assert run.counts is not None
-        now = rules(run.counts["cut_points"], run.plan["segments"])
-        before = rules(baseline["cut_points"], baseline["segments"])
+        now = rules(run.counts["cut_points"], run.plan["segments"], today(run.plan))
+        day = day_of_rules(run.plan, baseline)
+        before = rules(baseline["cut_points"], baseline["segments"], day)
         same = baseline["same_settings"]
         find(session, run, part, now, baseline["generation"], before, same_settings=same)
 
@@ -47,14 +48,19 @@ def find(
     connection.execute(
         "DELETE FROM segment_changes_pending WHERE generation = %s AND shard = %s", [run.generation, shard]
     )
+    # Segments are compared by their numbers; names are looked up for those who have moved.
+    names = [*rules.names, *(name for name in before.names if name not in rules.names)]
+    numbers = sql.Literal([names.index(name) + 1 for name in before.names])
+    named = sql.SQL("({}::text[])[{}]")
     connection.execute(
         sql.SQL(
             "INSERT INTO segment_changes_pending (generation, shard, mobile_id, from_segment, to_segment, reason)"
-            " SELECT {generation}, {shard}, mobile_id, was, becomes,"
+            " SELECT {generation}, {shard}, mobile_id, {from_segment}, {to_segment},"
             "  CASE WHEN NOT {same_settings} THEN 'settings'"
-            "   WHEN becomes IS NOT NULL AND {segment_before} = was THEN 'cut_points' ELSE 'behaviour' END"
+            "   WHEN becomes IS NOT NULL AND ({numbers}::int2[])[{segment_before}] = was THEN 'cut_points'"
+            "   ELSE 'behaviour' END"
             " FROM (SELECT mobile_id, was, becomes, {scores_before}"
-            "  FROM (SELECT mobile_id, {becomes} AS becomes, recency_days, frequency, cents FROM {piece}) AS new"
+            "  FROM (SELECT mobile_id, segment_number AS becomes, last_day, frequency, cents FROM {piece}) AS new"
             "  FULL JOIN (SELECT mobile_id, {was} AS was FROM rfm_results WHERE generation = {baseline} AND {range})"
             "   AS old USING (mobile_id)"
             "  WHERE was IS DISTINCT FROM becomes) AS moved"
@@ -62,9 +68,13 @@ def find(
             generation=sql.Literal(run.generation),
             shard=sql.Literal(shard),
             same_settings=sql.Literal(same_settings),
-            was=before.named(sql.Identifier("segment_number")),
-            becomes=rules.named(sql.Identifier("segment_number")),
-            segment_before=before.named(before.segment_number()),
+            from_segment=named.format(sql.Literal(names), sql.Identifier("was")),
+            to_segment=named.format(sql.Literal(names), sql.Identifier("becomes")),
+            numbers=numbers,
+            was=sql.Identifier("segment_number")
+            if before.names == rules.names
+            else sql.SQL("({}::int2[])[segment_number]").format(numbers),
+            segment_before=before.segment_number(),
             scores_before=before.columns(),
             piece=piece(run, part.part) if part else generation(run),
             baseline=sql.Literal(baseline),

@@ -24,7 +24,7 @@ from kinds.rfm.rules import measures, own_cut_points, rules
 from postgres import scalar
 from settings import Settings
 from source import reading
-from source.window import local_time, use_time_zone
+from source.window import local_time, today, use_time_zone
 from store.database import driver
 from store.models import Run
 from store.published import published
@@ -80,7 +80,7 @@ def compute(session: Session, settings: Settings, day: date) -> int:
         plan = planning.plan(settings, crm) | _end_of(settings, day)
     connection = driver(session)
     connection.execute(
-        "CREATE TEMP TABLE rfm_past (mobile_id text, recency_days int, frequency int, cents bigint,"
+        "CREATE TEMP TABLE rfm_past (mobile_id text, last_day int, frequency int, cents bigint,"
         " used bigint, skipped bigint, first_purchase_at timestamptz) ON COMMIT DROP"
     )
     nothing = sql.SQL("SELECT NULL::text[]")
@@ -91,8 +91,9 @@ def compute(session: Session, settings: Settings, day: date) -> int:
     count = int(scalar(connection, "SELECT count(*) FROM rfm_past WHERE frequency > 0"))
     own = own_cut_points(plan)
     quintiles = [measure for measure in measures(plan) if measure not in own]
-    customers = sql.SQL("SELECT recency_days, frequency, cents FROM rfm_past WHERE frequency > 0")
-    scored = rules(exact_cut_points(session, customers, count, quintiles)[1] | own, plan["segments"])
+    customers = sql.SQL("SELECT last_day, frequency, cents FROM rfm_past WHERE frequency > 0")
+    points = exact_cut_points(session, customers, count, quintiles, today(plan))[1] | own
+    scored = rules(points, plan["segments"], today(plan))
     return connection.execute(
         sql.SQL(_PAST).format(
             day=sql.Literal(day), segment=scored.named(scored.segment_number()), scores=scored.columns()

@@ -15,17 +15,22 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from analytics.scores import AVERAGE, CENTS, RECENCY, Point, column, edge
 from analytics.segments import numbered
 from kinds.base import Counts, Draft, Kind, RowsLostError, Stage, summed
-from kinds.rfm import cells, changes, history, merge, publish, results, rows, ties
+from kinds.rfm import cells, changes, counts, history, merge, publish, results, rows, ties
 from kinds.rfm import plan as planning
-from kinds.rfm.quantiles import staged_cut_points
+from kinds.rfm.quantiles import Ranges, cents_cut_points, exact_cut_points
 from kinds.rfm.rules import measures, own_cut_points, rules
 from settings import Settings
 from source.reading import Connection
+from source.window import today
 from store import ledger, progress
 from store.models import Part, Run
 from store.parts import Claim
+from store.published import published
+
+DAYS = 3  # on either side of a cut point of recency, whose customers an index has
 
 
 def aggregate(settings: Settings, claimed: Claim) -> Counts:
@@ -33,11 +38,19 @@ def aggregate(settings: Settings, claimed: Claim) -> Counts:
     run, url = claimed.run, settings.source_database_url
     if run.mode == "incremental":
         return rows.aggregate_touched(claimed.session, url, run, claimed.part)
-    return rows.aggregate(claimed.session, url, run, claimed.part)
+    done = rows.aggregate(claimed.session, url, run, claimed.part)
+    _count(claimed.session, run, claimed.part.part)
+    return done
+
+
+def _count(session: Session, run: Run, shard: int) -> None:
+    counts.save(session, run.generation, shard, counts.count(session, counts.once(rows.staged(run, [shard]))))
 
 
 def cut_points(session: Session, settings: Settings, run: Run) -> None:
     """Compute the exact cut points over all shards' customers, once, except those that the segment map sets.
+
+    Those of recency and frequency follow from the numbers of customers per value, which the shards have counted.
 
     A crash of PostgreSQL empties the unlogged staging tables; these shards are then aggregated again, and everything
     derived from them.
@@ -45,16 +58,36 @@ def cut_points(session: Session, settings: Settings, run: Run) -> None:
     assert run.plan is not None
     shards = progress.parts(session, run, "aggregate")
     counted = {part.part: (part.counts or {})["customers"] for part in shards}
-    lost = rows.lost_shards(session, run, counted)
+    lost = rows.TABLES.lost_shards(session, run, counted)
     if lost:
         progress.reopen(session, run, {"aggregate": lost, "score": None})
     elif not run.counts:
-        customers, count = rows.staged(run, list(counted)), sum(counted.values())
-        own = own_cut_points(run.plan)
-        quintiles = [measure for measure in measures(run.plan) if measure not in own]
-        points = staged_cut_points(session, settings, customers, count, quintiles)
-        run.counts = summed(shards) | {"cut_points": points | own}
+        for shard in counted.keys() - counts.shards(session, run.generation):  # an older version has aggregated it
+            _count(session, run, shard)
+        points, near = _quintiles(session, run, sum(counted.values()), list(counted))
+        run.counts = summed(shards) | {"cut_points": points | own_cut_points(run.plan), "near": near}
         session.flush()
+
+
+def _quintiles(
+    session: Session, run: Run, count: int, shards: Sequence[int]
+) -> tuple[dict[str, list[Point]], dict[str, Ranges]]:
+    """The cut points that are quintiles, and the ranges around cut points that may move, by column."""
+    assert run.plan is not None
+    own, day, customers = own_cut_points(run.plan), today(run.plan), rows.staged(run, shards)
+    wanted = [measure for measure in measures(run.plan) if measure not in own]
+    known = counts.load(session, run.generation)
+    assert known is not None
+    points = counts.cut_points(known, wanted, day)
+    near: dict[str, Ranges] = {}
+    if CENTS in wanted:
+        cents, ranges = cents_cut_points(session, customers, count)
+        points |= cents
+        near |= {CENTS: ranges} if ranges else {}
+    if AVERAGE in wanted:
+        points |= exact_cut_points(session, customers, count, [AVERAGE], day)[1]
+    edges = [edge(RECENCY, point, day) for point in (points | own).get(RECENCY, ())]
+    return points, near | ({column(RECENCY): [[each - DAYS, each + DAYS] for each in edges]} if edges else {})
 
 
 def score(settings: Settings, claimed: Claim) -> Counts:
@@ -67,13 +100,23 @@ def score(settings: Settings, claimed: Claim) -> Counts:
     """
     run, part = claimed.run, claimed.part
     assert run.plan is not None and run.counts is not None
-    counted = rows.score(claimed.session, run, part, rules(run.counts["cut_points"], run.plan["segments"]))
+    scored_by = rules(run.counts["cut_points"], run.plan["segments"], today(run.plan))
+    counted = rows.score(claimed.session, run, part, scored_by, run.counts.get("near", {}))
     scored = sum(customers for *_, customers, _ in counted)
     expected = progress.part_counts(claimed.session, run, "aggregate", part.part)["customers"]
     if scored != expected:
         raise RowsLostError(f"Shard {part.part} has {scored} of {expected} customers staged.")
     changes.note(claimed.session, run, part)
     return {"scored": scored} | cells.of_part(counted)
+
+
+def recount(session: Session) -> None:
+    """Count again what is published, after a customer was removed from it."""
+    state = published(session, "rfm")
+    if state is not None:
+        customers = results.published_customers(state.generation)
+        counts.replace(session, state.generation, counts.count(session, counts.once(customers)))
+        cells.note_published(session, state)
 
 
 class Rfm(Kind):
@@ -104,7 +147,7 @@ class Rfm(Kind):
         ledger.begin(session, run, [part for part in parts if part.stage == "aggregate"])
         run.segment_names, _ = numbered(run.plan["segments"])
         if run.mode == "full":
-            rows.create_generation(session, run, sorted({part.part for part in parts}))
+            rows.TABLES.create(session, run, sorted({part.part for part in parts}))
 
     def publish(self, session: Session, settings: Settings, run: Run) -> None:
         """Publish the run's generation, and record its changes."""
@@ -125,6 +168,7 @@ class Rfm(Kind):
 
     def discard(self, session: Session, generations: Sequence[int]) -> None:
         """Drop the generations' tables."""
+        counts.discard(session, generations)
         for generation in generations:
             publish.drop(session, f"rfm_results_g{generation}")
 
@@ -139,7 +183,7 @@ class Rfm(Kind):
     def forget(self, session: Session, mobile_id: str) -> int:
         """Remove the customer's rows and changes, and the id from shard bounds and ledgers."""
         removed = rows.forget(session, mobile_id)
-        cells.note_published(session)
+        recount(session)
         return removed
 
     def event_data(self, session: Session) -> dict[str, Any]:

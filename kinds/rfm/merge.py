@@ -4,18 +4,29 @@ All of it happens in the transaction that publishes, so readers see all changes 
 are written, and once: they are removed, the cut points are computed over the remaining and the new rows, and the new
 rows are inserted with their scores. Keys are passed as an array, for which the planner uses the index; for a join it
 would read all customers. Customers who were not touched may also move, because of the cut points.
+
+No step reads all customers: the counts of customers per value and per code change by those of the changed rows, and
+customers near a cut point are found by an index. Where an older version has published, or a cut point of cents has
+left the range of its index, all are read.
 """
 
 from __future__ import annotations
 
+from collections import Counter
+from itertools import accumulate
+from typing import Any
+
 from psycopg import sql
 from sqlalchemy.orm import Session
 
-from analytics.scores import passed_expression
-from kinds.rfm.quantiles import exact_cut_points
+from analytics.scores import CENTS, FREQUENCY, Point, edge, passed_expression
+from kinds.rfm import cells, counts
+from kinds.rfm.quantiles import exact_cut_points, moved_cut_points
+from kinds.rfm.results import published_customers
 from kinds.rfm.rows import staging
-from kinds.rfm.rules import Rules, measures, own_cut_points, rules
+from kinds.rfm.rules import Rules, day_of_rules, measures, own_cut_points, rules
 from postgres import scalar, tune
+from source.window import day_of, today
 from store import progress, publishing, runs
 from store.database import driver
 from store.models import Run
@@ -25,31 +36,44 @@ def merge(session: Session, run: Run) -> None:
     """Compute the cut points over all customers, with the touched ones' new values, and write what differs."""
     assert run.plan is not None
     last = runs.published_run(session, "rfm")
-    assert last.counts is not None
-    expected = last.counts["customers"] + remove_changed(session, run)
-    own = own_cut_points(run.plan)
-    quintiles = [measure for measure in measures(run.plan) if measure not in own]
-    total, points = exact_cut_points(session, customers(run), max(expected, 1), quintiles)
-    points |= own
-    segments = run.plan["segments"]
-    before = last.counts["cut_points"]
+    assert last.counts is not None and last.plan is not None
+    segments, before = run.plan["segments"], last.counts["cut_points"]
+    was, now = day_of(last.plan["business_date"]), today(run.plan)
+    remove_changed(session, run)
+    scored_before = rules(before, segments, was)
+    found = _counted(session, run, scored_before)
+    counts.replace(session, _since(run)["generation"], found)
+    total = found[FREQUENCY].total()
+    points = _cut_points(session, run, last, found, scored_before) | own_cut_points(run.plan)
     written = insert_scored(
-        session, run, rules(points, segments), rules(before, segments), passed=passed_expression(before, points)
+        session,
+        run,
+        rules(points, segments, now),
+        rules(before, segments, day_of_rules(run.plan, last.plan)),
+        passed=passed_expression(before, points, was, now),
     )
     counted = progress.part_counts(session, run, "aggregate", 0) | {"customers": total}
-    run.counts = counted | written | {"cut_points": points}
-    publishing.name_current(session, run, run.plan["since"]["generation"], baseline=True)
+    kept = {name: last.counts[name] for name in ("near",) if name in last.counts}
+    if "cells" in last.counts:
+        kept["cells"] = cells.changed(last.counts["cells"], _changed_cells(session))
+    run.counts = counted | written | kept | {"cut_points": points}
+    publishing.name_current(session, run, _since(run)["generation"], baseline=True)
+
+
+def _since(run: Run) -> dict[str, Any]:
+    assert run.plan is not None
+    since: dict[str, Any] = run.plan["since"]
+    return since
 
 
 def _generation(run: Run) -> sql.Literal:
-    assert run.plan is not None
-    return sql.Literal(run.plan["since"]["generation"])
+    return sql.Literal(_since(run)["generation"])
 
 
-def remove_changed(session: Session, run: Run) -> int:
-    """Remove the rows of touched customers with changed values or none; returns the change in the number of customers.
+def remove_changed(session: Session, run: Run) -> None:
+    """Remove the rows of touched customers with changed values or none.
 
-    The old rows are kept for `insert_scored`; of the touched customers, only these and new ones stay staged.
+    The old rows are kept as `rfm_was`; of the touched customers, only these and new ones stay staged.
     """
     connection = driver(session)
     tune(connection)
@@ -62,26 +86,82 @@ def remove_changed(session: Session, run: Run) -> int:
     }
     for statement in (
         "CREATE TEMP TABLE rfm_was ON COMMIT DROP AS"
-        " SELECT shard, mobile_id, recency_days, frequency, cents, segment_number, first_purchase_at FROM rfm_results"
-        " WHERE generation = {generation} AND {theirs}",
+        " SELECT shard, mobile_id, last_day, frequency, cents, r_score, f_score, m_score, segment_number,"
+        "  first_purchase_at FROM rfm_results WHERE generation = {generation} AND {theirs}",
         "ANALYZE rfm_was",
         "DELETE FROM {touched} AS t USING rfm_was AS w WHERE t.mobile_id = w.mobile_id"
-        " AND (t.recency_days, t.frequency, t.cents, t.first_purchase_at)"
-        "   = (w.recency_days, w.frequency, w.cents, w.first_purchase_at)",
+        " AND (t.last_day, t.frequency, t.cents, t.first_purchase_at)"
+        "   = (w.last_day, w.frequency, w.cents, w.first_purchase_at)",
+        "DELETE FROM rfm_was AS w WHERE NOT EXISTS (SELECT FROM {touched} AS t WHERE t.mobile_id = w.mobile_id)",
         "DELETE FROM rfm_results"
-        " WHERE generation = {generation} AND mobile_id = ANY (ARRAY(SELECT mobile_id FROM {touched}))",
+        " WHERE generation = {generation} AND mobile_id = ANY (ARRAY(SELECT mobile_id FROM rfm_was))",
     ):
-        gone = connection.execute(sql.SQL(statement).format(**names)).rowcount  # finally the last statement's
-    come = scalar(connection, sql.SQL("SELECT count(*) FROM {} WHERE frequency > 0").format(staging(run, 0)))
-    return int(come) - gone
+        connection.execute(sql.SQL(statement).format(**names))
 
 
 def customers(run: Run) -> sql.Composed:
     """All customers with their values, as a query: the remaining and the new rows."""
-    return sql.SQL(
-        "SELECT recency_days, frequency, cents FROM rfm_results WHERE generation = {}"
-        " UNION ALL SELECT recency_days, frequency, cents FROM {} WHERE frequency > 0"
-    ).format(_generation(run), staging(run, 0))
+    return sql.SQL("{} UNION ALL SELECT last_day, frequency, cents FROM {} WHERE frequency > 0").format(
+        published_customers(_since(run)["generation"]), staging(run, 0)
+    )
+
+
+def _counted(session: Session, run: Run, before: Rules) -> counts.Counts:
+    """The customers per value, with the changed ones."""
+    known = counts.load(session, _since(run)["generation"])
+    if known is None:
+        return counts.count(session, counts.once(customers(run)))
+    changes = sql.SQL(
+        "SELECT last_day, frequency, -1 AS customers FROM rfm_was"
+        " UNION ALL SELECT last_day, frequency, 1 FROM {} WHERE frequency > 0"
+    ).format(staging(run, 0))
+    return counts.added(known, counts.count(session, changes))
+
+
+def _cut_points(session: Session, run: Run, last: Run, found: counts.Counts, before: Rules) -> dict[str, list[Point]]:
+    """The cut points that are quintiles."""
+    assert run.plan is not None and last.counts is not None
+    own, now, total = own_cut_points(run.plan), today(run.plan), found[FREQUENCY].total()
+    wanted = [measure for measure in measures(run.plan) if measure not in own]
+    points = counts.cut_points(found, wanted, now)
+    others = [measure for measure in wanted if measure not in counts.COUNTED]
+    old, ranges = last.counts["cut_points"].get(CENTS), last.counts.get("near", {}).get(CENTS)
+    if others == [CENTS] and total and old and ranges and "cells" in last.counts:
+        edges = [edge(CENTS, point, now) for point in old]
+        below = _below(session, run, last.counts["cells"], before)
+        moved = moved_cut_points(session, customers(run), total, below, edges, ranges)
+        if moved is not None:
+            return points | {CENTS: moved}
+    return points | exact_cut_points(session, customers(run), max(total, 1), others, now)[1] if others else points
+
+
+def _below(session: Session, run: Run, kept: list[list[int]], before: Rules) -> list[int]:
+    """The number of customers, with the changed ones, on the lower side of each old cut point of M."""
+    scored: Counter[int] = Counter()
+    for _, _, m, number, _ in kept:
+        scored[m] += number
+    changes = sql.SQL(
+        "SELECT m, sum(customers)::bigint FROM (SELECT m_score AS m, -1 AS customers FROM rfm_was"
+        " UNION ALL SELECT m, 1 FROM (SELECT {scores} FROM {touched} WHERE frequency > 0) AS come) AS c GROUP BY m"
+    ).format(scores=before.columns(), touched=staging(run, 0))
+    for m, number in driver(session).execute(changes).fetchall():
+        scored[m] += number
+    return list(accumulate(scored[m] for m in range(1, 5)))
+
+
+def _changed_cells(session: Session) -> list[tuple[int, ...]]:
+    """The changes of each R-F-M code's customers and cents."""
+    return (
+        driver(session)
+        .execute(
+            "SELECT r, f, m, sum(customers)::bigint, sum(customers * cents)::bigint FROM ("
+            " SELECT r, f, m, 1 AS customers, cents FROM rfm_scored"
+            " UNION ALL SELECT r_score, f_score, m_score, -1, cents FROM rfm_scored WHERE NOT comes"
+            " UNION ALL SELECT r_score, f_score, m_score, -1, cents FROM rfm_was"
+            ") AS changes GROUP BY r, f, m"
+        )
+        .fetchall()
+    )
 
 
 def insert_scored(session: Session, run: Run, rules: Rules, before: Rules, *, passed: str) -> dict[str, int]:
@@ -108,23 +188,23 @@ def insert_scored(session: Session, run: Run, rules: Rules, before: Rules, *, pa
     }
     for statement in (
         "CREATE TEMP TABLE rfm_scored ON COMMIT DROP AS"
-        " SELECT comes, shard, mobile_id, recency_days, frequency, cents, r, f, m, was, {segment} AS becomes,"
-        "  first_purchase_at"
+        " SELECT comes, shard, mobile_id, last_day, frequency, cents, r, f, m, r_score, f_score, m_score, was,"
+        "  {segment} AS becomes, first_purchase_at"
         " FROM (SELECT *, {scores} FROM"
-        "  (SELECT true AS comes, coalesce(shard, 0) AS shard, mobile_id, t.recency_days, t.frequency, t.cents,"
+        "  (SELECT true AS comes, coalesce(shard, 0) AS shard, mobile_id, t.last_day, t.frequency, t.cents,"
         "    NULL::smallint AS r_score, NULL::smallint AS f_score, NULL::smallint AS m_score, segment_number AS was,"
         "    t.first_purchase_at"
         "   FROM {touched} AS t LEFT JOIN rfm_was USING (mobile_id) WHERE t.frequency > 0"
-        "   UNION ALL SELECT false, shard, mobile_id, recency_days, frequency, cents,"
+        "   UNION ALL SELECT false, shard, mobile_id, last_day, frequency, cents,"
         "    r_score, f_score, m_score, segment_number, first_purchase_at"
         "   FROM rfm_results WHERE generation = {generation} AND ({passed})) AS rows OFFSET 0) AS scored"
         " WHERE comes OR r <> r_score OR f <> f_score OR m <> m_score",
         "ANALYZE rfm_scored",
         "DELETE FROM rfm_results WHERE generation = {generation}"
         " AND mobile_id = ANY (ARRAY(SELECT mobile_id FROM rfm_scored WHERE NOT comes))",
-        "INSERT INTO rfm_results (generation, shard, mobile_id, recency_days, frequency, cents,"
+        "INSERT INTO rfm_results (generation, shard, mobile_id, last_day, frequency, cents,"
         " r_score, f_score, m_score, segment_number, written_by, first_purchase_at)"
-        " SELECT {generation}, shard, mobile_id, recency_days, frequency, cents, r, f, m, becomes, {written_by},"
+        " SELECT {generation}, shard, mobile_id, last_day, frequency, cents, r, f, m, becomes, {written_by},"
         "  first_purchase_at"
         " FROM rfm_scored",
     ):

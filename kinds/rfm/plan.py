@@ -12,8 +12,8 @@ from source import reading
 from source.ranges import has_index, key_ranges
 from store.models import Part, Published, Run
 
-# Keys of a plan that may differ although no segment changes.
-OF_ONE_RUN = frozenset({"baseline"})
+# Keys of a plan that may differ between runs of the same rules.
+OF_ONE_RUN = frozenset({"baseline", "business_date", "daily_after"})
 
 
 def plan(settings: Settings, crm: reading.Connection) -> dict[str, Any]:
@@ -54,12 +54,13 @@ def baseline(draft: Draft) -> dict[str, Any] | None:
     if draft.run.as_of_given or published is None or last is None or last.plan is None or last.counts is None:
         return None
     before, now = steady(last.plan, OF_ONE_RUN), steady(plan, OF_ONE_RUN)
-    that_day = {"business_date": None, "daily_after": None, "first_purchases": None}  # the last moves nobody
+    columns = {"first_purchases": None}  # moves nobody
     return {
         "generation": published.baseline,
+        "business_date": last.plan["business_date"],
         "cut_points": last.counts["cut_points"],
         "segments": last.plan["segments"],
-        "same_settings": before | that_day == now | that_day,
+        "same_settings": before | columns == now | columns,
         "by_shard": plan["source_is_ours"]
         and reading.sorts_as_its_database(draft.crm, "fact_transactions", "mobile_id"),
     }

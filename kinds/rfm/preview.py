@@ -18,9 +18,10 @@ from analytics.scores import FREQUENCY, RECENCY, Point
 from analytics.segments import MapError, SegmentMap, read_map
 from errors import RequestError
 from kinds.rfm.quantiles import exact_cut_points
-from kinds.rfm.results import CutPoints, shown_cut_points
+from kinds.rfm.results import CutPoints, published_customers, shown_cut_points
 from kinds.rfm.rules import Rules, measures, own_cut_points, rules
 from postgres import tune
+from source.window import today
 from store.database import driver
 from store.published import PublishedState
 
@@ -94,7 +95,8 @@ def preview(session: Session, state: PublishedState, wanted: SegmentMap) -> Prev
     """Preview the map on the published customers, in the session's snapshot."""
     plan = state.run.plan or {}
     points = _cut_points(session, state, wanted)
-    new, old = rules(points, wanted.segments), rules({}, plan["segments"])
+    day = today(plan)
+    new, old = rules(points, wanted.segments, day), rules({}, plan["segments"], day)
     customers = _customers(state, wanted, new)
     tune(driver(session))
     driver(session).execute("SET LOCAL max_parallel_workers_per_gather = 2")  # a person waits for it
@@ -111,7 +113,7 @@ def preview(session: Session, state: PublishedState, wanted: SegmentMap) -> Prev
         cut_points=shown_cut_points((RECENCY, FREQUENCY, wanted.measure), points, wanted.own),
         segments=_beside(moves),
         moves=sorted(moving, key=lambda move: (-move.customers, move.from_segment, move.to_segment or "")),
-        sample=_sample(session, customers, old, new),
+        sample=_sample(session, customers, old, new, day),
     )
 
 
@@ -121,9 +123,7 @@ def _cut_points(session: Session, state: PublishedState, wanted: SegmentMap) -> 
     The published run's quintiles are used if it has them and the map excludes no published customer.
     """
     plan, counts = state.run.plan or {}, state.run.counts or {}
-    mine = sql.SQL("SELECT recency_days, frequency, cents FROM rfm_results WHERE generation = {}").format(
-        sql.Literal(state.generation)
-    )
+    mine = published_customers(state.generation)
     needed = (RECENCY, FREQUENCY, wanted.measure)
     known: dict[str, list[Point]] = {}
     if _holds_any(session, state, wanted.excluded):
@@ -133,7 +133,7 @@ def _cut_points(session: Session, state: PublishedState, wanted: SegmentMap) -> 
         known = {measure: points for measure, points in counts["cut_points"].items() if measure in quintiles}
     missing = [each for each in needed if each not in known.keys() | wanted.own.keys()]
     if missing:
-        known |= exact_cut_points(session, mine, max(counts["customers"], 1), missing)[1]
+        known |= exact_cut_points(session, mine, max(counts["customers"], 1), missing, today(plan))[1]
     return known | wanted.own
 
 
@@ -178,14 +178,14 @@ def _money(value: Decimal) -> Decimal:
     return value.quantize(Decimal("0.01"))
 
 
-def _sample(session: Session, customers: sql.Composed, old: Rules, new: Rules) -> list[MovingCustomer]:
+def _sample(session: Session, customers: sql.Composed, old: Rules, new: Rules, day: int) -> list[MovingCustomer]:
     """A sample of the customers who would move: the lowest hashes of ids, so the same sample each time."""
     same = [new.names.index(name) + 1 if name in new.names else 0 for name in old.names]
     query = sql.SQL(
-        "SELECT mobile_id, recency_days, frequency, (cents * 0.01)::numeric(14, 2), was, becomes,"
+        "SELECT mobile_id, {day} - last_day, frequency, (cents * 0.01)::numeric(14, 2), was, becomes,"
         " concat(r_score, f_score, m_score), CASE WHEN becomes IS NOT NULL THEN concat(r, f, m) END FROM {customers}"
         " WHERE becomes IS DISTINCT FROM ({same}::int[])[was] ORDER BY hashtext(mobile_id), mobile_id LIMIT {limit}"
-    ).format(same=sql.Literal(same), customers=customers, limit=sql.Literal(SAMPLE))
+    ).format(day=sql.Literal(day), same=sql.Literal(same), customers=customers, limit=sql.Literal(SAMPLE))
     moving = []
     for row in driver(session).execute(query).fetchall():
         mobile_id, recency, frequency, monetary, was, becomes, score, new_score = row

@@ -11,7 +11,7 @@ from psycopg import sql
 from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
-from kinds.rfm import changes
+from kinds.rfm import changes, counts
 from kinds.rfm.models import PendingChange
 from store import progress, publishing
 from store.database import driver
@@ -31,7 +31,8 @@ WHERE pg_table_is_visible(pg_class.oid)
 _UNPUBLISHED = """
 SELECT generation FROM analytics_runs
 WHERE status IN ('failed', 'cancelled')
-  AND EXISTS (SELECT FROM segment_changes_pending AS c WHERE c.generation = analytics_runs.generation)
+  AND (EXISTS (SELECT FROM segment_changes_pending AS c WHERE c.generation = analytics_runs.generation)
+    OR EXISTS (SELECT FROM rfm_counts AS c WHERE c.generation = analytics_runs.generation))
 """
 
 
@@ -67,13 +68,13 @@ def _older_statements(session: Session, since: datetime) -> int:
 
 
 def unneeded(session: Session) -> Sequence[Callable[[Session], None]]:
-    """Steps that drop the tables and pending changes of ended runs."""
+    """Steps that drop the tables, pending changes and counts of ended runs."""
     connection = driver(session)
     steps: list[Callable[[Session], None]] = [
         partial(drop, table=name) for (name,) in connection.execute(_LEFT_OVER).fetchall()
     ]
     unpublished = [generation for (generation,) in connection.execute(_UNPUBLISHED).fetchall()]
-    return [*steps, partial(_discard_changes, generations=unpublished)] if unpublished else steps
+    return [*steps, partial(_discard, generations=unpublished)] if unpublished else steps
 
 
 def drop(session: Session, table: str) -> None:
@@ -81,5 +82,6 @@ def drop(session: Session, table: str) -> None:
     driver(session).execute(sql.SQL("DROP TABLE IF EXISTS {}").format(sql.Identifier(table)))
 
 
-def _discard_changes(session: Session, generations: Sequence[int]) -> None:
+def _discard(session: Session, generations: Sequence[int]) -> None:
     session.execute(delete(PendingChange).where(PendingChange.generation.in_(generations)))
+    counts.discard(session, generations)

@@ -2,53 +2,110 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 
 from psycopg import sql
 from sqlalchemy.orm import Session
 
-from analytics.scores import AVERAGE, Point, cut_points, quantile_ranks, sort_expression, values_at
+from analytics.scores import (
+    AVERAGE,
+    CENTS,
+    Point,
+    cut_points,
+    quantile_ranks,
+    surrounding_ranks,
+    value_expression,
+    values_at,
+)
 from postgres import tune
-from settings import Settings
-from store.database import driver, transaction
+from store.database import driver
+
+Ranges = list[list[int]]  # for each cut point, the least and the largest value of its range
+# Customers on either side of a cut point of cents within its range, and at least which share of all.
+NEAR, NEAR_SHARE = 2_000, 400
 
 
 def exact_cut_points(
-    session: Session, customers: sql.Composable, expected: int, measures: Sequence[str]
+    session: Session, customers: sql.Composable, expected: int, measures: Sequence[str], today: int
 ) -> tuple[int, dict[str, list[Point]]]:
     """The number of customers of a query, and the cut points (in fifths) of measures; none without customers.
 
     `expected` saves a count: if there are as many, as is usual, the first query is enough.
     """
+    count, found = _ranked(session, customers, expected, quantile_ranks, measures, today)
+    return count, {measure: cut_points(count, found[measure]) for measure in measures if count}
+
+
+def cents_cut_points(
+    session: Session, customers: sql.Composable, expected: int
+) -> tuple[dict[str, list[Point]], Ranges]:
+    """The cut points of cents over a query's customers, and for each the range of cents around it.
+
+    Both are empty without customers. After small changes of the customers the cut points are within their ranges.
+    """
+    count, found = _ranked(
+        session,
+        customers,
+        expected,
+        lambda count: [*quantile_ranks(count), *surrounding_ranks(count, max(NEAR, count // NEAR_SHARE))],
+        [CENTS],
+        0,
+    )
+    if not count:
+        return {}, []
+    ranked = [int(value) for value in found[CENTS]]
+    return {CENTS: cut_points(count, ranked[:8])}, [ranked[8 + 2 * k : 10 + 2 * k] for k in range(4)]
+
+
+def moved_cut_points(
+    session: Session, customers: sql.Composable, count: int, below: Sequence[int], edges: Sequence[int], ranges: Ranges
+) -> list[Point] | None:
+    """The cut points of cents over a query's customers, found from those of before; None if one has left its range.
+
+    Only the customers between an old and a new cut point are read, from the index of the ranges.
+
+    Parameters
+    ----------
+    count
+        The number of customers, at least 1.
+    below
+        The number of customers on the lower side of each old cut point.
+    edges
+        The least value on the upper side of each old cut point.
+    """
+    picks = []
+    for place, rank in enumerate(quantile_ranks(count)):
+        (least, largest), edge, number = ranges[place // 2], edges[place // 2], below[place // 2]
+        if rank < number:
+            pick, values = "{} BETWEEN {} AND {} ORDER BY cents DESC OFFSET {}", (least, edge - 1, number - 1 - rank)
+        else:
+            pick, values = "{} BETWEEN {} AND {} ORDER BY cents OFFSET {}", (edge, largest, rank - number)
+        where = sql.SQL(pick).format(sql.Identifier("cents"), *map(sql.Literal, values))
+        picks.append(sql.SQL("(SELECT cents FROM ({}) AS c WHERE {} LIMIT 1)").format(customers, where))
+    ranked = driver(session).execute(sql.SQL("SELECT {}").format(sql.SQL(", ").join(picks))).fetchone()
+    assert ranked is not None
+    return None if None in ranked else cut_points(count, ranked)
+
+
+def _ranked(
+    session: Session,
+    customers: sql.Composable,
+    expected: int,
+    ranks: Callable[[int], list[int]],
+    measures: Sequence[str],
+    today: int,
+) -> tuple[int, dict[str, list[int | Fraction]]]:
     while expected:
-        count, found = order_statistics(session, customers, expected, quantile_ranks(expected), measures)
+        count, found = order_statistics(session, customers, expected, ranks(expected), measures, today)
         if count == expected:
-            return count, {measure: cut_points(count, found[measure]) for measure in measures}
+            return count, found
         expected = count
     return 0, {}
 
 
-def staged_cut_points(
-    session: Session, settings: Settings, customers: sql.Composable, count: int, measures: Sequence[str]
-) -> dict[str, list[Point]]:
-    """The cut points over the shards' customers; the last measure is sorted in a second session, on another core."""
-    if len(measures) < 2:
-        return exact_cut_points(session, customers, count, measures)[1] if measures else {}
-
-    def beside() -> dict[str, list[Point]]:
-        with transaction(settings.database_url) as other:
-            return exact_cut_points(other, customers, count, measures[-1:])[1]
-
-    with ThreadPoolExecutor(1) as thread:
-        largest = thread.submit(beside)
-        _, points = exact_cut_points(session, customers, count, measures[:-1])
-        return points | largest.result()
-
-
 def order_statistics(
-    session: Session, customers: sql.Composable, count: int, ranks: Sequence[int], measures: Sequence[str]
+    session: Session, customers: sql.Composable, count: int, ranks: Sequence[int], measures: Sequence[str], today: int
 ) -> tuple[int, dict[str, list[int | Fraction]]]:
     """The number of customers of a query, and each measure's values at these ranks (0-based) if it equals `count`.
 
@@ -56,7 +113,7 @@ def order_statistics(
     """
     fractions = sql.Literal([(rank + 0.5) / count for rank in ranks])
     pick = "percentile_disc({}::float8[]) WITHIN GROUP (ORDER BY {})"
-    picks = [sql.SQL(pick).format(fractions, sql.SQL(sort_expression(measure))) for measure in measures]
+    picks = [sql.SQL(pick).format(fractions, sql.SQL(value_expression(measure, today))) for measure in measures]
     tune(driver(session))
     columns = sql.SQL(", ").join([sql.SQL("count(*)"), *picks])
     query = sql.SQL("SELECT {} FROM ({}) AS customers").format(columns, customers)
@@ -73,7 +130,7 @@ def _averages(
 ) -> list[Fraction]:
     """The exact averages at these ranks, where floats have found them: of those that are one float, the right one."""
     keyed = sql.SQL("SELECT cents, frequency, {} AS key FROM ({}) AS customers").format(
-        sql.SQL(sort_expression(AVERAGE)), customers
+        sql.SQL(value_expression(AVERAGE, 0)), customers
     )
     keys = sorted(set(floats))
     below = [sql.SQL("count(*) FILTER (WHERE key < {})").format(sql.Literal(key)) for key in keys]

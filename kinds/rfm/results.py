@@ -75,6 +75,12 @@ def shown_cut_points(
     return found
 
 
+def published_customers(generation: int) -> sql.Composed:
+    """The customers of a generation's results, as a query."""
+    query = sql.SQL("SELECT last_day, frequency, cents FROM rfm_results WHERE generation = {}")
+    return query.format(sql.Literal(generation))
+
+
 def numbered_segments(session: Session) -> tuple[list[str], sql.Composed | None]:
     """The names of the published segments, and a query for customers with the numbers of their segments, from 1."""
     state = published(session, "rfm")

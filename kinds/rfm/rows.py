@@ -19,10 +19,11 @@ from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from kinds.bulk import insert_from_source
+from kinds.generations import Generations
 from kinds.rfm.rules import Rules
 from postgres import scalar, tune
 from source import reading, touched
-from source.window import Plan, business_date, in_window, key_range, local_time
+from source.window import EPOCH, Plan, business_date, in_window, key_range, local_time
 from store import ledger
 from store.database import driver
 from store.models import Part, Run
@@ -33,14 +34,17 @@ WHERE plan -> 'excluded' ? %(id)s::text
 """
 
 
+TABLES = Generations("rfm")
+
+
 def staging(run: Run, shard: int) -> sql.Identifier:
     """The unlogged table of a shard's customers."""
-    return sql.Identifier(f"rfm_staging_g{run.generation}_s{shard}")
+    return TABLES.staging(run, shard)
 
 
 def piece(run: Run, shard: int) -> sql.Identifier:
     """The shard's partition of the run's results."""
-    return sql.Identifier(f"rfm_results_g{run.generation}_s{shard}")
+    return TABLES.piece(run, shard)
 
 
 def generation(run: Run) -> sql.Identifier:
@@ -49,17 +53,17 @@ def generation(run: Run) -> sql.Identifier:
 
 
 def aggregate_query(plan: Plan, whose: sql.Composable) -> sql.Composed:
-    """Each customer's recency, frequency, cents and first purchase, with the rows used and skipped.
+    """Each customer's last day, frequency, cents and first purchase, with the rows used and skipped.
 
     `whose` filters the customers.
 
     One pass over their rows. OFFSET 0 is an optimization fence: without it, expressions are evaluated once per use. The
     ORDER BY matches the index, so rows are grouped without a sort. A customer without a purchase has frequency 0 and no
-    recency. More cents than `monetary` can show raise an out-of-range error.
+    last day. More cents than `monetary` can show raise an out-of-range error.
     """
     amount_type, amount = plan["columns"]["fact_transactions"]["total_amount"], sql.Identifier("total_amount")
     return sql.SQL(
-        "SELECT mobile_id, {as_of_date}::date - {last_date} AS recency_days,"
+        "SELECT mobile_id, {last_date} - {epoch} AS last_day,"
         " (count(*) FILTER (WHERE cents >= 1))::int AS frequency,"
         " sum(cents)::numeric(14, 0)::bigint AS cents,"
         " count(cents) AS used, count(*) FILTER (WHERE cents IS NULL) AS skipped,"
@@ -69,7 +73,7 @@ def aggregate_query(plan: Plan, whose: sql.Composable) -> sql.Composed:
         " AND ({window} IS NOT FALSE OR NOT isfinite(created_at)) ORDER BY mobile_id OFFSET 0) AS orders"
         " GROUP BY mobile_id"
     ).format(
-        as_of_date=sql.Literal(plan["business_date"]),
+        epoch=sql.Literal(EPOCH),
         last_date=business_date(local_time(sql.SQL("max(created_at) FILTER (WHERE cents >= 1)")), plan),
         cents=reading.cents(amount, amount_type),
         finite=reading.finite(amount, amount_type),
@@ -126,7 +130,7 @@ def _stage(session: Session, source_url: str, run: Run, part: Part, whose: sql.C
     connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(table))
     connection.execute(
         sql.SQL(
-            "CREATE {} TABLE {} (mobile_id text, recency_days int, frequency int, cents bigint,"
+            "CREATE {} TABLE {} (mobile_id text, last_day int, frequency int, cents bigint,"
             " used bigint, skipped bigint, first_purchase_at timestamptz)"
         ).format(sql.SQL(persistence), table)
     )
@@ -147,27 +151,18 @@ def _counted(session: Session, run: Run, shard: int) -> dict[str, int]:
 def staged(run: Run, shards: Sequence[int]) -> sql.Composed:
     """The customers of these shards' staging tables, as a query."""
     return sql.SQL(" UNION ALL ").join(
-        sql.SQL("SELECT recency_days, frequency, cents FROM {} WHERE frequency > 0").format(staging(run, shard))
+        sql.SQL("SELECT last_day, frequency, cents FROM {} WHERE frequency > 0").format(staging(run, shard))
         for shard in shards
     )
 
 
-def lost_shards(session: Session, run: Run, customers: Mapping[int, int]) -> list[int]:
-    """The shards whose part has counted customers but whose staging table is empty.
+def score(
+    session: Session, run: Run, part: Part, rules: Rules, ranges: Mapping[str, Sequence[Sequence[int]]]
+) -> list[tuple[int, ...]]:
+    """Build the shard's piece of the results: rows first, then their key, and indexes of values near cut points.
 
-    Staging is unlogged, for speed; a crash of PostgreSQL empties it completely.
-    """
-    shards = [shard for shard, count in customers.items() if count]
-    if not shards:
-        return []
-    filled = sql.SQL(", ").join(sql.SQL("EXISTS (SELECT FROM {})").format(staging(run, shard)) for shard in shards)
-    row = driver(session).execute(sql.SQL("SELECT {}").format(filled)).fetchone()
-    assert row is not None
-    return [shard for shard, has_rows in zip(shards, row, strict=True) if not has_rows]
-
-
-def score(session: Session, run: Run, part: Part, rules: Rules) -> list[tuple[int, ...]]:
-    """Build the shard's piece of the results: rows first, then their key.
+    `ranges` has the ranges of values around the cut points, by column. An incremental run finds the customers that a
+    cut point has passed by these indexes, which are much smaller than those of all values.
 
     Returns each R-F-M code's R, F and M, number of customers and cents.
     """
@@ -177,9 +172,9 @@ def score(session: Session, run: Run, part: Part, rules: Rules) -> list[tuple[in
     connection.execute(sql.SQL("DELETE FROM {}").format(table))  # rows of an earlier try, before a crash
     counted = connection.execute(
         sql.SQL(
-            "WITH inserted AS (INSERT INTO {table} (generation, shard, mobile_id, recency_days, frequency, cents,"
+            "WITH inserted AS (INSERT INTO {table} (generation, shard, mobile_id, last_day, frequency, cents,"
             " r_score, f_score, m_score, segment_number, written_by, first_purchase_at)"
-            " SELECT {generation}, {shard}, mobile_id, recency_days, frequency, cents, r, f, m, {segment},"
+            " SELECT {generation}, {shard}, mobile_id, last_day, frequency, cents, r, f, m, {segment},"
             "  {generation}, first_purchase_at"
             " FROM (SELECT *, {scores} FROM {staging} WHERE frequency > 0 OFFSET 0) AS scored"
             " RETURNING r_score, f_score, m_score, cents)"
@@ -193,33 +188,17 @@ def score(session: Session, run: Run, part: Part, rules: Rules) -> list[tuple[in
             staging=staging(run, part.part),
         )
     ).fetchall()
-    key = sql.Identifier(f"rfm_results_g{run.generation}_s{part.part}_key")
-    connection.execute(sql.SQL("CREATE UNIQUE INDEX IF NOT EXISTS {} ON {} (mobile_id)").format(key, table))
-    return counted
-
-
-def create_generation(session: Session, run: Run, shards: Sequence[int]) -> None:
-    """Create the run's generation of `rfm_results`: empty partitions, not visible to readers, since no row names it
-    yet.
-
-    It is attached when the run starts, not when it is published: a statement planned before the ATTACH does not know
-    the new partitions, and would find no rows if its snapshot then has the new generation. ATTACH takes no lock that
-    conflicts with readers.
-    """
-    connection = driver(session)
-    whole = generation(run)
-    connection.execute(sql.SQL("CREATE TABLE {} (LIKE rfm_results) PARTITION BY LIST (shard)").format(whole))
-    for shard in shards:
+    name = f"rfm_results_g{run.generation}_s{part.part}"
+    TABLES.add_key(session, run, part.part)
+    for column, near in ranges.items():
+        index, values = sql.Identifier(f"{name}_{column}"), sql.Identifier(column)
+        around = sql.SQL(" OR ").join(
+            sql.SQL("{} BETWEEN {} AND {}").format(values, *map(sql.Literal, ends)) for ends in near
+        )
         connection.execute(
-            sql.SQL("CREATE TABLE {} PARTITION OF {} FOR VALUES IN ({})").format(
-                piece(run, shard), whole, sql.Literal(shard)
-            )
+            sql.SQL("CREATE INDEX IF NOT EXISTS {} ON {} ({}) WHERE {}").format(index, table, values, around)
         )
-    connection.execute(
-        sql.SQL("ALTER TABLE rfm_results ATTACH PARTITION {} FOR VALUES IN ({})").format(
-            whole, sql.Literal(run.generation)
-        )
-    )
+    return counted
 
 
 def forget(session: Session, mobile_id: str) -> int:

@@ -10,6 +10,7 @@ from psycopg import sql
 
 from analytics.scores import AVERAGE, CENTS, FREQUENCY, NO_CUSTOMERS, RECENCY, CutPoints, Point, score_expression
 from analytics.segments import numbered
+from source.window import day_of, today
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Rules:
     numbers: Sequence[int]
 
     def columns(self) -> sql.Composed:
-        """`r`, `f` and `m` of a row with recency, frequency and cents."""
+        """`r`, `f` and `m` of a row with last day, frequency and cents."""
         return sql.SQL("{} AS r, {} AS f, {} AS m").format(*map(sql.SQL, self.scores))
 
     def segment_number(self) -> sql.Composed:
@@ -43,8 +44,21 @@ def own_cut_points(plan: Mapping[str, Any]) -> dict[str, list[Point]]:
     return dict(plan.get("own_cut_points", {}))
 
 
-def rules(points: CutPoints, segments: Sequence[str]) -> Rules:
-    """The rules for cut points (in fifths, empty without customers) and a segment map."""
+def day_of_rules(plan: Mapping[str, Any], before: Mapping[str, Any]) -> int:
+    """The day on which the cut points of an earlier state apply to today's customers, to find why one has moved.
+
+    Quintiles of recency are cut points of last days, so they apply on their own day, and who moves with the next day's
+    has been passed by a cut point. Own ones are in days before today, so who passes one has stayed away.
+    """
+    return (
+        day_of(before["business_date"])
+        if RECENCY not in own_cut_points(plan) and "business_date" in before
+        else (today(plan))
+    )
+
+
+def rules(points: CutPoints, segments: Sequence[str], today: int) -> Rules:
+    """The rules for cut points (in fifths, empty without customers), a segment map and a business date."""
     monetary = AVERAGE if AVERAGE in points else CENTS
-    scores = [score_expression(each, points.get(each, NO_CUSTOMERS)) for each in (RECENCY, FREQUENCY, monetary)]
+    scores = [score_expression(each, points.get(each, NO_CUSTOMERS), today) for each in (RECENCY, FREQUENCY, monetary)]
     return Rules(scores, *numbered(segments))

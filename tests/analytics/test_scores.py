@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from fractions import Fraction
 from typing import Any
 
@@ -14,12 +15,16 @@ from hypothesis import strategies as st
 
 from analytics.scores import (
     Point,
+    column,
     cut_points,
     passed_expression,
     quantile_ranks,
+    quintiles,
     score_expression,
     stored,
 )
+
+TODAY = 9557  # days since 2000-01-01
 
 
 def points_of(values: list[Any]) -> list[Point]:
@@ -49,9 +54,13 @@ def test_cut_points_are_numpys_linear_quantiles(values: list[int]) -> None:
 
 
 def scored(connection: psycopg.Connection, measure: str, values: list[int]) -> list[int]:
-    score = score_expression(measure, points_of(values))
-    query = f"SELECT {score} FROM unnest(%s::bigint[]) WITH ORDINALITY AS t ({measure}, n) ORDER BY n"
-    return [score for (score,) in connection.execute(query, [values]).fetchall()]  # type: ignore[arg-type]
+    score = score_expression(measure, points_of(values), TODAY)
+    query = f"SELECT {score} FROM unnest(%s::bigint[]) WITH ORDINALITY AS t ({column(measure)}, n) ORDER BY n"
+    return [score for (score,) in connection.execute(query, [stored_as(measure, values)]).fetchall()]  # type: ignore[arg-type]
+
+
+def stored_as(measure: str, values: list[int]) -> list[int]:
+    return [TODAY - value for value in values] if measure == "recency_days" else values
 
 
 def test_scores_equal_qcut_wherever_its_edges_are_distinct(database_url: str) -> None:
@@ -82,23 +91,35 @@ def test_the_most_recent_customers_score_five_and_the_largest_score_five(databas
         assert scored(connection, "cents", values) == [1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
 
 
-def test_with_the_cut_points_no_score_changes_but_those_that_a_cut_point_passed(database_url: str) -> None:
+@pytest.mark.parametrize("measure", ["cents", "recency_days"])
+def test_with_the_cut_points_no_score_changes_but_those_that_a_cut_point_passed(
+    database_url: str, measure: str
+) -> None:
     with psycopg.connect(database_url) as connection:
         values = st.lists(st.integers(-20, 20), min_size=1, max_size=12)
 
-        @given(values, values)
-        def check(were: list[int], are: list[int]) -> None:
-            before, after = ({"cents": points_of(each)} for each in (were, are))
+        @given(values, values, st.integers(0, 9))
+        def check(were: list[int], are: list[int], days: int) -> None:
+            before, after = ({measure: points_of(each)} for each in (were, are))
+            scores = [
+                score_expression(measure, points[measure], day)
+                for points, day in ((before, TODAY - days), (after, TODAY))
+            ]
             query = (
-                f"SELECT {score_expression('cents', before['cents'])} <> {score_expression('cents', after['cents'])},"
-                f" {passed_expression(before, after)} FROM unnest(%s::bigint[]) AS t (cents)"
+                f"SELECT ({scores[0]}) <> ({scores[1]}), {passed_expression(before, after, TODAY - days, TODAY)}"
+                f" FROM unnest(%s::bigint[]) AS t ({column(measure)})"
             )
-            rows = connection.execute(query, [were + are]).fetchall()  # type: ignore[arg-type]
+            rows = connection.execute(query, [stored_as(measure, were + are)]).fetchall()  # type: ignore[arg-type]
             assert all(passed for differs, passed in rows if differs)
-            if before == after:
+            if before == after and (days == 0 or measure == "cents"):
                 assert not any(passed for _, passed in rows)
 
         check()
+
+
+@given(st.lists(st.integers(-50, 50), min_size=1, max_size=60))
+def test_quintiles_of_counted_values_are_those_of_all(values: list[int]) -> None:
+    assert quintiles(Counter(values).items()) == points_of(values)
 
 
 OWN = st.lists(st.fractions(-50, 50, max_denominator=1000), min_size=4, max_size=4, unique=True).map(sorted)
@@ -112,8 +133,10 @@ def test_own_cut_points_score_as_numpy_searches(database_url: str) -> None:
             found = np.searchsorted(np.array(own, dtype=object), np.array(values, dtype=object), side="left")
             fifths = [stored(5 * point) for point in own]
             for measure, expected in (("frequency", 1 + found), ("recency_days", 5 - found)):
-                query = f"SELECT {score_expression(measure, fifths)} FROM unnest(%s::bigint[]) AS t ({measure})"
-                scores = [score for (score,) in connection.execute(query, [values]).fetchall()]  # type: ignore[arg-type]
+                score = score_expression(measure, fifths, TODAY)
+                query = f"SELECT {score} FROM unnest(%s::bigint[]) AS t ({column(measure)})"
+                rows = connection.execute(query, [stored_as(measure, values)]).fetchall()  # type: ignore[arg-type]
+                scores = [score for (score,) in rows]
                 assert scores == expected.tolist()
 
         check()

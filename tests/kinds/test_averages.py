@@ -36,11 +36,11 @@ def test_averages_are_cut_and_compared_exactly(database_url: str) -> None:
         expected = cut_points(len(exact), [exact[rank] for rank in quantile_ranks(len(exact))])
         with transaction(database_url) as session:
             customers = sql.SQL("SELECT cents, frequency FROM {}").format(rows)
-            found = exact_cut_points(session, customers, len(values) + 1, [AVERAGE])
+            found = exact_cut_points(session, customers, len(values) + 1, [AVERAGE], 0)
         assert found == (len(values), {AVERAGE: expected})
         others = {AVERAGE: [stored(5 * point) for point in before]}
-        scores = [sql.SQL(score_expression(AVERAGE, each)) for each in (expected, others[AVERAGE])]
-        passed = sql.SQL(passed_expression(others, {AVERAGE: expected}))
+        scores = [sql.SQL(score_expression(AVERAGE, each, 0)) for each in (expected, others[AVERAGE])]
+        passed = sql.SQL(passed_expression(others, {AVERAGE: expected}, 0, 0))
         cuts = [Fraction(point) / 5 for point in expected]
         with psycopg.connect(database_url) as connection:
             told = connection.execute(sql.SQL("SELECT {}, {}, {} FROM {}").format(*scores, passed, rows)).fetchall()

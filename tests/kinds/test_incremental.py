@@ -8,6 +8,7 @@ import math
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -22,7 +23,7 @@ from psycopg import sql
 
 import kinds
 from kinds import upkeep
-from kinds.rfm import changes, results
+from kinds.rfm import changes, quantiles, results
 from kinds.rfm.models import Change
 from source import touched
 from store import inbox
@@ -80,7 +81,7 @@ def imports(draw: st.DrawFn) -> list[dict[str, Any]]:
         st.lists(
             st.fixed_dictionaries(
                 {
-                    "minutes": st.sampled_from([0, 1, 20, 20, 90, 1500]),
+                    "minutes": st.sampled_from([0, 1, 20, 20, 90, 500, 1500, 5 * 1440]),
                     "new": st.lists(st.tuples(CUSTOMERS, AMOUNTS, ages(), DISHES), max_size=5),
                     "late": st.lists(st.tuples(CUSTOMERS, AMOUNTS, ages(), DISHES), max_size=2),
                     "named": st.lists(st.tuples(CUSTOMERS, AMOUNTS, ages(), DISHES), max_size=2),
@@ -89,6 +90,7 @@ def imports(draw: st.DrawFn) -> list[dict[str, Any]]:
                     "menu": mostly_not(menu_rules((1, 2, 3, 4, 5))),
                     "top_n": st.sampled_from([None, None, None, None, 2, 3]),
                     "dayparts": st.sampled_from([None, None, None, None, MENU_PARTS, MENU_PARTS[:2]]),
+                    "lookback": st.sampled_from([None, None, None, None, None, 0, 2, 6]),
                 }
             ),
             min_size=2,
@@ -112,6 +114,7 @@ def test_after_any_imports_the_results_are_those_of_all_orders(
     migrated_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(touched, "OVERLAP_ROWS", 2)
+    monkeypatch.setattr(quantiles, "NEAR", 1)  # so that cut points leave their ranges, too
     modes: set[str] = set()
 
     @hypothesis_settings(
@@ -120,14 +123,26 @@ def test_after_any_imports_the_results_are_those_of_all_orders(
         phases=(Phase.explicit, Phase.reuse, Phase.generate),
         suppress_health_check=list(HealthCheck),
     )
-    @given(start=st.lists(st.tuples(CUSTOMERS, AMOUNTS, ages(), DISHES), min_size=3, max_size=25), steps=imports())
-    def check(start: list[tuple[Any, ...]], steps: list[dict[str, Any]]) -> None:
+    @given(
+        start=st.lists(st.tuples(CUSTOMERS, AMOUNTS, ages(), DISHES), min_size=3, max_size=25),
+        steps=imports(),
+        lookback=st.sampled_from([0, 1, 4]),
+        # At 18:30 and 01:30 the clocks of the first night step over the start of a business day.
+        day_start=st.sampled_from([time(4), time(18, 30), time(1, 30)]),
+    )
+    def check(start: list[tuple[Any, ...]], steps: list[dict[str, Any]], lookback: int, day_start: time) -> None:
         with psycopg.connect(migrated_url) as connection:
             connection.execute(
                 "TRUNCATE analytics_published, segment_changes, menu_results, menu_tallies, menu_totals, menu_items"
             )
         restaurant = Restaurant(migrated_url, tmp_path)
         restaurant.open()
+        restaurant.rules = replace(
+            restaurant.rules,
+            rfm_lookback_days=lookback,
+            menu_lookback_days=lookback,
+            business_day_start=day_start,
+        )
         for place, row in enumerate(start):
             put(restaurant, 1000 + 100 * place, row)
         assert restaurant.refresh() == {"full"}
@@ -152,6 +167,8 @@ def test_after_any_imports_the_results_are_those_of_all_orders(
                 restaurant.sell(number, restaurant.sold[number][1], amount, restaurant.sold[number][3])
                 named.append(number)
             changed = {"top_n": step["top_n"] or restaurant.rules.top_n} | (step["own"] or {})
+            if step["lookback"] is not None:
+                changed |= {"rfm_lookback_days": step["lookback"], "menu_lookback_days": step["lookback"]}
             restaurant.rules = replace(restaurant.rules, **changed)
             if step["menu"]:
                 restaurant.set_menu(**step["menu"])
@@ -170,6 +187,7 @@ def test_after_any_imports_the_results_are_those_of_all_orders(
 def restaurant(migrated_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Restaurant:
     """Ten customers with one to ten orders, published."""
     monkeypatch.setattr(touched, "OVERLAP_ROWS", 2)
+    monkeypatch.setattr(quantiles, "NEAR", 1)  # so that cut points leave their ranges, too
     opened = Restaurant(migrated_url, tmp_path)
     opened.open()
     for customer in range(1, 11):
@@ -197,6 +215,48 @@ def test_only_rows_whose_values_change_are_written(restaurant: Restaurant) -> No
     restaurant.refresh()
     restaurant.check()
     assert len(run_ids(restaurant.url)) == 2
+
+
+def test_a_new_business_date_alone_writes_no_row(restaurant: Restaurant) -> None:
+    columns = "mobile_id, r_score, f_score, m_score, segment, run_id, computed_at"
+    before = read(restaurant.url, f"SELECT {columns}, recency_days + 3 AS recency_days FROM rfm_segments ORDER BY 1")
+    ranks = "SELECT daytime_id, rank, run_id, created_at FROM menu_recommendation ORDER BY 1, 2"
+    ranks_before = read(restaurant.url, ranks)
+    restaurant.now += timedelta(days=3)
+    assert restaurant.refresh() == {"incremental"}
+    restaurant.check()
+    assert read(restaurant.url, f"SELECT {columns}, recency_days FROM rfm_segments ORDER BY 1").equals(before)
+    assert read(restaurant.url, ranks).equals(ranks_before)
+    assert read(restaurant.url, "SELECT * FROM segment_changes").empty
+
+
+def test_with_each_day_a_lookback_lets_go_of_what_left_it(restaurant: Restaurant) -> None:
+    restaurant.rules = replace(restaurant.rules, rfm_lookback_days=6, menu_lookback_days=4)
+    assert restaurant.refresh() == {"full"}
+    customers = [len(rfm_segments(restaurant.url))]
+    for days in (1, 1, 2, 30):
+        restaurant.now += timedelta(days=days)
+        assert restaurant.refresh() == {"incremental"}
+        restaurant.check()
+        customers.append(len(rfm_segments(restaurant.url)))
+    assert customers == sorted(customers, reverse=True) and customers[0] > customers[2] > customers[-1] == 0
+
+
+def test_who_passes_an_own_cut_point_of_recency_with_the_day_moves(restaurant: Restaurant) -> None:
+    own = {"recency_days": [Decimal(cut) for cut in ("2.5", 5, 7, 20)]}
+    reader = Reader(restaurant.url)
+    restaurant.rules = replace(restaurant.rules, own_cut_points=own)
+    restaurant.refresh()
+    reader.follow()
+    scores = [rfm_segments(restaurant.url).r_score.tolist()]
+    for _ in range(3):
+        restaurant.now += timedelta(days=1)
+        assert restaurant.refresh() == {"incremental"}
+        restaurant.check()
+        assert {reason for *_, reason in reader.follow()} <= {"behaviour"}
+        assert reader.segments == reader.published()
+        scores.append(rfm_segments(restaurant.url).r_score.tolist())
+    assert all(one != other for one, other in pairwise(scores))
 
 
 def test_customers_are_counted_anew_after_one_was_forgotten(restaurant: Restaurant) -> None:

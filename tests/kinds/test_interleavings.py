@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, ClassVar
@@ -23,6 +24,7 @@ from sqlalchemy import select
 
 from errors import BusyError, UnavailableError
 from kinds import upkeep
+from kinds.rfm import quantiles
 from source import ranges, reading, touched
 from store import inbox, runs
 from store.database import engine, transaction
@@ -102,9 +104,10 @@ class Interleavings(RuleBasedStateMachine):
         elsewhere=st.booleans(),
         few=st.booleans(),
         only_newest=st.sampled_from([True, True, False]),
+        lookback=st.sampled_from([0, 0, 1, 4]),
         orders=st.lists(ORDERS, min_size=10, max_size=14),
     )
-    def begin(self, elsewhere: bool, few: bool, only_newest: bool, orders: list[Any]) -> None:
+    def begin(self, elsewhere: bool, few: bool, only_newest: bool, lookback: int, orders: list[Any]) -> None:
         results, other = self.urls
         self.only_newest = only_newest
         engine(results).dispose()
@@ -113,6 +116,7 @@ class Interleavings(RuleBasedStateMachine):
         migrate(results)
         self.monkeypatch.setattr(touched, "SMALL", 10_000 if few else -1)
         self.books = Restaurant(results, self.home, other if elsewhere else "")
+        self.books.rules = replace(self.books.rules, rfm_lookback_days=lookback, menu_lookback_days=lookback)
         self.books.open()
         for dish in range(1, 5):
             self.books.name(dish, f"Dish {dish}", "Mains")
@@ -143,7 +147,7 @@ class Interleavings(RuleBasedStateMachine):
     def rename_a_dish(self, dish: int, name: str | None) -> None:
         self.books.name(dish, name, "Soups")
 
-    @rule(minutes=st.sampled_from([1, 30, 60]))
+    @rule(minutes=st.sampled_from([1, 30, 60, 1440]))
     def time_passes(self, minutes: int) -> None:
         self.books.now += timedelta(minutes=minutes)
 
@@ -218,12 +222,9 @@ class Interleavings(RuleBasedStateMachine):
             case _:
                 self._webhook([])
 
-    @rule(kind=st.sampled_from(KINDS), why=st.sampled_from(["asked for", "of the past", "a new day"]))
+    @rule(kind=st.sampled_from(KINDS), why=st.sampled_from(["asked for", "of the past"]))
     def something_makes_a_run_full(self, kind: str, why: str) -> None:
-        """One rule for all causes, since full runs can hide errors."""
-        if why == "a new day":
-            self.books.now += timedelta(days=1)
-            return
+        """One rule for both causes, since full runs can hide errors."""
         as_of = self.books.now - timedelta(days=2) if why == "of the past" else None
         with suppress(BusyError), transaction(self.books.url) as session:
             inbox.request(session, [kind], as_of=as_of)
@@ -377,6 +378,7 @@ def machine(
 ) -> Callable[[], Interleavings]:
     """Machines that share two databases: ours, and one for the orders."""
     monkeypatch.setattr(touched, "OVERLAP_ROWS", NEWEST)
+    monkeypatch.setattr(quantiles, "NEAR", 1)
     monkeypatch.setattr(ranges, "default_ranges", lambda rows, indexed: 3)
     commits = Commits(monkeypatch)
     monkeypatch.setattr(Interleavings, "modes", Counter())

@@ -34,8 +34,37 @@ from tests.system import (
 )
 from worker import steering
 
+# Recency as version 0017 stored it, in results and in the staging of a run under way.
+AS_0017 = """
+DROP VIEW rfm_segments;
+DROP TABLE rfm_counts;
+ALTER TABLE rfm_results ADD recency_days INTEGER;
+UPDATE rfm_results SET recency_days = today - '2000-01-01'::date - last_day
+    FROM (SELECT max((plan ->> 'business_date')::date) AS today FROM analytics_runs WHERE kind = 'rfm') AS last;
+ALTER TABLE rfm_results DROP last_day, ALTER recency_days SET NOT NULL;
+DO $$ DECLARE name TEXT; BEGIN
+    FOR name IN SELECT relname FROM pg_class WHERE relname LIKE 'rfm_staging%' AND relkind = 'r'
+    LOOP
+        EXECUTE format('ALTER TABLE %I ADD recency_days INTEGER', name);
+        EXECUTE format('UPDATE %I SET recency_days = (SELECT max((plan ->> %L)::date) FROM analytics_runs'
+            ' WHERE kind = %L) - %L::date - last_day', name, 'business_date', 'rfm', '2000-01-01');
+        EXECUTE format('ALTER TABLE %I DROP last_day', name);
+    END LOOP;
+END $$;
+UPDATE analytics_runs SET counts = counts - 'near';
+CREATE VIEW rfm_segments AS
+SELECT r.mobile_id, r.recency_days, r.frequency, (r.cents / 100.0)::numeric(14, 2) AS monetary,
+       r.r_score, r.f_score, r.m_score, (100 * r.r_score + 10 * r.f_score + r.m_score)::text AS rfm_score,
+       (SELECT segment_names FROM analytics_runs JOIN analytics_published USING (run_id)
+        WHERE analytics_published.kind = 'rfm')[r.segment_number] AS segment,
+       w.run_id, w.started_at AS computed_at, r.first_purchase_at
+FROM rfm_results AS r LEFT JOIN analytics_runs AS w ON w.generation = r.written_by
+WHERE r.generation = (SELECT generation FROM analytics_published WHERE kind = 'rfm');
+UPDATE alembic_version SET version_num = '0017';
+"""
 # Without what came to the menu and to segments after version 0011.
-AS_0011 = """
+AS_0011 = f"""
+{AS_0017}
 DROP VIEW menu_recommendation, rfm_segments;
 DROP TABLE menu_rank_history, segment_history;
 ALTER TABLE menu_results DROP previous_rank;
@@ -76,7 +105,7 @@ CREATE UNIQUE INDEX IF NOT EXISTS uq_analytics_runs_waiting ON analytics_runs (k
 ALTER TABLE analytics_deliveries DROP sender, ADD CONSTRAINT pk_analytics_deliveries PRIMARY KEY (delivery_id);
 UPDATE alembic_version SET version_num = '0004';
 """
-# The tables as version 0002 had them.
+# The tables as version 0002 had them, from those of version 0004.
 AS_0002 = """
 DROP TABLE IF EXISTS analytics_event_keys, analytics_ledger, analytics_nights, analytics_models,
     analytics_default_kinds;
@@ -144,6 +173,43 @@ def test_results_of_version_0002_stay_and_its_runs_go_on(migrated_url: str, tmp_
     for mode in ("incremental", "full"):
         assert run_inline(settings, "rfm", mode=mode).run.mode == mode
         assert rfm_segments(migrated_url).equals(scored)
+
+
+@pytest.mark.parametrize("done", ["nothing", "aggregated", "scored"])
+def test_recency_of_version_0017_becomes_the_last_day_and_its_runs_go_on(
+    migrated_url: str, tmp_path: Path, done: str
+) -> None:
+    fill(migrated_url, plain_orders(200))
+    settings = make_settings(migrated_url, tmp_path, RFM_SHARDS="3")
+    run_inline(settings, "rfm")
+    with transaction(migrated_url) as session:
+        under_way = inbox.request(session, ["rfm"])[0].run_id
+    sent = steering.advance(settings, under_way)
+    if done != "nothing":
+        for part in sent:
+            do_part(settings, under_way, *part)
+        sent = []
+    if done == "scored":
+        first, *sent = steering.advance(settings, under_way)
+        do_part(settings, under_way, *first)
+    published = rfm_segments(migrated_url)
+    with psycopg.connect(migrated_url) as connection:
+        connection.execute(AS_0017)  # type: ignore[arg-type]
+        connection.execute(
+            "UPDATE analytics_runs SET plan = NULL WHERE status = 'succeeded'"
+            " AND run_id NOT IN (SELECT run_id FROM analytics_published)"
+        )
+    assert rfm_segments(migrated_url).equals(published)
+    migrate(migrated_url)
+    assert rfm_segments(migrated_url).equals(published)
+    for part in sent:
+        do_part(settings, under_way, *part)
+    ended = finish_inline(settings, under_way).run
+    assert ended.status == "succeeded", ended.error
+    assert rfm_segments(migrated_url).equals(published)
+    for mode in ("incremental", "full"):
+        assert run_inline(settings, "rfm", mode=mode).run.mode == mode
+        assert rfm_segments(migrated_url).equals(published)
 
 
 # The menu's results as version 0003 had them.

@@ -143,7 +143,7 @@ def test_a_view_that_a_migration_changed_is_read_on_a_fresh_plan(
     token = {"Authorization": f"Bearer {settings.api_tokens[0]}"}
     for _ in range(12):  # so often that it is prepared
         before = client.get("/rfm_segments/c1", headers=token)
-    for change in ("ALTER COLUMN recency_days TYPE bigint", "ALTER COLUMN recency_days TYPE int"):
+    for change in ("ALTER COLUMN last_day TYPE bigint", "ALTER COLUMN last_day TYPE int"):
         with psycopg.connect(migrated_url) as connection:
             found = connection.execute("SELECT pg_get_viewdef('rfm_segments'::regclass)").fetchone()
             assert found is not None
