@@ -1,4 +1,5 @@
-"""The time of a refresh after an import, compared with full runs and with one SQL statement per kind, interleaved.
+"""The time of a refresh after an import, compared with full runs, with one SQL statement per kind, and with an empty
+Celery chord from a webhook, interleaved.
 
 python -m bench.refresh [SIZE] [ORDERS] [ROUNDS]
 """
@@ -18,7 +19,7 @@ from pathlib import Path
 
 import psycopg
 
-from bench import data, door
+from bench import chord, data, door
 from bench.rivals import statements
 
 RESULTS = Path(__file__).parent / "results" / "door"  # those beside it are make bench's
@@ -28,7 +29,10 @@ def main(size: int = 1_000_000, orders: int = 1_000, rounds: int = 5) -> None:
     """Print medians in seconds and their ratios, and write them to bench/results."""
     with tempfile.TemporaryDirectory() as home:
         os.environ["SMARTCRM_HOME"] = home
-        with door.system(Path(home) / "system.log") as settings:
+        with (
+            door.system(Path(home) / "system.log") as settings,
+            chord.serving(settings, Path(home)) as empty_chord,
+        ):
             data.make(settings.database_url, size, data.until_now())
             door.refresh(settings, "full")
             taken: dict[str, list[float]] = {}
@@ -44,6 +48,7 @@ def main(size: int = 1_000_000, orders: int = 1_000, rounds: int = 5) -> None:
 
             for _ in range(rounds):
                 incremental()
+                taken.setdefault("empty chord", []).append(empty_chord())
                 timed("full", lambda: door.refresh(settings, "full"))
                 timed("sql rfm", lambda: _replaced(settings.database_url, statements.rfm_ntile))
                 timed("sql menu", lambda: _replaced(settings.database_url, statements.menu_tuned))
@@ -57,6 +62,7 @@ def main(size: int = 1_000_000, orders: int = 1_000, rounds: int = 5) -> None:
         "seconds": {name: [min(each), medians[name], max(each)] for name, each in taken.items()},
         "ratios": {
             "incremental ÷ full": medians["incremental"] / medians["full"],
+            "incremental ÷ empty chord": medians["incremental"] / medians["empty chord"],
             "incremental ÷ one SQL statement a kind": medians["incremental"] / sql,
             "full ÷ one SQL statement a kind": medians["full"] / sql,
             "full rfm ÷ its SQL": medians["full rfm"] / medians["sql rfm"],

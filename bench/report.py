@@ -9,13 +9,26 @@ from bench.rivals import BY_NAME
 
 DOCS = Path(__file__).parent.parent / "docs"
 KINDS = {"rfm": "RFM", "menu": "Menu"}
-OURS = {"ours": "ours, 2 processes", "ours_1_process": "ours, 1 process", "floor": "floor: count, max, sum"}
+OURS = {
+    "ours": "ours, 2 processes",
+    "ours_as_of": "ours, with an as_of",
+    "ours_1_process": "ours, 1 process",
+    "floor": "floor: count, max, sum",
+}
 # The largest allowed ratio, ours ÷ the other, at ten million transactions.
 GOALS = {
-    "rfm": {"rfm_ntile": 0.35, "rfm_pandas": 0.08, "best of Polars and DuckDB": 0.60, "ours_1_process": 0.60},
-    "menu": {"menu_tuned": 0.30, "menu_plain": 0.13, "ours_1_process": 0.60},
+    "rfm": {
+        "ours_as_of": 1.10,
+        "rfm_ntile": 0.35,
+        "rfm_pandas": 0.08,
+        "best of Polars and DuckDB": 0.60,
+        "ours_1_process": 0.65,
+        "floor": 5.0,
+    },
+    "menu": {"ours_as_of": 1.10, "menu_tuned": 0.30, "menu_plain": 0.13, "ours_1_process": 0.60},
 }
-REFRESH_GOAL = 0.10  # a refresh after 1,000 orders of the business day ÷ a full run
+REFRESH_GOAL = 0.02  # a refresh after 1,000 orders of the business day ÷ a full run
+GROWTH_GOAL = 1.5  # such a refresh at ten million ÷ at a million
 Figures = dict[str, Any]
 
 HOW = """\
@@ -29,13 +42,17 @@ numbers: two years of transactions, a tenth as many customers with a heavy tail,
 lines per order, 200 items. Tables, keys and indexes are those of `source/tables.py`, vacuumed and analyzed.
 
 **Work.** The same for all: from these rows to results in a table with its primary key. Ours is timed from the request
-to the published results, with real prefork Celery workers, Redis and all commits. The other implementations are in
-`bench/rivals/`; each runs in its own process, and its libraries are imported before the measurement. After every run
-its table is compared with our published results row by row; one different row ends the benchmark. All columns are
-compared, except the scores of `NTILE`, which gives customers with equal values different scores.
+to the published results, with real prefork Celery workers, Redis and all commits. It is the run that users get each
+night: it is held against the published results, in which 3 % of the customers have another segment, tells who moved,
+and writes beside what it replaces. A run with an `as_of` of its own, in a row beside it, tells nothing. The other
+implementations are in `bench/rivals/`; each runs in its own process, and its libraries are imported before the
+measurement. After every run its table is compared with our published results row by row; one different row ends the
+benchmark. All columns are compared, except the scores of `NTILE`, which gives customers with equal values different
+scores.
 
 **Figures.** The median of interleaved rounds (ours, other, other, …, ours, …), with minimum and maximum in
-parentheses. A checkpoint precedes every measurement. The floor only reads every row once.
+parentheses. Every measurement ends when a `CHECKPOINT` after it is done, so that each pays for what it has written. The
+floor only reads every row once.
 """
 
 REFRESH = """\
@@ -115,6 +132,9 @@ def _growth(results: list[Figures]) -> str:
     rows += [
         [title, f"{large[kind]['ours']['median'] / small[kind]['ours']['median']:.1f}"] for kind, title in KINDS.items()
     ]
+    name = "1,000 orders"
+    refreshed = large["incremental"][name]["median"] / small["incremental"][name]["median"]
+    rows.append([f"A refresh after {name} (goal ≤ {GROWTH_GOAL})", f"{refreshed:.1f}"])
     return f"## Ours at {size_of(large)} compared with {size_of(small)}\n\n{_table(*rows)}"
 
 
@@ -157,7 +177,7 @@ def _chart(path: Path, kind: str, results: list[Figures]) -> None:
     matplotlib.rcParams["svg.hashsalt"] = "bench"  # the same figures give the same file
     from matplotlib import pyplot
 
-    names = [name for name in results[-1][kind] if name != "floor"]
+    names = [name for name in results[-1][kind] if name != "floor" and all(name in each[kind] for each in results)]
     figure, panels = pyplot.subplots(
         1, len(results), figsize=(5.5 * len(results) + 2, 0.45 * len(names) + 1.2), squeeze=False, sharey=True
     )
