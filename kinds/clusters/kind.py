@@ -101,6 +101,7 @@ class ClustersKind(FittedKind):
     name = "clusters"
     tables = TABLES
     stages = (Stage("count", count), Stage("fit", fit, before=gather), Stage("assign", assign, before=gather))
+    of_one_run = frozenset({"business_date", "daily_after"})  # a cluster depends on no day
     writers = "SELECT written_by FROM cluster_results"
 
     def plan(self, settings: Settings, crm: Connection) -> dict[str, Any]:

@@ -28,7 +28,6 @@ def merge(session: Session, run: Run) -> None:
     clusters = Clusters.of(version.params)
     query = assigned(session, run, 0, clusters, version.version, generation)
     written = TABLES.merge(session, run, COLUMNS, query, _SAME)
-    if any(written.values()):
-        save_profiles(session, generation, clusters)
+    save_profiles(session, generation, clusters)
     run.counts = progress.part_counts(session, run, "count", 0) | written
     publishing.name_current(session, run, generation)

@@ -45,10 +45,7 @@ _SCALARS = (
 
 
 def counts_query(plan: Plan, whose: sql.Composable) -> sql.Composed:
-    """Each customer's visits and lines in numbers; `whose` filters the customers.
-
-    A business date after that of `as_of`, possible if a clock was set back, counts as that of `as_of`.
-    """
+    """Each customer's visits and lines in numbers; `whose` filters the customers."""
     types, lines = plan["columns"]["fact_transactions"], plan["columns"]["fact_transaction_items"]
     amount, quantity = sql.Identifier("total_amount"), sql.Identifier("quantity")
     at_home = [
@@ -65,7 +62,7 @@ def counts_query(plan: Plan, whose: sql.Composable) -> sql.Composed:
     ]
     return sql.SQL(
         "WITH orders AS MATERIALIZED (SELECT mobile_id, transaction_id,"
-        "  CASE WHEN usable THEN least({day}, {today}::date) END AS day,"
+        "  CASE WHEN usable THEN {day} END AS day,"
         "  CASE WHEN usable THEN (extract(epoch FROM {local}::time) * 1000000)::bigint END AS clock,"
         "  CASE WHEN usable THEN {cents} END AS cents"
         "  FROM (SELECT mobile_id, transaction_id, created_at, total_amount,"
@@ -94,7 +91,6 @@ def counts_query(plan: Plan, whose: sql.Composable) -> sql.Composed:
         " FROM visits LEFT JOIN rhythm USING (mobile_id) LEFT JOIN eaten USING (mobile_id)"
     ).format(
         day=business_date(local_time(sql.Identifier("created_at")), plan),
-        today=sql.Literal(plan["business_date"]),
         local=local_time(sql.Identifier("created_at")),
         cents=reading.cents(amount, types["total_amount"]),
         finite=reading.finite(amount, types["total_amount"]),

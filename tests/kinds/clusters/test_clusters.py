@@ -216,12 +216,17 @@ def test_an_incremental_run_assigns_whom_an_order_touched_alone(three: Settings)
     assert profiles["customers"].tolist() == counted.tolist()
     assert run_inline(three, "clusters", at=eaters.NOW).run.mode == "full"
     assert clusters(url).equals(after) and read(url, PROFILES).equals(profiles)
-    sell(url, 90_004, "newer", eaters.NOW, 10)  # nobody to assign
-    assert run_inline(three, "clusters", at=eaters.NOW, mode="incremental").run.status == "succeeded"
-    assert len(clusters(url)) == len(after) + 1
+    tomorrow = eaters.NOW + timedelta(days=1)
+    sell(url, 90_004, "newer", tomorrow, 10)  # nobody to assign
+    run = run_inline(three, "clusters", at=tomorrow, mode="incremental").run
+    assert (run.status, run.mode) == ("succeeded", "incremental"), run.error
+    later = clusters(url)
+    assert len(later) == len(after) + 1
+    assert run_inline(three, "clusters", at=tomorrow).run.mode == "full"
+    assert clusters(url).equals(later)
     with psycopg.connect(url) as connection:
         connection.execute("UPDATE dim_menu_items SET category = 'Pizza' WHERE item_id = 20")
-    moved = run_inline(three, "clusters", at=eaters.NOW, mode="incremental").run
+    moved = run_inline(three, "clusters", at=tomorrow, mode="incremental").run
     assert moved.mode == "full"  # buyers of the item have other features now
 
 
