@@ -26,7 +26,7 @@ HOLDOUTS = 3
 CUSTOMERS, REPEATERS, DAYS = 200, 100, 90  # the least data to train on
 DAYS_BEFORE_CUT = 30
 LEARNABLE = 100  # the least cases of each outcome to learn a correction from
-SAMPLE = 100_000  # the most customers in holdouts
+SAMPLE = 50_000  # the most customers in holdouts
 
 
 @dataclass(frozen=True)
