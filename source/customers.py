@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import date
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +12,7 @@ from psycopg import sql
 
 from source import reading
 from source.orders import Block, Rows, columns, eight
-from source.ranges import KeyRange
+from source.ranges import KeyRange, has_index
 from source.window import EPOCH, Plan, business_date, in_window, key_range, local_time
 
 Whole = NDArray[np.int64]
@@ -77,3 +78,28 @@ def visits(crm: reading.Connection, plan: Plan, part: KeyRange) -> Visits:
     assert row is not None
     opens, days, cents = (np.frombuffer(value or b"", dtype=">i8").astype(np.int64) for value in row)
     return Visits(opens.astype(bool), days, cents)
+
+
+class Visit(NamedTuple):
+    """A customer's business day: the sum of all its amounts, in cents."""
+
+    day: date
+    cents: int
+
+
+def visits_of(crm: reading.Connection, plan: Plan, mobile_id: str) -> list[Visit] | None:
+    """One customer's business days in the run's window, in order; None where no index leads to the customer."""
+    if not has_index(crm, "fact_transactions", "mobile_id"):
+        return None
+    kind, amount = plan["columns"]["fact_transactions"]["total_amount"], sql.Identifier("total_amount")
+    query = sql.SQL(
+        "SELECT {day} AS day, sum({cents})::bigint FROM fact_transactions"
+        " WHERE mobile_id = {id} AND {window} AND isfinite(created_at) AND {finite} GROUP BY 1 ORDER BY 1"
+    ).format(
+        day=business_date(local_time(sql.Identifier("created_at")), plan),
+        cents=reading.cents(amount, kind),
+        id=sql.Literal(mobile_id),
+        window=in_window(plan),
+        finite=reading.finite(amount, kind),
+    )
+    return [Visit(*row) for row in crm.execute(query).fetchall()]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import date, datetime
 from typing import Annotated
 from uuid import UUID
@@ -29,10 +28,13 @@ class HoursQuery(BaseModel):
 
 
 class CompareQuery(BaseModel):
-    """Which series; without a dimension, that of all orders."""
+    """Which series, without a dimension that of all orders; and which business day, by default today so far."""
 
     metric: Metric = "orders"
     dimension: Dimension = ""
+    day: date | None = Field(
+        default=None, alias="date", description="A business day; `today` in the answer is then this one."
+    )
 
 
 class Hour(BaseModel):
@@ -126,7 +128,7 @@ def compare() -> Response:
     params = query(CompareQuery)
 
     def answer(session: Session, state: PublishedState) -> Comparison:
-        found = tables.compare(session, state, params.metric, params.dimension)
+        found = tables.compare(session, state, params.metric, params.dimension, params.day)
         return Comparison(
             run_id=state.run.run_id,
             as_of=state.as_of,
@@ -135,9 +137,7 @@ def compare() -> Response:
             until=found.until,
             today=ComparedDay.model_validate(found.today),
             last_week=ComparedDay.model_validate(found.weeks[0]),
-            four_weeks=FourWeeks(
-                value=_mean([day.value for day in found.weeks]), so_far=_mean([day.so_far for day in found.weeks])
-            ),
+            four_weeks=FourWeeks(value=found.mean, so_far=found.mean_so_far),
             year_ago=ComparedDay.model_validate(found.year_ago),
         )
 
@@ -173,8 +173,3 @@ def _month(row: tables.CohortMonth) -> CohortMonth:
         revenue=row.cents / 100,
         revenue_per_customer=row.cents / 100 / row.size,
     )
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if len(known) == len(values) else None

@@ -24,6 +24,10 @@ class CustomersFilter(BaseModel):
     mobile_id_prefix: Annotated[str, Field(max_length=256, pattern=PLAIN)] | None = Field(
         default=None, description="What the ids begin with."
     )
+    cluster: Annotated[int, Field(ge=-(2**31), lt=2**31)] | None = Field(default=None, description="A cluster's id.")
+    overdue: bool | None = Field(
+        default=None, description="Only customers who are overdue by their usual intervals, or only the others."
+    )
     sort: Sort = Field(
         default="mobile_id",
         description=f"The order; equal values by `mobile_id`. Beyond `mobile_id` at most {MOST_SORTED:,} customers may"
@@ -43,7 +47,7 @@ class CustomersFilter(BaseModel):
         if segment is None and self.segment is not None:
             told = f"There is no segment of that name; there are {', '.join(names)}."
             raise Problem(422, "unknown_segment", told)
-        return Filter(segment, self.mobile_id_prefix)
+        return Filter(segment, self.mobile_id_prefix, self.cluster, self.overdue)
 
 
 def to_cursor(position: Position) -> str:

@@ -9,14 +9,13 @@ from flask import Blueprint, Response, current_app
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
-from redis.exceptions import RedisError
 
 from broker import counts
-from broker.address import PREFIX
 from kinds import KINDS
 from settings import Settings
 from store import figures, totals
 from store.database import snapshot
+from webhook import queues
 from webhook.access import authorize
 from webhook.described import described
 from webhook.models import Mode
@@ -38,7 +37,6 @@ TOTALS = {
     "messages_dropped": "Messages that no worker could read, by source: a queue, or a broadcast.",
     "event_attempts": "Attempts to deliver outgoing events.",
 }
-QUEUES = ("control", "compute")
 
 
 @blueprint.get("/metrics")
@@ -102,10 +100,6 @@ def _queues(settings: Settings) -> GaugeMetricFamily:
     lengths = GaugeMetricFamily(
         "smartcrm_queue_length", "Messages in the queue; absent without Redis.", labels=["queue"]
     )
-    try:
-        with settings.redis.client(timeout=1) as client:
-            for queue in QUEUES:
-                lengths.add_metric([queue], float(str(client.llen(f"{PREFIX}{queue}"))))
-    except (RedisError, OSError):
-        pass
+    for queue, length in queues.lengths(settings).items():
+        lengths.add_metric([queue], length)
     return lengths

@@ -40,9 +40,9 @@ class SegmentsQuery(CustomersFilter):
 
     @model_validator(mode="after")
     def _one_or_many(self) -> Self:
-        others = (self.segment, self.mobile_id_prefix, self.cursor)
+        others = (self.segment, self.mobile_id_prefix, self.cluster, self.overdue, self.cursor)
         if self.mobile_id is not None and any(other is not None for other in others):
-            raise ValueError("mobile_id can't be given with segment, mobile_id_prefix or cursor")
+            raise ValueError("mobile_id can't be given with a filter or cursor")
         return self
 
 

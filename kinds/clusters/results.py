@@ -51,6 +51,15 @@ def customers(
     return session.execute(text(query), {"cluster_id": cluster_id, "after": after, "limit": limit}).all()
 
 
+def cluster_of(session: Session, mobile_id: str) -> Row[Any] | None:
+    """The profile of a customer's cluster; None for one without a cluster."""
+    query = (
+        "SELECT cluster_id, name, description FROM customer_clusters JOIN cluster_profiles USING (cluster_id)"
+        " WHERE mobile_id = :id"
+    )
+    return session.execute(text(query), {"id": mobile_id}).first()
+
+
 def names_tag(session: Session) -> str:
     """The part of the ETag that changes when a cluster is renamed."""
     query = (

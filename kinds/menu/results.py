@@ -6,14 +6,20 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import time
 
-from sqlalchemy import select
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
-from kinds.menu.models import MenuResult
+from kinds.menu.models import MenuItem, MenuResult
 from kinds.menu.weekdays import on_days
 from store.published import PublishedState, published
 
 MINUTE = 60_000_000
+_SOLD = """
+SELECT daytime_id, orders[place]::bigint, cents[place]::bigint, transactions
+FROM (SELECT *, array_position(items, CAST(:item AS bigint)) AS place FROM menu_totals
+      WHERE generation = :generation) AS t
+WHERE place IS NOT NULL ORDER BY daytime_id
+"""
 
 
 @dataclass(frozen=True)
@@ -92,3 +98,24 @@ def _ranked(session: Session, state: PublishedState, dayparts: Sequence[int]) ->
 
 def _microseconds(at: time) -> int:
     return ((at.hour * 60 + at.minute) * 60 + at.second) * 1_000_000 + at.microsecond
+
+
+@dataclass(frozen=True)
+class SoldIn:
+    """An item's orders and revenue in a daypart, and the share of the daypart's orders that have it."""
+
+    daytime_id: int
+    orders: int
+    cents: int
+    share: float
+
+
+def item(session: Session, state: PublishedState, item_id: int) -> MenuItem | None:
+    """A counted item's name, category, price and cost; None where it was never sold."""
+    return session.get(MenuItem, (state.generation, item_id))
+
+
+def sold(session: Session, state: PublishedState, item_id: int) -> list[SoldIn]:
+    """The dayparts in which an item was sold, by their ids."""
+    rows = session.execute(text(_SOLD), {"generation": state.generation, "item": item_id}).all()
+    return [SoldIn(daypart, orders, cents, orders / of if of else 0.0) for daypart, orders, cents, of in rows]

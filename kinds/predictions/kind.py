@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from analytics import training
 from kinds.base import Counts, RowsLostError, Stage, summed
 from kinds.fitted import FittedKind
-from kinds.predictions import fitting, merge, rows, scoring
+from kinds.predictions import fitting, merge, results, rows, scoring
 from kinds.predictions import plan as planning
 from kinds.predictions.model import Predictor
 from kinds.predictions.rows import TABLES
@@ -99,6 +99,12 @@ class Predictions(FittedKind):
         """The source's column types."""
         return planning.plan(settings, crm)
 
+    def publish(self, session: Session, settings: Settings, run: Run) -> None:
+        """Publish the run's generation, and store how many customers of each segment are overdue."""
+        super().publish(session, settings, run)
+        run.counts = (run.counts or {}) | {"overdue_by_segment": results.overdue_by_segment(session)}
+
     def merge(self, session: Session, settings: Settings, run: Run) -> None:
         """Write the changed customers' predictions into the current generation."""
         merge.merge(session, run)
+        run.counts = (run.counts or {}) | {"overdue_by_segment": results.overdue_by_segment(session)}

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from analytics.scores import AVERAGE, CENTS, RECENCY, Point, column, edge
 from analytics.segments import numbered
 from kinds.base import Counts, Draft, Kind, RowsLostError, Stage, summed
-from kinds.rfm import cells, changes, counts, history, merge, publish, results, rows, ties
+from kinds.rfm import cells, changes, counts, flows, history, merge, publish, results, rows, ties
 from kinds.rfm import plan as planning
 from kinds.rfm.quantiles import Ranges, cents_cut_points, exact_cut_points
 from kinds.rfm.rules import measures, own_cut_points, rules
@@ -161,9 +161,10 @@ class Rfm(Kind):
         self._note_totals(session, run)
 
     def _note_totals(self, session: Session, run: Run) -> None:
-        """Store the totals of the R-F-M codes, and the history and warnings that follow from them."""
+        """Store the totals of the R-F-M codes, the history and warnings that follow from them, and the moves."""
         cells.note(session, run)
         history.save(session, run)
+        flows.add(session, run)
         ties.note(session, run)
 
     def discard(self, session: Session, generations: Sequence[int]) -> None:

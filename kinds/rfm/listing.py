@@ -15,26 +15,37 @@ from store.queries import Query
 Sort = Literal["mobile_id", "-monetary", "-frequency", "recency_days"]
 _TIME = 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'
 MOST_SORTED = 100_000  # customers; more are listed in order of their ids, which an index has
+_IN_CLUSTER = (
+    "EXISTS (SELECT FROM customer_clusters AS c"
+    " WHERE c.mobile_id = rfm_segments.mobile_id AND cluster_id = %(cluster)s)"
+)
+_OVERDUE = (
+    "EXISTS (SELECT FROM customer_predictions AS p"
+    " WHERE p.mobile_id = rfm_segments.mobile_id AND overdue_since IS NOT NULL)"
+)
 
 
 @dataclass(frozen=True)
 class Filter:
-    """Which customers: those of a segment, spelled as the map does, and those whose ids begin so."""
+    """Which customers: of a segment, spelled as the map does, whose ids begin so, of a cluster, overdue or not."""
 
     segment: str | None = None
     prefix: str | None = None
+    cluster: int | None = None
+    overdue: bool | None = None
 
     @property
-    def values(self) -> dict[str, str]:
+    def values(self) -> dict[str, str | int]:
         """What the conditions' places hold."""
-        given = {"segment": self.segment, "prefix": self.prefix}
+        given = {"segment": self.segment, "prefix": self.prefix, "cluster": self.cluster}
         return {name: value for name, value in given.items() if value is not None}
 
     @property
     def conditions(self) -> list[str]:
         """SQL conditions on `rfm_segments`, with named places."""
-        known = {"segment": "segment = %(segment)s", "prefix": "mobile_id ^@ %(prefix)s"}
-        return [known[name] for name in self.values]
+        known = {"segment": "segment = %(segment)s", "prefix": "mobile_id ^@ %(prefix)s", "cluster": _IN_CLUSTER}
+        overdue = [] if self.overdue is None else [_OVERDUE if self.overdue else f"NOT {_OVERDUE}"]
+        return [known[name] for name in self.values] + overdue
 
 
 @dataclass(frozen=True)
@@ -70,7 +81,8 @@ def page(
     session: Session, wanted: Filter, sort: Sort = "mobile_id", *, after: Position | None = None, limit: int
 ) -> Sequence[Any]:
     """Customers in the order of `sort`, equal ones by their ids, from the one that follows `after`."""
-    conditions, values = wanted.conditions, {**wanted.values, "limit": limit}
+    conditions: list[str] = wanted.conditions
+    values: dict[str, Any] = {**wanted.values, "limit": limit}
     if after is not None:
         column, sign = sort.removeprefix("-"), "<" if sort.startswith("-") else ">"
         later = "mobile_id > %(id)s"

@@ -61,3 +61,15 @@ class SegmentDay(Base):
     customers: Mapped[int] = mapped_column(BigInteger)
     revenue: Mapped[Decimal] = mapped_column(Numeric(16, 2))
     run_id: Mapped[uuid.UUID | None]
+
+
+class SegmentFlow(Base):
+    """How many customers moved from one segment ('': new) to another ('': gone) on a business day: see flows.py."""
+
+    __tablename__ = "segment_flows"
+
+    business_date: Mapped[date] = mapped_column(primary_key=True)
+    from_segment: Mapped[str] = mapped_column(primary_key=True)
+    to_segment: Mapped[str] = mapped_column(primary_key=True)
+    customers: Mapped[int] = mapped_column(BigInteger)
+    counted_to: Mapped[int] = mapped_column(BigInteger)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -154,6 +154,14 @@ def segment_days(session: Session) -> Sequence[Row[date, str, int, Decimal]]:
     """Every business date and segment with its customers and their revenue, in this order."""
     columns = (SegmentDay.business_date, SegmentDay.segment, SegmentDay.customers, SegmentDay.revenue)
     return session.execute(select(*columns).order_by(SegmentDay.business_date, SegmentDay.segment)).all()
+
+
+def segments_on(session: Session, day: date, within: int = 7) -> dict[str, SegmentDay]:
+    """Each segment on the newest business day that is known up to `day`, at most `within` days before it."""
+    known = SegmentDay.business_date.between(day - timedelta(days=within - 1), day)
+    newest = select(func.max(SegmentDay.business_date)).where(known).scalar_subquery()
+    rows = session.scalars(select(SegmentDay).where(SegmentDay.business_date == newest))
+    return {row.segment: row for row in rows}
 
 
 def last_change_id(session: Session) -> int:

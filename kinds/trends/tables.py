@@ -87,9 +87,10 @@ class Day:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The business day of `as_of` beside the same weekday of the four weeks before, last one first, and a year ago.
+    """A business day, by default that of `as_of`, beside the same weekday of the four weeks before and a year ago.
 
-    `until` is the full hour up to which all of them are `so_far`, None where a series is known by the day alone.
+    `weeks` begin with the last one. `until` is the full hour up to which all of them are `so_far`, None where a series
+    is known by the day alone, and for an earlier day.
     """
 
     today: Day
@@ -97,18 +98,36 @@ class Comparison:
     year_ago: Day
     until: int | None
 
+    @property
+    def mean(self) -> float | None:
+        """The mean of the four weeks; None where one of them is not known."""
+        return _mean([day.value for day in self.weeks])
 
-def compare(session: Session, state: PublishedState, metric: str, dimension: str) -> Comparison:
-    """A series' day so far beside earlier ones."""
+    @property
+    def mean_so_far(self) -> float | None:
+        """The same up to the hour `until`."""
+        return _mean([day.so_far for day in self.weeks])
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if len(known) == len(values) else None
+
+
+def compare(
+    session: Session, state: PublishedState, metric: str, dimension: str, day: date | None = None
+) -> Comparison:
+    """A series' day beside earlier ones: the day of `as_of` so far, or another one."""
     assert state.run.plan is not None
     today = date.fromisoformat(state.run.plan["business_date"])
     local = state.as_of.astimezone(ZoneInfo(state.run.plan["timezone"]))
-    dates = [today, *(today - number * WEEK for number in (1, 2, 3, 4)), today - 52 * WEEK]
-    wanted = Wanted(metric, dimension, first=dates[-1], last=today)
+    shown = today if day is None else day
+    dates = [shown, *(shown - number * WEEK for number in (1, 2, 3, 4)), shown - 52 * WEEK]
+    wanted = Wanted(metric, dimension, first=dates[-1], last=shown)
     values = {row.business_date: row.value for row in series(state.generation, wanted).rows(session)}
-    if metric not in ("average_ticket", "segment_customers", "segment_revenue") and values:
+    if shown == today and metric not in ("average_ticket", "segment_customers", "segment_revenue") and values:
         values.setdefault(today, 0.0)  # nothing was sold yet
-    by_hour = metric in ("orders", "revenue")
+    by_hour = shown == today and metric in ("orders", "revenue")
     so_far = _until(session, state.generation, metric, dates, local, today) if by_hour else {}
     days = [Day(day, values.get(day), so_far.get(day) if day in values else None) for day in dates]
     return Comparison(days[0], days[1:5], days[5], local.hour if by_hour else None)
