@@ -1,34 +1,33 @@
-"""Customers: segments as numbers and charts, the list of customers, and one customer's page."""
+"""Customers: segments as numbers and charts, moves between them, and the list of customers."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any
 
-from flask import Blueprint, url_for
-from markupsafe import Markup
+from flask import Blueprint
 from pydantic import Field
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
+from kinds.clusters import results as clusters
 from kinds.rfm import cells, listing, results
-from kinds.rfm.cells import Cell, Total
+from kinds.rfm.cells import Total
 from store.published import PublishedState, published
 from webhook.described import query
 from webhook.filters import CustomersFilter, from_cursor, to_cursor
-from webhook.pages import pictures
-from webhook.pages.frame import page, read, words
-from webhook.problems import Problem
+from webhook.pages import segments
+from webhook.pages.frame import page, read
+from webhook.pages.periods import PERIODS, PeriodQuery
 
 SHOWN = 50
-MOVES_SHOWN = 50
 FEW = 30  # customers; shares of fewer are unreliable
-SCORES = (1, 2, 3, 4, 5)
+FLOWS_LISTED = 12
 
 blueprint = Blueprint("customers", __name__)
 
 
-class CustomersQuery(CustomersFilter):
-    """Which customers to list."""
+class CustomersQuery(CustomersFilter, PeriodQuery):
+    """Which customers to list, and over which period to show moves."""
 
     cursor: Annotated[str, Field(max_length=4096)] | None = None
 
@@ -45,6 +44,7 @@ def show() -> Response:
         found = cells.cells(session, state)
         totals = cells.by_segment(state, found)
         whole = sum(totals.values(), Total(0, 0))
+        flows = segments.moves(session, state, int(params.days))
         return page(
             "customers.html",
             state=state,
@@ -52,10 +52,15 @@ def show() -> Response:
             totals=totals,
             whole=whole,
             few=whole.customers < FEW,
-            treemap=_treemap(totals, whole),
-            heat_map=_heat_map(found),
+            treemap=segments.treemap(totals, whole),
+            heat_map=segments.heat_map(found),
+            changes=segments.changes(session, state, totals),
+            flows=flows[:FLOWS_LISTED],
+            flow_map=segments.flow_map(flows, list(totals)),
+            flow_ends=(segments.start, segments.end),
+            periods=PERIODS,
             pairs=cells.by_recency_and_frequency(found),
-            scores=SCORES,
+            scores=segments.SCORES,
             cut_points=results.cut_points(state),
             **_list(session, state, params, totals),
         )
@@ -73,10 +78,13 @@ def _list(session: Session, state: PublishedState, params: CustomersQuery, total
     after = from_cursor(params.cursor, params.sort) if params.cursor else None
     rows = listing.page(session, wanted, params.sort, after=after, limit=SHOWN + 1) if counted else []
     more = len(rows) > SHOWN
-    kept = {"segment": wanted.segment, "mobile_id_prefix": wanted.prefix, "sort": params.sort}
+    overdue = None if wanted.overdue is None else str(wanted.overdue).lower()
+    kept = {"segment": wanted.segment, "mobile_id_prefix": wanted.prefix, "cluster": wanted.cluster}
+    kept |= {"overdue": overdue, "sort": params.sort}
     return {
         "params": params,
-        "kept": {name: value for name, value in kept.items() if value and value != "mobile_id"},
+        "kept": {name: value for name, value in kept.items() if value not in (None, "", "mobile_id")},
+        "clusters": clusters.profiles(session),
         "wanted": wanted,
         "counted": counted,
         "most": listing.MOST_SORTED,
@@ -88,97 +96,8 @@ def _list(session: Session, state: PublishedState, params: CustomersQuery, total
 
 def _counted(session: Session, wanted: listing.Filter, totals: dict[str, Total]) -> int:
     """The number of customers that match the filter: from the totals if possible, else counted up to sort limit + 1."""
-    if wanted.prefix is not None:
+    if wanted.prefix is not None or wanted.cluster is not None or wanted.overdue is not None:
         return listing.count(session, wanted, listing.MOST_SORTED + 1)
     if wanted.segment is not None:
         return totals.get(wanted.segment, Total(0, 0)).customers
     return sum(total.customers for total in totals.values())
-
-
-def _treemap(totals: dict[str, Total], whole: Total) -> Markup:
-    write = words()
-    return pictures.treemap_of(
-        [
-            pictures.Tile(
-                name=write.own(segment),
-                note=f"{write.number(total.customers)} · {write.money(total.per_customer, whole=True)}",
-                size=total.customers,
-                value=float(total.per_customer),
-                title=f"{write.own(segment)}: {_in_words(total)}, {write.share(total.customers / whole.customers)}",
-                link=url_for("pages.customers.show", segment=segment, _anchor="list"),
-            )
-            for segment, total in totals.items()
-        ],
-        write.text("Segments: area by customers, colour by revenue per customer"),
-    )
-
-
-def _heat_map(found: list[Cell]) -> Markup:
-    write = words()
-    pairs = cells.by_recency_and_frequency(found)
-    rows = []
-    for frequency in reversed(SCORES):
-        line = []
-        for recency in SCORES:
-            total = pairs.get((recency, frequency), Total(0, 0))
-            line.append(
-                pictures.Cell(
-                    text=write.number(total.customers),
-                    value=total.customers,
-                    title=f"R {recency}, F {frequency}: {_in_words(total)}",
-                )
-            )
-        rows.append((f"F {frequency}", line))
-    label = write.text("Customers by their scores of recency and frequency")
-    return pictures.heat_map(rows, [f"R {recency}" for recency in SCORES], label)
-
-
-def _in_words(total: Total) -> str:
-    write = words()
-    customers = write.counted("%(number)s customer", "%(number)s customers", total.customers)
-    each = write.text("%(amount)s each", amount=write.money(total.per_customer))
-    return f"{customers}, {write.money(total.revenue)}, {each}"
-
-
-@blueprint.get("/customers/<path:mobile_id>")
-def one(mobile_id: str) -> Response:
-    """One customer: the values beside the cut points, the reason for the segment, and past segments."""
-
-    def build(session: Session) -> Response:
-        state = published(session, "rfm")
-        row = None if state is None or "\0" in mobile_id else results.customer(session, mobile_id)
-        if state is None or row is None:
-            raise Problem(404, "customer_not_found", "There is no such customer with a purchase.")
-        points = results.cut_points(state)
-        return page(
-            "customer.html",
-            state=state,
-            customer=row,
-            points=points,
-            strips=_strips(row, points),
-            moves=results.changes_of(session, mobile_id, MOVES_SHOWN),
-        )
-
-    return read(build)
-
-
-def _strips(row: Any, points: dict[str, results.CutPoints]) -> list[tuple[str, str, Markup]]:
-    """Per measure its name, the customer's value and score, and the cut points."""
-    write = words()
-    average = points["monetary"].average
-    spent = row.monetary / row.frequency if average else row.monetary
-    days = write.counted("%(number)s day", "%(number)s days", row.recency_days)
-    amount = write.text("Monetary, average per visit" if average else "Monetary, total")
-    shown = {
-        "recency_days": (write.text("Recency, days since the last visit"), row.r_score, days),
-        "frequency": (write.text("Frequency, visits"), row.f_score, write.number(row.frequency)),
-        "monetary": (amount, row.m_score, write.money(spent)),
-    }
-    strips = []
-    for measure, (name, score, value) in shown.items():
-        bounds = sorted(points[measure].values, reverse=measure == "recency_days")
-        format_one = write.money if measure == "monetary" else write.number
-        text = write.text("%(value)s scores %(score)s of 5", value=value, score=score)
-        picture = pictures.score_strip(score, [format_one(float(bound)) for bound in bounds], f"{name}: {text}")
-        strips.append((name, text, picture))
-    return strips

@@ -1,12 +1,13 @@
-"""Logging in with an API token, and out."""
+"""Logging in with an API token or a signed link, and out."""
 
 from __future__ import annotations
 
-from flask import Blueprint, redirect, request, session, url_for
+from flask import Blueprint, current_app, redirect, request, session, url_for
 from werkzeug.wrappers import Response
 
+from settings import Settings
 from webhook.access import refuse, role_of
-from webhook.pages import sessions
+from webhook.pages import links, sessions
 from webhook.pages.frame import page
 from webhook.problems import Problem
 
@@ -30,6 +31,22 @@ def enter() -> Response:
         except Problem as problem:
             return page("login.html", problem.status, next=wanted, problem=problem)
     sessions.begin(role)
+    return redirect(request.script_root + wanted, 303)
+
+
+@blueprint.get("/login/link/<signed>")
+def follow(signed: str) -> Response:
+    """Begin a session that may look, if the link is one of ours and not too old."""
+    settings: Settings = current_app.config["SETTINGS"]
+    wanted = links.wanted(settings, signed)
+    if wanted is None:
+        try:
+            detail = "This link is no longer valid. Log in with a token, or ask for another link."
+            refuse(Problem(401, "unauthorized", detail))
+        except Problem as problem:
+            return page("login.html", problem.status, next="/", problem=problem)
+    if sessions.role() is None:
+        sessions.begin("read")
     return redirect(request.script_root + wanted, 303)
 
 

@@ -21,6 +21,45 @@ STATUSES = {
     "failed": "Failed",
     "cancelled": "Cancelled",
 }
+MODEL_STATUSES = {
+    "champion": "In service",
+    "challenger": "Challenger",
+    "retired": "Retired",
+    "rejected": "Rejected",
+}
+EVENT_STATES = {
+    "waiting": "Waiting",
+    "delivered": "Delivered",
+    "failed": "Failed",
+    "gone": "Receiver is gone",
+}
+METRICS = {
+    "orders": "Orders",
+    "revenue": "Revenue",
+    "known_customers": "Known customers",
+    "new_customers": "New customers",
+    "average_ticket": "Average ticket",
+}
+# Kinds of the menu matrix: what they are called, and what to do with them.
+MATRIX = {
+    "star": ("Stars", "Popular and profitable: keep them as they are, and show them first."),
+    "plough-horse": (
+        "Plough-horses",
+        "Popular, but they earn little: raise the price a little, or make them cheaper to cook.",
+    ),
+    "puzzle": ("Puzzles", "They earn well, but few order them: recommend them, rename them, move them up."),
+    "dog": ("Dogs", "Neither popular nor profitable: take them off the menu, unless regulars come for them."),
+}
+FEATURES = {
+    "weekend": "Visits on weekends",
+    "ticket": "Amount of a visit",
+    "basket": "Items of a visit",
+    "variety": "Something new each time",
+    "rhythm": "Irregular visits",
+    "refunds": "Refunds",
+}
+DIRECTIONS = {"rising": "↗", "falling": "↘", "steady": "→", "too_little_data": "–"}
+BESIDE = ("last week", "four weeks' mean", "last year")
 STAGES = {
     "aggregate": "Adding up each customer's purchases",
     "score": "Scoring customers",
@@ -35,6 +74,8 @@ STAGES = {
     "reduce": "Putting the parts together",
     "count": "Counting what each customer orders",
     "assign": "Assigning customers to clusters",
+    "visits": "Counting customers per day",
+    "compare": "Comparing all series",
 }
 SEGMENTS = (
     "Champions",

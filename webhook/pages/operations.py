@@ -16,19 +16,22 @@ from werkzeug.wrappers import Response
 import kinds
 from kinds import requests
 from settings import Settings
-from store import inbox, runs
+from store import events, inbox, runs, versions
 from store.database import transaction
 from store.models import ACTIVE
-from store.published import PublishedState, published
+from store.published import published
 from store.runs import RunState
-from webhook import sending
+from webhook import queues, sending
 from webhook.described import query
 from webhook.models import Kind, Mode, Status
+from webhook.pages import links
 from webhook.pages.frame import page, read
+from webhook.pages.freshness import is_old
 from webhook.runs import cancelled
 
 SHOWN = 25
-STALE = 24 * 3600  # seconds after which results count as old
+MODELS_SHOWN = 12
+EVENTS_SHOWN = 10
 
 blueprint = Blueprint("operations", __name__)
 
@@ -70,8 +73,11 @@ class ShownRun:
 @blueprint.get("/operations")
 def show() -> Response:
     """The published results of each kind, and the newest runs."""
+    return _page(query(OperationsQuery))
+
+
+def _page(params: OperationsQuery, link: str | None = None) -> Response:
     settings: Settings = current_app.config["SETTINGS"]
-    params = query(OperationsQuery)
 
     def build(session: Session) -> Response:
         now = runs.now(session)
@@ -82,18 +88,20 @@ def show() -> Response:
         return page(
             "operations.html",
             params=params,
-            results=[(name, state, _is_old(state, now)) for name, state in current],
+            link=link,
+            link_days=links.LASTS.days,
+            results=[(name, state, is_old(state, now)) for name, state in current],
             runs=shown,
             active=any(each.active for each in shown),
+            queues=queues.lengths(settings),
+            models=versions.newest(session, limit=MODELS_SHOWN),
+            events=events.newest(session, EVENTS_SHOWN) if settings.event_urls else [],
+            has_receivers=bool(settings.event_urls),
             modes=["full", "incremental", *(["train"] if any(kinds.KINDS[name].trains for name in here) else [])],
             flower=f"{request.scheme}://{request.host.rsplit(':', 1)[0]}:{settings.flower_port}/",
         )
 
     return read(build)
-
-
-def _is_old(state: PublishedState | None, now: datetime) -> bool:
-    return state is not None and (now - state.as_of).total_seconds() > STALE
 
 
 @blueprint.post("/operations/recompute")
@@ -109,6 +117,13 @@ def recompute() -> Response:
     found = inbox.deliver(settings.database_url, "api", name, kept, wanted, params.mode, needs=needs)
     sending.advance(run.run_id for run in found if not run.joined)
     return redirect(url_for("pages.operations.show"), 303)
+
+
+@blueprint.post("/operations/link")
+def link() -> Response:
+    """Show a link that logs in to look."""
+    settings: Settings = current_app.config["SETTINGS"]
+    return _page(OperationsQuery(), request.host_url.rstrip("/") + request.script_root + links.path(settings))
 
 
 @blueprint.post("/operations/<uuid:run_id>/cancel")

@@ -61,11 +61,11 @@ def treemap_of(tiles: Sequence[Tile], label: str) -> Markup:
     boxes = treemap.layout([tile.size for tile in shown], WIDTH, HEIGHT)
     values = [tile.value for tile in shown]
     parts = [_tile(tile, box, shade(tile.value, values)) for tile, box in zip(shown, boxes, strict=True)]
-    return _picture("treemap tall", label, parts)
+    return picture("treemap tall", label, parts)
 
 
 def _tile(tile: Tile, box: treemap.Box, colour: int) -> Markup:
-    x, y, width, height = (_percent(100 * part) for part in _fractions(box))
+    x, y, width, height = (percent(100 * part) for part in _fractions(box))
     fits = box.height > 24 and box.width > 40
     text = Markup('<text x="8" y="20" class="name">{}</text>').format(tile.name) if fits else Markup()
     if box.height > 44 and box.width > 40:
@@ -81,25 +81,35 @@ def _fractions(box: treemap.Box) -> tuple[float, float, float, float]:
     return box.x / WIDTH, box.y / HEIGHT, box.width / WIDTH, box.height / HEIGHT
 
 
-def heat_map(rows: Sequence[tuple[str, Sequence[Cell]]], columns: Sequence[str], label: str) -> Markup:
-    """A grid with row and column names; colours by the cells' values."""
+def heat_map(
+    rows: Sequence[tuple[str, Sequence[Cell]]],
+    columns: Sequence[str],
+    label: str,
+    *,
+    left: float = 12,
+    below: float = 10,
+    kind: str = "heat tall",
+) -> Markup:
+    """A grid with row and column names; colours by the cells' values; `left` and `below` are the names' per cent."""
     highest = max((cell.value for _, cells in rows for cell in cells), default=0)
-    left, below = 12.0, 10.0
     wide, high = (100 - left) / max(len(columns), 1), (100 - below) / max(len(rows), 1)
     parts = []
     for line, (name, cells) in enumerate(rows):
         parts.append(_text(left / 2, (line + 0.5) * high, name, "axis"))
         for place, cell in enumerate(cells):
-            box = {"x": _percent(left + place * wide), "y": _percent(line * high)}
-            box |= {"width": _percent(wide), "height": _percent(high)}
+            box = {"x": percent(left + place * wide), "y": percent(line * high)}
+            box |= {"width": percent(wide), "height": percent(high)}
             inner = Markup(
                 '<title>{title}</title><svg x="{x}" y="{y}" width="{width}" height="{height}" class="c{colour}">'
                 '<rect width="100%" height="100%"/>'
                 '<text x="50%" y="50%" class="middle">{text}</text></svg>'
             ).format(title=cell.title, text=cell.text, colour=linear_shade(cell.value, highest), **box)
-            parts.append(Markup('<a href="{}">{}</a>').format(cell.link, inner) if cell.link else _group(inner))
-    parts += [_text(left + (place + 0.5) * wide, 100 - below / 2, name, "axis") for place, name in enumerate(columns)]
-    return _picture("heat tall", label, parts)
+            parts.append(Markup('<a href="{}">{}</a>').format(cell.link, inner) if cell.link else group(inner))
+    parts += [
+        _text(left + (place + 0.5) * wide, 100 - below * (0.5 if below <= 10 else 0.75), name, "column")
+        for place, name in enumerate(columns)
+    ]
+    return picture(kind, label, parts)
 
 
 def bar(fraction: float, title: str) -> Markup:
@@ -107,7 +117,7 @@ def bar(fraction: float, title: str) -> Markup:
     return Markup(
         '<svg class="bar" aria-hidden="true"><title>{}</title><rect width="100%" height="100%" class="rest"/>'
         '<rect width="{}" height="100%"/></svg>'
-    ).format(title, _percent(100 * min(max(fraction, 0), 1)))
+    ).format(title, percent(100 * min(max(fraction, 0), 1)))
 
 
 def score_strip(score: int, bounds: Sequence[str], label: str) -> Markup:
@@ -116,27 +126,37 @@ def score_strip(score: int, bounds: Sequence[str], label: str) -> Markup:
         Markup(
             '<svg x="{x}" y="0" width="20%" height="34"><rect width="100%" height="100%" class="{kind}"/>'
             '<text x="50%" y="50%" class="middle {kind}">{score}</text></svg>'
-        ).format(x=_percent(20 * place), kind="chosen" if place + 1 == score else "other", score=place + 1)
+        ).format(x=percent(20 * place), kind="chosen" if place + 1 == score else "other", score=place + 1)
         for place in range(5)
     ]
     for place, bound in enumerate(bounds):
-        parts.append(Markup('<text x="{}" y="50" class="axis">{}</text>').format(_percent(20 * (place + 1)), bound))
-    return _picture("strip", label, parts)
+        parts.append(Markup('<text x="{}" y="50" class="axis">{}</text>').format(percent(20 * (place + 1)), bound))
+    return picture("strip", label, parts)
 
 
-def _group(inner: Markup) -> Markup:
+def group(inner: Markup) -> Markup:
+    """A group of elements, which may begin with a hover text."""
     return Markup("<g>{}</g>").format(inner)
 
 
 def _text(x: float, y: float, text: str, kind: str) -> Markup:
-    return Markup('<text x="{}" y="{}" class="{}">{}</text>').format(_percent(x), _percent(y), kind, text)
+    """A name; of a column the words below each other, so that names do not overlap."""
+    if kind != "column" or " " not in text:
+        return Markup('<text x="{}" y="{}" class="axis">{}</text>').format(percent(x), percent(y), text)
+    lines = [
+        Markup('<tspan x="{}" dy="{}">{}</tspan>').format(percent(x), "0" if place == 0 else "1.15em", word)
+        for place, word in enumerate(text.split())
+    ]
+    return Markup('<text x="{}" y="{}" class="axis">{}</text>').format(percent(x), percent(y), Markup(" ").join(lines))
 
 
-def _picture(kind: str, label: str, parts: Sequence[Markup]) -> Markup:
+def picture(kind: str, label: str, parts: Sequence[Markup]) -> Markup:
+    """A chart of these parts, by the class that has its height."""
     return Markup('<svg class="picture {}" role="group" aria-label="{}">{}</svg>').format(
         kind, label, Markup().join(parts)
     )
 
 
-def _percent(value: float) -> str:
+def percent(value: float) -> str:
+    """A position or length in per cent."""
     return f"{value:.3f}%"

@@ -20,7 +20,8 @@ from settings import Settings
 from webhook.problems import Problem
 
 LASTS = timedelta(days=14)
-OPEN = ("pages.static", "pages.login.show", "pages.login.enter")  # without a session
+READING_POSTS = ("pages.login.leave", "pages.rules.dry_run")  # allowed with a role that may only read
+OPEN = ("pages.static", "pages.login.show", "pages.login.enter", "pages.login.follow")  # without a session
 
 
 class Sessions(SecureCookieSessionInterface):
@@ -33,8 +34,7 @@ class Sessions(SecureCookieSessionInterface):
 
 def install(app: Flask, settings: Settings) -> None:
     """Set up the application's sessions."""
-    tokens = "\0".join(sorted((*settings.api_tokens, *(f"{token}:read" for token in settings.read_tokens))))
-    app.secret_key = hmac.digest(tokens.encode(), b"smartcrm page sessions", hashlib.sha256)
+    app.secret_key = signing_key(settings)
     app.session_interface = Sessions()
     app.config.update(
         SESSION_COOKIE_NAME="smartcrm",
@@ -43,6 +43,12 @@ def install(app: Flask, settings: Settings) -> None:
         SESSION_REFRESH_EACH_REQUEST=False,
         PERMANENT_SESSION_LIFETIME=LASTS,
     )
+
+
+def signing_key(settings: Settings) -> bytes:
+    """The key of sessions and of links that log in."""
+    tokens = "\0".join(sorted((*settings.api_tokens, *(f"{token}:read" for token in settings.read_tokens))))
+    return hmac.digest(tokens.encode(), b"smartcrm page sessions", hashlib.sha256)
 
 
 def begin(role: str) -> None:
@@ -80,7 +86,7 @@ def require() -> Response | None:
     if role() is None:
         wanted = request.full_path.rstrip("?") if request.method == "GET" else "/"
         return redirect(url_for("pages.login.show", next=wanted))
-    if request.method == "POST" and role() != "operate" and request.endpoint != "pages.login.leave":
+    if request.method == "POST" and role() != "operate" and request.endpoint not in READING_POSTS:
         raise Problem(403, "read_only_token", "This token may only read; it can't request runs.")
     return None
 

@@ -16,7 +16,7 @@ from babel.messages.pofile import read_po
 from babel.support import NullTranslations, Translations
 
 from settings import Settings
-from webhook.pages.names import KINDS, MODES, REASONS, STAGES, STATUSES
+from webhook.pages.names import EVENT_STATES, KINDS, MODEL_STATUSES, MODES, REASONS, STAGES, STATUSES
 
 CATALOGUES = Path(__file__).parent / "locale"
 
@@ -46,6 +46,26 @@ class Words:
         """A fraction of one as a percentage with one decimal."""
         return "–" if value is None else str(numbers.format_percent(value, "#,##0.0 %", self.locale))
 
+    def difference(self, value: int) -> str:
+        """A whole number with its sign."""
+        return str(numbers.format_decimal(value, "+#,##0;−#,##0", self.locale)) if value else "0"
+
+    def deviation(self, value: float) -> str:
+        """A number with its sign and one decimal."""
+        return str(numbers.format_decimal(value, "+0.0;−0.0", self.locale))
+
+    def change(self, fraction: float | None) -> str:
+        """A change as a fraction of one, with its sign."""
+        return "–" if fraction is None else str(numbers.format_percent(fraction, "+#,##0.0 %;−#,##0.0 %", self.locale))
+
+    def amount(self, value: float | Decimal | None, is_money: bool) -> str:
+        """A number, or an amount of money; a dash where it is not known."""
+        return "–" if value is None else self.money(value) if is_money else self.number(value)
+
+    def whole(self, value: float, *, money: bool = False) -> str:
+        """A number or an amount of money without decimals."""
+        return self.money(value, whole=True) if money else str(numbers.format_decimal(value, "#,##0", self.locale))
+
     def money(self, value: float | Decimal | None, *, whole: bool = False) -> str:
         """An amount in the currency, or without a sign if none is set; `whole` omits the cents."""
         if value is None:
@@ -65,6 +85,22 @@ class Words:
         """A day."""
         return str(dates.format_date(value, "medium", locale=self.locale))
 
+    def weekday_and_day(self, value: date) -> str:
+        """A day with its weekday, without the year."""
+        return str(dates.format_skeleton("MMMMEd", value, locale=self.locale))
+
+    def day_and_month(self, value: date) -> str:
+        """A day without the year."""
+        return str(dates.format_skeleton("MMMMd", value, locale=self.locale))
+
+    def month(self, value: date) -> str:
+        """A month with its year."""
+        return str(dates.format_skeleton("yMMM", value, locale=self.locale))
+
+    def short_weekday(self, value: date) -> str:
+        """The abbreviated weekday of a day."""
+        return str(dates.format_date(value, "EEE", locale=self.locale))
+
     def clock(self, value: datetime) -> str:
         """A time of day in the restaurant's time zone."""
         return str(dates.format_time(value, "short", tzinfo=self.zone, locale=self.locale))
@@ -72,6 +108,10 @@ class Words:
     def weekday(self, number: int) -> str:
         """A weekday's name; 1 is Monday."""
         return str(dates.get_day_names("wide", locale=self.locale)[number - 1])
+
+    def short_weekday_of(self, number: int) -> str:
+        """A weekday's abbreviated name; 1 is Monday."""
+        return str(dates.get_day_names("abbreviated", locale=self.locale)[number - 1])
 
     def age(self, since: datetime) -> str:
         """The time since then, as text."""
@@ -105,6 +145,14 @@ class Words:
     def status(self, name: str) -> str:
         """A run's status in words."""
         return self.text(STATUSES.get(name, name))
+
+    def model_status(self, name: str) -> str:
+        """A model version's status in words."""
+        return self.text(MODEL_STATUSES.get(name, name))
+
+    def event_state(self, name: str) -> str:
+        """An outgoing event's state in words."""
+        return self.text(EVENT_STATES.get(name, name))
 
     def stage(self, name: str) -> str:
         """A run's stage in words."""

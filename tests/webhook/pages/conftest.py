@@ -27,13 +27,18 @@ class Read(HTMLParser):
         self.rows: list[list[str]] = []
         self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.text = ""
+        self.cards: dict[str, list[str]] = {}  # a metric's texts, by `data-metric` or, after "so far ", `data-so-far`
         self._cell = False
+        self._card: list[str] | None = None
         self.feed(html)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append((tag, dict(attrs)))
         if tag == "tr":
             self.rows.append([])
+        if tag == "li":
+            metric, so_far = self.tags[-1][1].get("data-metric"), self.tags[-1][1].get("data-so-far")
+            self._card = self.cards.setdefault(metric or f"so far {so_far}", []) if metric or so_far else None
         if tag in ("td", "th"):
             self.rows[-1].append("")
             self._cell = True
@@ -41,9 +46,13 @@ class Read(HTMLParser):
     def handle_endtag(self, tag: str) -> None:
         if tag in ("td", "th"):
             self._cell = False
+        if tag == "li":
+            self._card = None
 
     def handle_data(self, data: str) -> None:
         self.text += data
+        if self._card is not None and data.strip():
+            self._card.append(" ".join(data.split()))
         if self._cell:
             self.rows[-1][-1] = f"{self.rows[-1][-1]} {data.strip()}".strip()
 

@@ -18,7 +18,7 @@ from kinds import upkeep
 from kinds.rfm import listing
 from store.database import transaction
 from tests.builders import transactions
-from tests.system import fill, rfm_segments, run_inline
+from tests.system import fill, read, rfm_segments, run_inline
 from tests.webhook.pages.conftest import OWNER, Visitor
 
 Visit = Callable[..., Visitor]
@@ -56,7 +56,6 @@ def api(owner: Visitor, path: str, status: int = 200) -> Any:
 
 def test_before_the_first_run_the_page_says_what_to_do(visit: Visit) -> None:
     visitor = visit().login()
-    assert visitor.client.get("/").headers["Location"] == "/customers"
     assert "Request a run on the Operations page" in visitor.get("/customers").text
     visitor.get("/customers/c1", 404)
     assert visitor.client.get("/exports/rfm_segments.csv").status_code == 404
@@ -82,7 +81,7 @@ def test_segments_have_the_rows_counts_and_revenue(owner: Visitor) -> None:
         assert summary[segment]["customers"] == customers
         assert summary[segment]["share"] == pytest.approx(customers / 120)
         assert float(summary[segment]["revenue_share"]) == pytest.approx(float(sums[segment] / whole))
-    assert page.row("All") == ["All", "120", "", money(whole), "", money(whole / 120)]
+    assert page.row("All") == ["All", "120", "", money(whole), "", money(whole / 120), "–", "–"]
 
 
 def test_the_heat_map_counts_each_pair_of_scores(owner: Visitor) -> None:
@@ -175,6 +174,34 @@ def test_an_order_over_too_many_customers_is_refused_by_name(owner: Visitor, mon
     assert "An order other than by id needs a filter that leaves at most 100." in page.text
     assert not [attrs for tag, attrs in page.tags if tag == "a" and "sort=-monetary" in (attrs.get("href") or "")]
     assert len(api(owner, "/rfm_segments?sort=-monetary&mobile_id_prefix=c")["segments"]) == 60
+
+
+def test_moves_are_counted_per_business_date_as_they_are_published(owner: Visitor) -> None:
+    url = owner.settings.database_url
+    before = owner.get("/customers").rows
+    assert "No customer has moved in this period." in owner.get("/customers").text
+    more = f"SELECT 70000 + n, 'c00' || n, 500, timestamptz '{NOON}' FROM generate_series(0, 9) AS n"
+    execute(url, f"INSERT INTO fact_transactions {more}")
+    run_inline(owner.settings, "rfm", at=NOON + timedelta(days=8), mode="incremental")
+    changes = read(url, "SELECT from_segment, to_segment FROM segment_changes")
+    known = Counter((row.from_segment or "new customer", row.to_segment or "gone") for row in changes.itertuples())
+    shown = [row for row in owner.get("/customers?days=7").rows if len(row) == 3 and row[2].isdigit()]
+    assert shown and all(known[row[0], row[1]] == int(row[2]) for row in shown)
+    assert [int(row[2]) for row in shown] == [count for _, count in known.most_common(12)]
+    totals = {row[0]: int(row[1]) for row in before if len(row) == 8 and row[0] not in ("Segment", "All")}
+    for row in owner.get("/customers").rows:
+        if len(row) == 8 and row[0] not in ("Segment", "All"):
+            gained = int(row[1]) - totals.get(row[0], 0)
+            assert row[6:] == [f"{gained:+}".replace("-", "−") if gained else "0", "–"]
+    end = NOON + timedelta(days=18)
+    later = f"SELECT 75000 + n, 'c0' || n, 900, timestamptz '{end}' FROM generate_series(10, 40) AS n"
+    execute(url, f"INSERT INTO fact_transactions {later}")
+    run_inline(owner.settings, "rfm", at=end)
+    assert "No customer has moved" not in owner.get("/customers?days=28").text
+    days = read(url, "SELECT DISTINCT business_date FROM segment_flows ORDER BY 1")["business_date"]
+    assert list(days) == [(NOON + timedelta(days=ago)).date() for ago in (8, 18)]
+    total = read(url, "SELECT (SELECT sum(customers) FROM segment_flows), (SELECT count(*) FROM segment_changes)")
+    assert total.iloc[0, 0] == total.iloc[0, 1]
 
 
 def test_a_cursor_that_no_page_gave_is_refused(owner: Visitor) -> None:

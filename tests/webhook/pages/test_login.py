@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from itertools import product
+from urllib.parse import urlsplit
 
 import pytest
+import time_machine
 
 from tests.webhook.pages.conftest import LOOKER, OWNER, Read, Visitor
+from webhook.pages import links
 from webhook.pages.sessions import inner_path
 
 Visit = Callable[..., Visitor]
@@ -51,6 +55,24 @@ def test_one_who_may_look_sees_no_buttons_and_can_not_post(visit: Visit) -> None
     assert "may only read" in refused.get_data(as_text=True)
     assert len(visitor.get("/operations").rows) == 0
     visitor.post("/logout")
+
+
+def test_a_link_logs_in_to_look_until_it_is_a_week_old_or_the_tokens_change(visit: Visit) -> None:
+    owner = visit().login()
+    made = Read(owner.post("/operations/link", 200).get_data(as_text=True))
+    (link,) = [attrs["value"] or "" for tag, attrs in made.tags if attrs.get("id") == "made-link"]
+    guest = visit()
+    followed = guest.client.get(urlsplit(link).path)
+    assert (followed.status_code, followed.headers["Location"]) == (303, "/")
+    assert "Compute again" not in guest.get("/operations").text
+    guest.post("/operations/link", 403)
+    signed = links.path(owner.settings, "/customers?segment=At+Risk")
+    assert visit().client.get(signed).headers["Location"] == "/customers?segment=At+Risk"
+    with time_machine.travel(datetime.now(UTC) + timedelta(days=8)):
+        assert "no longer valid" in visit().get(signed, 401).text
+    assert "no longer valid" in visit(API_TOKENS="another-token").get(signed, 401).text
+    assert "no longer valid" in visit().get(f"{signed}x", 401).text
+    assert owner.client.get(signed).status_code == 303 and "Compute again" in owner.get("/operations").text
 
 
 def test_a_post_without_the_sessions_form_token_does_nothing(visit: Visit) -> None:

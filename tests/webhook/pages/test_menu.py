@@ -38,7 +38,7 @@ def owner(visit: Visit) -> Visitor:
 
 def ranked(owner: Visitor, path: str) -> list[list[str]]:
     """Rank, name, category, orders and quantity of the rows that the page shows."""
-    return [row[:5] for row in owner.get(path).rows if len(row) == 6 and row[0].isdigit()]
+    return [row[:5] for row in owner.get(path).rows if len(row) == 8 and row[0].isdigit()]
 
 
 def expected(owner: Visitor, query: str) -> list[list[str]]:

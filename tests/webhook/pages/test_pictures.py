@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
+from datetime import date
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from markupsafe import Markup
 
-from webhook.pages import pictures
+from webhook.pages import charts, lines, pictures
 from webhook.pages.treemap import layout
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -54,7 +55,15 @@ def test_names_of_others_stay_text() -> None:
     evil = '"><script>alert(1)</script>&'
     tile = pictures.Tile(evil, evil, size=1, value=1, title=evil, link=f"/?s={evil}")
     heat = pictures.heat_map([(evil, [pictures.Cell(evil, 1, evil, evil)])], [evil], evil)
-    for picture in (pictures.treemap_of([tile], evil), heat, pictures.score_strip(3, [evil] * 4, evil)):
+    others = (
+        charts.columns([charts.Column(evil, 1, evil, evil, evil)], evil),
+        charts.deviations([charts.Deviation(evil, 1, evil)], evil),
+        charts.scatter([charts.Point(1, 1, "star", evil, evil, evil)], 1, 1, (evil, evil), evil),
+        lines.sparkline([1, 2], evil),
+        lines.forecast_bars([lines.Ahead(evil, 1, 0, 2, evil, evil)], evil),
+        lines.timeline([lines.Mark(date(2026, 3, 1), 1, evil)], date(2026, 3, 2), (evil, evil), evil),
+    )
+    for picture in (pictures.treemap_of([tile], evil), heat, pictures.score_strip(3, [evil] * 4, evil), *others):
         assert evil in "".join(parsed(picture).itertext())
         assert "<script" not in picture
 
@@ -70,3 +79,42 @@ def test_a_score_strip_fills_the_one_box_of_the_score() -> None:
     boxes = [box.find(f"{SVG}rect") for box in drawn.findall(f"{SVG}svg")]
     assert [box is not None and box.get("class") for box in boxes] == ["other", "other", "other", "chosen", "other"]
     assert [text.get("x") for text in drawn.findall(f"{SVG}text")] == ["20.000%", "40.000%", "60.000%", "80.000%"]
+
+
+def test_a_line_breaks_where_a_value_is_not_known_and_marks_the_last_one() -> None:
+    drawn = parsed(lines.sparkline([1, 3, None, 2, 2, None], "Orders"))
+    points = [line.get("points", "") for line in drawn.iter(f"{SVG}polyline")]
+    assert points == ["0.00,28.00 20.00,2.00", "60.00,15.00 80.00,15.00"]
+    (mark,) = drawn.iter(f"{SVG}circle")
+    assert (mark.get("cx"), mark.get("cy")) == ("80.00%", "50.00%")
+    assert lines.sparkline([None, 5], "Orders") == ""
+
+
+def test_forecast_bars_end_at_the_value_and_their_lines_at_the_range() -> None:
+    days = [lines.Ahead("Mon", 5, 0, 10, "5", "t"), lines.Ahead("Tue", 10, 5, 10, "10", "t", known=True)]
+    groups = parsed(lines.forecast_bars(days, "Ahead")).findall(f"{SVG}g")
+    bars = [group.find(f"{SVG}rect") for group in groups]
+    assert [bar is not None and bar.get("height") for bar in bars] == ["37.00%", "74.00%"]
+    ranges = [group.find(f"{SVG}line") for group in groups]
+    assert [(each.get("y1"), each.get("y2")) for each in ranges if each is not None] == [
+        ("86.00%", "12.00%"),
+        ("49.00%", "12.00%"),
+    ]
+    assert [group.get("class") for group in groups] == ["forecast", "known"]
+
+
+def test_deviations_go_to_both_sides_and_the_largest_fills_its_side() -> None:
+    drawn = parsed(charts.deviations([charts.Deviation("a", 2, "t"), charts.Deviation("b", -1, "t")], "Profile"))
+    bars = [bar for bar in drawn.iter(f"{SVG}rect")]
+    assert [(bar.get("x"), bar.get("width"), bar.get("class")) for bar in bars] == [
+        ("70.000%", "29.000%", "more"),
+        ("55.500%", "14.500%", "less"),
+    ]
+
+
+def test_names_of_points_that_lie_together_are_left_to_hover_texts() -> None:
+    close = [charts.Point(0.1, 5, "star", f"Dish {number}", "t", "/") for number in range(3)]
+    far = charts.Point(0.9, 1, "dog", "Far dish", "t", "/")
+    drawn = parsed(charts.scatter([*close, far], 0.5, 3, ("Share", "Margin"), "Matrix"))
+    assert [text.text for text in drawn.iter(f"{SVG}text") if text.get("class") == "label"] == ["Dish 0", "Far dish"]
+    assert len(list(drawn.iter(f"{SVG}circle"))) == 4

@@ -15,6 +15,7 @@ from jinja2 import Environment
 import webhook.pages
 from tests.system import make_settings
 from webhook.pages import names
+from webhook.pages.periods import PERIODS
 from webhook.pages.words import CATALOGUES, Words
 
 FOLDER = Path(webhook.pages.__file__).parent
@@ -39,9 +40,11 @@ def messages() -> set[str]:
                 found |= {
                     each.value for each in ast.walk(node.args[0]) if isinstance(each, ast.Constant) and each.value
                 }
-    for table in (names.KINDS, names.MODES, names.STATUSES, names.STAGES, names.REASONS):
+    tables = (names.KINDS, names.MODES, names.STATUSES, names.STAGES, names.REASONS, names.METRICS)
+    for table in (*tables, names.FEATURES, names.MODEL_STATUSES, names.EVENT_STATES):
         found |= set(table.values())
-    return found | {*names.SEGMENTS, *names.DAYPARTS}
+    found |= {period.name for period in PERIODS} | {text for texts in names.MATRIX.values() for text in texts}
+    return found | {*names.SEGMENTS, *names.DAYPARTS, *names.BESIDE}
 
 
 @pytest.mark.parametrize("language", ["de", "es"])

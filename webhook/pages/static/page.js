@@ -18,3 +18,9 @@ async function follow() {
   follow();
 }
 follow();
+// Single keys open links that name one, unless a text is being written.
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, select, textarea")) return;
+  const link = [...document.querySelectorAll("a[data-key]")].find((each) => each.dataset.key === event.key);
+  if (link) link.click();
+});
