@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from store.database import driver
 
 BLOCK = 64 * 1024  # bytes of CSV that are handed over at once
+_TIME = 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'  # as the API writes times
 
 
 @dataclass(frozen=True)
@@ -41,3 +42,15 @@ class Query:
                     yield bytes(block)
                     block.clear()
             yield bytes(block)
+
+
+def exported(relation: str, columns: Sequence[str], order: str, conditions: Mapping[str, Any] | None = None) -> Query:
+    """A relation's rows, with times as the API writes them.
+
+    `conditions` have `{}` in place of their value; one whose value is None is left out.
+    """
+    given = [(text, value) for text, value in (conditions or {}).items() if value is not None]
+    values = {f"v{place}": value for place, (_, value) in enumerate(given)}
+    where = " AND ".join(text.format(f"%(v{place})s") for place, (text, _) in enumerate(given))
+    shown = ", ".join(f"to_char({name}, '{_TIME}') AS {name}" if name.endswith("_at") else name for name in columns)
+    return Query(f"SELECT {shown} FROM {relation}{' WHERE ' + where if where else ''} ORDER BY {order}", values)  # noqa: S608  # our own names

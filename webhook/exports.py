@@ -5,15 +5,21 @@ A relation is one function here, registered by `@relation`. It returns the query
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
+from datetime import date
 from itertools import chain
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 from flask import Blueprint, Response, current_app
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 
+from kinds.clusters import results as clusters
+from kinds.menu import results as menu
+from kinds.predictions import results as predictions
+from kinds.recommendations import exports as recommendations
 from kinds.rfm import listing
+from kinds.rfm import results as rfm
 from kinds.trends import results as trends
 from settings import Settings
 from store.database import snapshot
@@ -22,7 +28,9 @@ from store.queries import Query
 from webhook.access import authorize
 from webhook.described import described, query
 from webhook.filters import CustomersFilter
+from webhook.models import BIGINT, PLAIN
 from webhook.pages import sessions
+from webhook.predictions import PredictionsFilter
 from webhook.problems import Problem
 from webhook.trends import SeriesFilter, SeriesRange, TrendsFilter
 
@@ -30,6 +38,8 @@ Filter = TypeVar("Filter", bound=BaseModel)
 Relation = Callable[[Session, PublishedState, Filter], Query]
 
 CSV = "text/csv"
+Whole = Annotated[int, Field(ge=-(2**31), lt=2**31)]
+Name = Annotated[str, Field(max_length=256, pattern=PLAIN)]
 
 blueprint = Blueprint("exports", __name__)
 
@@ -40,7 +50,9 @@ def _authorize() -> None:
         authorize()
 
 
-def relation(kind: str, filtered_by: type[Filter]) -> Callable[[Relation[Filter]], Relation[Filter]]:
+def relation(
+    kind: str, filtered_by: type[Filter], problems: Sequence[int] = (404,)
+) -> Callable[[Relation[Filter]], Relation[Filter]]:
     """Register a function as `GET /exports/{its name}.csv`, over what is published of a kind.
 
     It is called in the snapshot that the rows are read from. A problem that it raises is the answer.
@@ -60,7 +72,7 @@ def relation(kind: str, filtered_by: type[Filter]) -> Callable[[Relation[Filter]
             return response
 
         exported.__doc__ = rows.__doc__
-        view = described(answer=None, media=CSV, query=filtered_by, problems=(404,))(exported)
+        view = described(answer=None, media=CSV, query=filtered_by, problems=problems)(exported)
         blueprint.add_url_rule(f"/exports/{name}.csv", endpoint=name, view_func=view)
         return rows
 
@@ -73,6 +85,42 @@ def _blocks(url: str, kind: str, rows: Callable[[Session, PublishedState], Query
         if state is None:
             raise Problem(404, "no_results", f"No {kind} run has been published yet.")
         yield from rows(session, state).csv(session)
+
+
+class Everything(BaseModel):
+    """No filter."""
+
+
+class ChangesFilter(BaseModel):
+    """After which change to start."""
+
+    after: Annotated[int, Field(ge=0, lt=BIGINT)] | None = None
+
+
+class HistoryFilter(BaseModel):
+    """Which segment, over which business dates."""
+
+    segment: Name | None = None
+    from_: date | None = Field(default=None, alias="from")
+    to: date | None = None
+
+
+class ClusterFilter(BaseModel):
+    """Which cluster."""
+
+    cluster: Whole | None = None
+
+
+class DaypartFilter(BaseModel):
+    """Which daypart."""
+
+    daytime_id: Whole | None = None
+
+
+class PicksFilter(DaypartFilter):
+    """Which segment and daypart."""
+
+    segment: Name | None = None
 
 
 @relation("rfm", CustomersFilter)
@@ -99,3 +147,53 @@ def metric_trends(session: Session, state: PublishedState, params: TrendsFilter)
 def metric_forecasts(session: Session, state: PublishedState, params: SeriesFilter) -> Query:
     """All forecasts of the series that match a filter, as CSV with a header; columns as in `GET /forecasts`."""
     return trends.forecasts(state.generation, params.wanted())
+
+
+@relation("rfm", ChangesFilter, problems=(404, 410))
+def segment_changes(session: Session, state: PublishedState, params: ChangesFilter) -> Query:
+    """All stored changes of segment after one, as CSV with a header, oldest first; as in `GET /segment_changes`."""
+    if params.after is not None and params.after < state.changes_dropped_to:
+        raise Problem(410, "cursor_too_old", "Changes after this one were deleted; read all customers again.")
+    return rfm.exported_changes(params.after)
+
+
+@relation("rfm", HistoryFilter)
+def segment_history(session: Session, state: PublishedState, params: HistoryFilter) -> Query:
+    """Customers and revenue of each segment by business date, as CSV with a header."""
+    return rfm.exported_history(params.segment, params.from_, params.to)
+
+
+@relation("predictions", PredictionsFilter)
+def customer_predictions(session: Session, state: PublishedState, params: PredictionsFilter) -> Query:
+    """All predictions that match a filter, as CSV with a header; columns and values as in `GET /predictions`."""
+    return predictions.export(params.wanted(session))
+
+
+@relation("clusters", ClusterFilter)
+def customer_clusters(session: Session, state: PublishedState, params: ClusterFilter) -> Query:
+    """All customers with their cluster, or those of one, as CSV with a header."""
+    return clusters.export(params.cluster)
+
+
+@relation("clusters", Everything)
+def cluster_profiles(session: Session, state: PublishedState, params: Everything) -> Query:
+    """All clusters, as CSV with a header; `features` is JSON."""
+    return clusters.exported_profiles()
+
+
+@relation("menu", DaypartFilter)
+def menu_recommendation(session: Session, state: PublishedState, params: DaypartFilter) -> Query:
+    """The ranked items of a daypart, or of all, as CSV with a header."""
+    return menu.export(params.daytime_id)
+
+
+@relation("recommendations", PicksFilter)
+def segment_recommendation(session: Session, state: PublishedState, params: PicksFilter) -> Query:
+    """What a segment orders in a daypart, or all of them in all, as CSV with a header."""
+    return recommendations.picks(params.segment, params.daytime_id)
+
+
+@relation("recommendations", Everything)
+def recommendation_quality(session: Session, state: PublishedState, params: Everything) -> Query:
+    """The quality of each method in the backtest of every full run, as CSV with a header, newest run first."""
+    return recommendations.quality()

@@ -30,8 +30,8 @@ KIND = "predictions"
 Probability = Annotated[float, Field(ge=0, le=1)]
 
 
-class PredictionsQuery(BaseModel):
-    """Which customers to list, page by page; or one customer, by id."""
+class PredictionsFilter(BaseModel):
+    """Which customers."""
 
     min_p_order_90d: Probability | None = None
     max_p_order_90d: Probability | None = None
@@ -39,6 +39,15 @@ class PredictionsQuery(BaseModel):
     segment: Annotated[str, Field(max_length=256, pattern=PLAIN)] | None = Field(
         default=None, description="A segment's name, in any case."
     )
+
+    def wanted(self, session: Session) -> results.Filter:
+        """The same for kinds/predictions, with the segment's name as the published map spells it."""
+        return results.Filter(self.min_p_order_90d, self.max_p_order_90d, self.overdue, _segment(session, self.segment))
+
+
+class PredictionsQuery(PredictionsFilter):
+    """Which customers to list, page by page; or one customer, by id."""
+
     mobile_id: Annotated[str, Field(pattern=PLAIN)] | None = Field(
         default=None, description="One customer, as with the id in the path; also for the id `summary`."
     )
@@ -149,10 +158,7 @@ def predictions() -> Response:
     after = opened(params.cursor) if params.cursor else None
 
     def answer(session: Session, state: PublishedState) -> BaseModel:
-        wanted = results.Filter(
-            params.min_p_order_90d, params.max_p_order_90d, params.overdue, _segment(session, params.segment)
-        )
-        rows = results.predictions(session, wanted, after=after, limit=params.limit + 1)
+        rows = results.predictions(session, params.wanted(session), after=after, limit=params.limit + 1)
         page = [Prediction.model_validate(row) for row in rows[: params.limit]]
         return PredictionPage(
             run_id=state.run.run_id,

@@ -11,8 +11,10 @@ from sqlalchemy.orm import Session
 from errors import RequestError
 from kinds.clusters.models import ClusterName
 from store.published import PublishedState, published
+from store.queries import Query, exported
 
 CLUSTER_COLUMNS = ("mobile_id", "cluster_id", "distance", "model_version", "run_id", "computed_at")
+PROFILE_COLUMNS = ("cluster_id", "name", "description", "customers", "share", "features", "stability")
 LONGEST_NAME = 100
 
 
@@ -24,10 +26,7 @@ def too_little_data(state: PublishedState) -> dict[str, Any] | None:
 
 def profiles(session: Session) -> Sequence[Row[Any]]:
     """The published clusters, by id."""
-    query = (
-        "SELECT cluster_id, name, description, customers, share, features, stability FROM cluster_profiles"
-        " ORDER BY cluster_id"
-    )
+    query = f"SELECT {', '.join(PROFILE_COLUMNS)} FROM cluster_profiles ORDER BY cluster_id"  # noqa: S608  # our own names
     return session.execute(text(query)).all()
 
 
@@ -58,6 +57,16 @@ def cluster_of(session: Session, mobile_id: str) -> Row[Any] | None:
         " WHERE mobile_id = :id"
     )
     return session.execute(text(query), {"id": mobile_id}).first()
+
+
+def export(cluster_id: int | None) -> Query:
+    """All published customers of a cluster, or all, in order of their ids."""
+    return exported("customer_clusters", CLUSTER_COLUMNS, "mobile_id", {"cluster_id = {}": cluster_id})
+
+
+def exported_profiles() -> Query:
+    """The published clusters, by id; `features` as JSON."""
+    return exported("cluster_profiles", PROFILE_COLUMNS, "cluster_id")
 
 
 def names_tag(session: Session) -> str:

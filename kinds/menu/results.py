@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from kinds.menu.models import MenuItem, MenuResult
 from kinds.menu.weekdays import on_days
 from store.published import PublishedState, published
+from store.queries import Query, exported
 
 MINUTE = 60_000_000
 _SOLD = """
@@ -20,6 +21,10 @@ FROM (SELECT *, array_position(items, CAST(:item AS bigint)) AS place FROM menu_
       WHERE generation = :generation) AS t
 WHERE place IS NOT NULL ORDER BY daytime_id
 """
+COLUMNS = (
+    *("daytime_id", "menu_item_id", "rank", "orders", "quantity", "share", "run_id", "created_at"),
+    "previous_rank",
+)
 
 
 @dataclass(frozen=True)
@@ -86,6 +91,11 @@ def menu(session: Session, at: time | None = None, day: str | None = None) -> li
         )
         for daypart in wanted
     ]
+
+
+def export(daytime_id: int | None) -> Query:
+    """The published ranks of a daypart, or of all, by daypart and rank."""
+    return exported("menu_recommendation", COLUMNS, "daytime_id, rank", {"daytime_id = {}": daytime_id})
 
 
 def _ranked(session: Session, state: PublishedState, dayparts: Sequence[int]) -> Iterable[MenuResult]:

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from store.models import ModelVersion
 from store.published import PublishedState
+from store.queries import Query, exported
 
 PREDICTION_COLUMNS = (
     "mobile_id",
@@ -70,6 +71,21 @@ def predictions(
         "limit": limit,
     }
     return session.execute(text(query), values).all()
+
+
+def export(wanted: Filter) -> Query:
+    """All customers of the filter, in order of their ids."""
+    return exported(
+        "customer_predictions",
+        PREDICTION_COLUMNS,
+        "mobile_id",
+        {
+            "p_order_90d >= {}": wanted.min_p_order_90d,
+            "p_order_90d <= {}": wanted.max_p_order_90d,
+            "(overdue_since IS NOT NULL) = {}": wanted.overdue,
+            "mobile_id IN (SELECT mobile_id FROM rfm_segments WHERE segment = {})": wanted.segment,
+        },
+    )
 
 
 def customer(session: Session, state: PublishedState, mobile_id: str) -> Row[Any] | None:

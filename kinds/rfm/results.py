@@ -19,6 +19,7 @@ from kinds.rfm.rules import measures, own_cut_points
 from store.database import driver
 from store.models import Published
 from store.published import PublishedState, published
+from store.queries import Query, exported
 
 SEGMENT_COLUMNS = (
     "mobile_id",
@@ -34,6 +35,8 @@ SEGMENT_COLUMNS = (
     "computed_at",
     "first_purchase_at",
 )
+CHANGE_COLUMNS = ("change_id", "run_id", "mobile_id", "from_segment", "to_segment", "changed_at", "reason")
+HISTORY_COLUMNS = ("business_date", "segment", "customers", "revenue", "run_id")
 
 _FIFTHS = {"recency_days": 5, "frequency": 5, "monetary": 500}  # stored cut points ÷ this = days, purchases, money
 
@@ -188,3 +191,14 @@ def changes_of(session: Session, mobile_id: str, limit: int) -> Sequence[Change]
     """The customer's moves that are kept, newest first."""
     query = select(Change).where(Change.mobile_id == mobile_id).order_by(Change.change_id.desc()).limit(limit)
     return session.scalars(query).all()
+
+
+def exported_changes(after: int | None) -> Query:
+    """The stored changes after one, or all, oldest first."""
+    return exported("segment_changes", CHANGE_COLUMNS, "change_id", {"change_id > {}": after})
+
+
+def exported_history(segment: str | None, first: date | None, last: date | None) -> Query:
+    """Customers and revenue of a segment, or of all, by business date and segment."""
+    conditions = {"segment = {}": segment, "business_date >= {}": first, "business_date <= {}": last}
+    return exported("segment_history", HISTORY_COLUMNS, "business_date, segment", conditions)
