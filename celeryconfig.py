@@ -24,7 +24,7 @@ broker_url = result_backend = _redis.celery_url
 broker_use_ssl = redis_backend_use_ssl = _redis.tls
 timezone = _settings.timezone
 enable_utc = True
-include = ["worker.tasks.control", "worker.tasks.events", *(f"worker.tasks.{name}" for name in KINDS)]
+include = ["worker.tasks.control", "worker.tasks.events", "reports.tasks", *(f"worker.tasks.{name}" for name in KINDS)]
 
 # Only JSON is accepted: pickled messages could execute code.
 task_serializer = result_serializer = event_serializer = "json"

@@ -17,12 +17,14 @@ from typing import TypeVar
 from zoneinfo import ZoneInfo
 
 import setting_values as values
+import smtp_url
 from broker import address
 from broker.address import Address
 from errors import SettingsError
 from home import home_from, kept_secrets
 from kinds import KINDS
 from postgres import PUBLIC, with_schema
+from smtp_url import MailServer
 
 MOST_SHARDS = 256  # a table each; a statement on two generations locks all of them, and the lock table is limited
 MENU_RANKS = ("orders", "quantity", "revenue", "margin")
@@ -30,7 +32,7 @@ MOST_DAYS = 36_500  # a hundred years
 # Settings that may be given as a file instead, as NAME_FILE.
 SECRETS = (
     *("DATABASE_URL", "SOURCE_DATABASE_URL", "REDIS_URL", "WEBHOOK_SECRETS", "API_TOKENS", "FLOWER_PASSWORD"),
-    "EVENT_SECRETS",
+    *("EVENT_SECRETS", "REPORT_SMTP_URL"),
 )
 KEY = "whsec_ and 24 to 64 bytes in base64"
 T = TypeVar("T")
@@ -68,6 +70,8 @@ class Settings:
     flower_password: str = field(repr=False)
     event_urls: tuple[str, ...]
     event_secrets: tuple[str, ...] = field(repr=False)
+    report_server: MailServer | None  # what sends the morning mail; None: it is not sent
+    report_to: tuple[str, ...]
     kinds: tuple[str, ...]  # what is computed; empty: all, or those stored in the database (kinds/requests.py)
     retrain_schedule: str  # cron, in `timezone`
     locale: str  # of what people see
@@ -108,6 +112,9 @@ class Settings:
         tokens = _read(env, "API_TOKENS", kept["API_TOKENS"], values.tokens, "a-token-of-8-characters another-one:read")
         day_start = _read(env, "BUSINESS_DAY_START", "04:00", values.time_of_day, "04:00")
         event_urls = _read(env, "EVENT_URLS", "", values.event_urls, "https://crm.example/hooks/analytics")
+        report_server = _read(
+            env, "REPORT_SMTP_URL", "", smtp_url.parse, "smtp://reports%40cafe.example:secret@mail.example:587"
+        )
         return cls(
             database_url=database_url if schema == PUBLIC else with_schema(database_url, schema),
             source_database_url=source_url,
@@ -143,6 +150,10 @@ class Settings:
             flower_password=_read(env, "FLOWER_PASSWORD", kept["FLOWER_PASSWORD"], values.password, "a-long-password"),
             event_urls=event_urls,
             event_secrets=_read(env, "EVENT_SECRETS", "", values.event_secrets(event_urls, webhook_secrets), KEY),
+            report_server=report_server,
+            report_to=_read(
+                env, "REPORT_TO", "", smtp_url.recipients(report_server), "owner@cafe.example,chef@cafe.example"
+            ),
             kinds=_read(env, "KINDS", "", values.kinds, " ".join(KINDS)),
             retrain_schedule=_read(
                 env, "RETRAIN_SCHEDULE", f"{day_start.minute} {day_start.hour} * * 1", values.cron, "0 4 * * 1"

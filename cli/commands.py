@@ -19,6 +19,7 @@ from cli import (  # noqa: F401  # each adds its commands to the group
     models,
     predictions,
     recommendations,
+    report,
     results,
     runs,
     serving,

@@ -13,6 +13,7 @@ from redis.exceptions import RedisError, ResponseError
 from sqlalchemy.exc import SQLAlchemyError
 
 from broker import checks as broker
+from cli import checked_mail as mail
 from cli import checked_models as models
 from errors import SettingsError, SmartCRMError, UnavailableError
 from kinds.dayparts import read_dayparts
@@ -50,6 +51,7 @@ def examine(settings: Settings, env: Mapping[str, str]) -> Iterator[Finding]:
     yield from _menu(settings)
     yield from _trends(settings)
     yield from models.examine(settings)
+    yield from mail.examine(settings)
     yield from _redis(settings)
     yield from _secrets(settings)
     yield from _environment(settings, env)

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 import kinds
 from errors import RequestError
-from store import ledger, publishing, retention, totals
+from store import ledger, mails, publishing, retention, totals
 from store.database import driver, transaction
 from store.models import Run
 
@@ -47,10 +47,11 @@ def _drop_retired(session: Session, kind: str, generation: int) -> None:
 
 
 def drop_old(session: Session) -> None:
-    """Delete old deliveries, events, runs, and the kinds' own history."""
+    """Delete old deliveries, events, runs and mails, and the kinds' own history."""
     for kind in kinds.every():
         kind.drop_old(session)
     retention.drop_old(session, [kind.writers for kind in kinds.every()])
+    mails.drop_old(session)
 
 
 def forget(session: Session, mobile_id: str) -> int:

@@ -1,4 +1,4 @@
-"""Our tables as SQLAlchemy models, except the kinds' tables, which are in kinds/*/models.py."""
+"""Our tables as SQLAlchemy models, except those of the kinds (kinds/*/models.py) and of mails (mails.py)."""
 
 from __future__ import annotations
 

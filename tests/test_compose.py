@@ -66,7 +66,8 @@ FIXED = {"PORT", "FLOWER_PORT"}
 ONLY_IN: dict[str, set[str]] = {
     "migrate": set(),
     "webhook": {"WEBHOOK_SECRETS", "API_TOKENS"},
-    "worker": {"WEBHOOK_SECRETS", "EVENT_SECRETS", "CONCURRENCY"},  # it signs outgoing events
+    # It signs outgoing events, and sends the morning mail.
+    "worker": {"WEBHOOK_SECRETS", "EVENT_SECRETS", "CONCURRENCY", "REPORT_SMTP_URL", "REPORT_TO"},
     "beat": set(),
     "flower": set(),  # its own FLOWER_BASIC_AUTH
 }

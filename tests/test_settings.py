@@ -64,6 +64,15 @@ GOOD = {"DATABASE_URL": "postgresql://crm:pw-in-url@db/crm", "REDIS_URL": "redis
         ("LOCALE", "klingon", "not a known language"),
         ("CURRENCY", "EURO", "ISO 4217"),
         ("EVENT_SECRETS", "whsec_" + "A" * 32, "EVENT_URLS 0 URLs"),
+        ("REPORT_SMTP_URL", "http://user:pw-in-url@mail", "smtp:// or smtps://"),
+        ("REPORT_SMTP_URL", "smtp://user:pw-in-url[@mail", "percent-encoded"),
+        ("REPORT_SMTP_URL", "smtp://user@cafe.example:pw-in-url@mail/x", "percent-encoded"),
+        ("REPORT_SMTP_URL", "smtp://user@mail", "a user without a password"),
+        ("REPORT_SMTP_URL", "smtp://user:pw-in-url%C3%A4@mail", "ASCII"),
+        ("REPORT_SMTP_URL", "smtp://mail:99999", "is not a URL"),
+        ("REPORT_SMTP_URL", "smtp://mail?to=a@b.example", "other than from="),
+        ("REPORT_TO", "owner@cafe.example", "REPORT_SMTP_URL is not"),
+        ("REPORT_TO", "owner@cafe.example, chef", "'chef', which is not an e-mail address"),
     ],
 )
 def test_a_wrong_value_is_refused_by_name_with_an_example(tmp_path: Path, name: str, value: str, error: str) -> None:
@@ -164,6 +173,7 @@ def test_every_secret_may_be_given_as_a_file(tmp_path: Path) -> None:
         "FLOWER_PASSWORD": "a-long-password",
         "SOURCE_DATABASE_URL": "postgresql://reader@db/crm",
         "EVENT_SECRETS": "whsec_" + "B" * 32,
+        "REPORT_SMTP_URL": "smtps://reports%40cafe.example:p%3Aw%2F1@mail.example",
     }
     files = {}
     for name, value in given.items():
@@ -171,7 +181,11 @@ def test_every_secret_may_be_given_as_a_file(tmp_path: Path) -> None:
         path.write_text(value + "\n")
         path.chmod(0o444)  # as Docker mounts them
         files[f"{name}_FILE"] = str(path)
-    common = {"SMARTCRM_HOME": str(tmp_path / "home"), "EVENT_URLS": "https://crm.example/"}
+    common = {
+        "SMARTCRM_HOME": str(tmp_path / "home"),
+        "EVENT_URLS": "https://crm.example/",
+        "REPORT_TO": "owner@cafe.example",
+    }
     found = Settings.from_env(common | files)
     assert found == Settings.from_env(common | given)
     assert found.api_tokens == ("first-token",) and found.read_tokens == ("second-token",)
@@ -180,6 +194,28 @@ def test_every_secret_may_be_given_as_a_file(tmp_path: Path) -> None:
     for path, error in ((tmp_path / "absent", "can't read"), (tmp_path, "can't read")):
         with pytest.raises(SettingsError, match=f"{error}"):
             Settings.from_env(common | files | {"API_TOKENS_FILE": str(path)})
+
+
+@pytest.mark.parametrize(
+    ("url", "host", "port", "tls", "sender"),
+    [
+        ("smtp://mail.example", "mail.example", 587, False, "owner@cafe.example"),
+        ("smtps://reports%40cafe.example:p%3Aw%2F1@mail.example", "mail.example", 465, True, "reports@cafe.example"),
+        ("smtp://login:secret@[::1]:25/?from=crm@cafe.example", "::1", 25, False, "crm@cafe.example"),
+    ],
+)
+def test_the_mail_servers_url_names_server_login_and_sender(
+    tmp_path: Path, url: str, host: str, port: int, tls: bool, sender: str
+) -> None:
+    given = {"REPORT_SMTP_URL": url, "REPORT_TO": " owner@cafe.example,,chef@cafe.example, owner@cafe.example"}
+    found = Settings.from_env({**GOOD, "SMARTCRM_HOME": str(tmp_path), **given})
+    assert found.report_to == ("owner@cafe.example", "chef@cafe.example")
+    server = found.report_server
+    assert server is not None and (server.host, server.port, server.tls) == (host, port, tls)
+    assert server.sender_of(found.report_to) == sender
+    assert "secret" not in repr(found) and "p:w/1" not in repr(found)
+    with pytest.raises(SettingsError, match=r"^REPORT_TO names nobody"):
+        Settings.from_env({**GOOD, "SMARTCRM_HOME": str(tmp_path), "REPORT_SMTP_URL": url})
 
 
 def test_an_event_key_is_none_of_the_imports(tmp_path: Path) -> None:

@@ -36,6 +36,7 @@ TOTALS = {
     "deliveries": "Imports and requests for runs: accepted, repeated, or why an import was refused.",
     "messages_dropped": "Messages that no worker could read, by source: a queue, or a broadcast.",
     "event_attempts": "Attempts to deliver outgoing events.",
+    "report_mails": "Attempts to send the morning mail, by what became of it: sent, waiting, failed, skipped.",
 }
 
 
@@ -92,6 +93,7 @@ def _from_zero() -> list[tuple[str, dict[str, str], float]]:
     return [
         *(("runs", labels, 0) for labels in failed),
         ("event_attempts", {"outcome": "failed"}, 0),
+        ("report_mails", {"outcome": "failed"}, 0),
         ("sweeps", {}, 0),
     ]
 

@@ -81,7 +81,7 @@ async def post(message: Message, secrets: Sequence[str], seconds: float = ATTEMP
     try:
         async with (
             asyncio.timeout(seconds),
-            httpx.AsyncClient(timeout=None, verify=_trusted()) as client,  # noqa: S113  # asyncio.timeout above
+            httpx.AsyncClient(timeout=None, verify=trusted()) as client,  # noqa: S113  # asyncio.timeout above
             client.stream("POST", message.url, content=message.body.encode(), headers=headers) as answer,
         ):
             log.info("event posted", webhook_id=webhook_id, status=answer.status_code)
@@ -92,7 +92,7 @@ async def post(message: Message, secrets: Sequence[str], seconds: float = ATTEMP
 
 
 @lru_cache(maxsize=1)
-def _trusted() -> ssl.SSLContext:
+def trusted() -> ssl.SSLContext:
     """The certificate authorities of the system, or of SSL_CERT_FILE, and those of certifi."""
     context = ssl.create_default_context()
     context.load_verify_locations(certifi.where())

@@ -37,7 +37,7 @@ from worker import steering
 # Recency as version 0017 stored it, in results and in the staging of a run under way.
 AS_0017 = """
 DROP VIEW rfm_segments;
-DROP TABLE rfm_counts, segment_flows;
+DROP TABLE rfm_counts, segment_flows, analytics_mails;
 ALTER TABLE rfm_results ADD recency_days INTEGER;
 UPDATE rfm_results SET recency_days = today - '2000-01-01'::date - last_day
     FROM (SELECT max((plan ->> 'business_date')::date) AS today FROM analytics_runs WHERE kind = 'rfm') AS last;

@@ -16,7 +16,7 @@ import kinds
 from broker.address import PREFIX
 from kinds import requests, upkeep
 from source.window import business_date_of
-from store import events, inbox, nights, runs, totals
+from store import events, inbox, mails, nights, runs, totals
 from store.database import TRANSIENT, transaction
 from store.models import Run
 from worker import schedule, steering
@@ -60,7 +60,7 @@ def send_parts(run_id: uuid.UUID, parts: list[tuple[str, int]]) -> None:
 
 @app.task(name="smartcrm.sweep", ignore_result=True)
 def sweep() -> None:
-    """Start the nightly and training requests if due, advance every unfinished run, and drop retired generations.
+    """Start nightly and training requests and the mail if due, advance unfinished runs, and drop retired generations.
 
     What fails is done by the next sweep, seconds later.
     """
@@ -68,11 +68,14 @@ def sweep() -> None:
         unfinished, events_due = runs.unfinished(session), events.due(session)
         night_due = nights.due(session, _today(session))
         training = schedule.last_due(settings, nights.trained_for(session), runs.now(session))
+        mail_due = settings.report_server is not None and mails.due(session, _today(session))
         totals.add(session, "sweeps")
     if night_due:
         nightly.delay()  # with every sweep until it is done, since its message may be lost
     elif training is not None:  # a nightly request includes the trainings that are due
         retrain.delay(training.isoformat())
+    if mail_due:
+        app.signature("smartcrm.mail").delay()  # in reports/, which renders the pages
     for run_id in unfinished:
         try:
             _advance(run_id, from_sweep=True)

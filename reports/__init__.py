@@ -1,0 +1,1 @@
+"""The dashboard without a server: one self-contained HTML file, and the morning mail."""
