@@ -1,36 +1,37 @@
-"""Counting orders per business day: what the daily series are made of.
-
-Everything is a whole number in 64 bits, so that neither the order of rows nor their division into blocks shows.
-"""
+"""Counting orders per business day: the cells that daily series are made of."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from analytics.cells import (
+    CATEGORY_ORDERS,
+    CATEGORY_REVENUE,
+    COUNTED_AMOUNT,
+    DAYPART_ORDERS,
+    DAYPART_REVENUE,
+    GUEST_ORDERS,
+    HOUR_ORDERS,
+    HOUR_REVENUE,
+    ITEM_ORDERS,
+    ITEM_REVENUE,
+    NO_DAYPART,
+    ORDERS,
+    REVENUE,
+    numbered,
+    sums,
+)
 from analytics.dayparts import DAY
-from analytics.tallies import LEAST, MOST, TOO_LARGE
-from errors import SourceError
+from analytics.tallies import LEAST, MOST
 
 Whole = NDArray[np.int64]
 HOUR = DAY // 24
-
-# What a cell counts; its `first` and `second` say of what.
-ORDERS, GUEST_ORDERS, REVENUE, COUNTED_AMOUNT = 0, 1, 2, 3
-DAYPART_ORDERS, DAYPART_REVENUE = 4, 5  # daytime_id
-CATEGORY_ORDERS, CATEGORY_REVENUE = 6, 7  # category's number
-ITEM_ORDERS, ITEM_REVENUE = 8, 9  # item_id; its orders also by daytime_id, NO_DAYPART in a gap between dayparts
-HOUR_ORDERS, HOUR_REVENUE = 10, 11  # hour of the local clock; 1 where its date is the one after the business date
-KNOWN_CUSTOMERS, NEW_CUSTOMERS = 12, 13
-NO_DAYPART = -(2**31) - 1  # no int
-
-COLUMNS = ("day", "metric", "first", "second", "value")
-EVERYTHING = slice(None)
-EMPTY = np.empty((0, len(COLUMNS)), dtype=np.int64)
+DATES = 2  # of the local clock in a business day
 
 
 @dataclass(frozen=True)
@@ -58,12 +59,13 @@ class Orders:
 class Clock:
     """The dayparts' windows, and when a business day begins; in microseconds after midnight.
 
-    `starts` and `untils` are half-open, rise and do not overlap; `daytime_ids` are the windows' dayparts.
+    `starts` and `untils` are half-open, rise and do not overlap; `daypart_of` has the windows' dayparts, and last
+    NO_DAYPART, for the gaps.
     """
 
     starts: Whole
     untils: Whole
-    daytime_ids: Whole
+    daypart_of: Whole
     day_start: int
 
     @classmethod
@@ -71,7 +73,14 @@ class Clock:
         """From dayparts with a `daytime_id` and `windows`."""
         windows = sorted((*window, daypart["daytime_id"]) for daypart in dayparts for window in daypart["windows"])
         starts, untils, daytime_ids = np.array(windows, dtype=np.int64).T
-        return cls(starts, untils, daytime_ids, day_start)
+        return cls(starts, untils, np.append(daytime_ids, NO_DAYPART), day_start)
+
+    def window(self, local: Whole) -> Whole:
+        """Each time's window, as a place in `daypart_of`."""
+        time = local % DAY
+        window = np.searchsorted(self.starts, time, side="right") - 1
+        inside = (window >= 0) & (time < self.untils[window])
+        return np.where(inside, window, len(self.starts))
 
 
 @dataclass(frozen=True)
@@ -88,15 +97,16 @@ class Categories:
 
     def of(self, items: Whole) -> Whole:
         """Each item's category."""
+        number, names = numbered(items)  # found once for each item, not for each line
         if not len(self.items):
             return np.full(len(items), self.none, dtype=np.int64)
-        place = np.minimum(np.searchsorted(self.items, items), len(self.items) - 1)
-        return np.where(self.items[place] == items, self.numbers[place], self.none)
+        place = np.minimum(np.searchsorted(self.items, names), len(self.items) - 1)
+        return np.where(self.items[place] == names, self.numbers[place], self.none)[number]
 
 
 @dataclass(frozen=True)
 class Counted:
-    """Cells, a row of COLUMNS each (days since 2000-01-01); how many transactions went in, and how many could not."""
+    """The cells (analytics/cells.py); how many transactions went in, and how many could not."""
 
     cells: Whole
     transactions: int
@@ -115,67 +125,44 @@ def count(orders: Orders, clock: Clock, categories: Categories) -> Counted:
     ids, local, amounts, known = (column[order] for column in (orders.ids, orders.local, orders.amounts, orders.known))
     timed = (local != LEAST) & (local != MOST)
     counted = timed & (amounts >= 1)
-    day = (local - clock.day_start) // DAY
-    daypart = np.where(timed, _dayparts(local, clock), NO_DAYPART)
+    day, window = (local - clock.day_start) // DAY, clock.window(local)
+    # Summed once by all that the totals below need, of which there are few.
+    slot = ((local % DAY // HOUR * DATES + local // DAY - day) * len(clock.daypart_of) + window) * 2 + known
     found = [
-        _sums(day, ORDERS, counted),
-        _sums(day, GUEST_ORDERS, counted & (known == 0)),
-        _sums(day, REVENUE, timed, amounts),
-        _sums(day, COUNTED_AMOUNT, counted, amounts),
-        _sums(day, DAYPART_ORDERS, counted & (daypart != NO_DAYPART), first=daypart),
-        _sums(day, DAYPART_REVENUE, timed & (daypart != NO_DAYPART), amounts, first=daypart),
-        *_hours(local, day, timed, counted, amounts),
+        *_of_slots(clock, sums(day, ORDERS, counted, first=slot), ORDERS, DAYPART_ORDERS, HOUR_ORDERS, GUEST_ORDERS),
+        *_of_slots(clock, sums(day, REVENUE, timed, amounts, first=slot), REVENUE, DAYPART_REVENUE, HOUR_REVENUE),
+        sums(day, COUNTED_AMOUNT, counted, amounts),
     ]
     which, transaction = _counted_lines(orders, ids, counted, categories.excluded)
-    items, cents = orders.items[which], orders.cents[which]
-    category = categories.of(items)
-    line_day = day[transaction]
+    items = orders.items[which]
     with_item, item = _distinct(transaction, items)
-    with_category, of_category = _distinct(transaction, category)
+    with_category, category = _distinct(transaction, categories.of(items))
+    sold = sums(day[with_item], ITEM_ORDERS, first=item, second=window[with_item])
+    sold[:, 3] = clock.daypart_of[sold[:, 3]]
+    revenue = sums(day[transaction], ITEM_REVENUE, values=orders.cents[which], first=items)
     found += [
-        _sums(day[with_item], ITEM_ORDERS, first=item, second=daypart[with_item]),
-        _sums(line_day, ITEM_REVENUE, values=cents, first=items),
-        _sums(day[with_category], CATEGORY_ORDERS, first=of_category),
-        _sums(line_day, CATEGORY_REVENUE, values=cents, first=category),
+        sold,
+        revenue,
+        sums(day[with_category], CATEGORY_ORDERS, first=category),
+        sums(revenue[:, 0], CATEGORY_REVENUE, values=revenue[:, 4], first=categories.of(revenue[:, 2])),
     ]
     return Counted(np.concatenate(found), int(np.count_nonzero(timed)), int(np.count_nonzero(local == MOST)))
 
 
-def total(cells: Sequence[Whole]) -> Whole:
-    """Several blocks' cells, none of which share an order, as one: rising by day, metric, first and second.
-
-    Raises
-    ------
-    SourceError
-        When a sum is too large for 64 bits.
-    """
-    rows = np.concatenate([EMPTY, *cells])
-    order = np.lexsort(rows[:, 3::-1].T)
-    rows = rows[order]
-    opens = np.ones(len(rows), dtype=bool)
-    opens[1:] = (rows[1:, :4] != rows[:-1, :4]).any(axis=1)
-    if np.abs(rows[:, 4], dtype=np.float64).sum() >= TOO_LARGE:
-        raise _out_of_range()
-    merged = rows[opens]
-    merged[:, 4] = np.add.reduceat(rows[:, 4], np.flatnonzero(opens)) if len(rows) else 0
-    return merged
-
-
-def _dayparts(local: Whole, clock: Clock) -> Whole:
-    time = local % DAY
-    window = np.searchsorted(clock.starts, time, side="right") - 1
-    inside = (window >= 0) & (time < clock.untils[window])
-    return np.where(inside, clock.daytime_ids[window], NO_DAYPART)
-
-
-def _hours(
-    local: Whole, day: Whole, timed: NDArray[np.bool_], counted: NDArray[np.bool_], amounts: Whole
-) -> list[Whole]:
-    hour, later = local % DAY // HOUR, local // DAY - day
-    return [
-        _sums(day, HOUR_ORDERS, counted, first=hour, second=later),
-        _sums(day, HOUR_REVENUE, timed, amounts, first=hour, second=later),
-    ]
+def _of_slots(
+    clock: Clock, cells: Whole, whole: int, of_daypart: int, of_hour: int, of_guests: int | None = None
+) -> Iterator[Whole]:
+    """The cells of these metrics from those by slot."""
+    day, slot, values = cells[:, 0], cells[:, 2], cells[:, 4]
+    rest, known = np.divmod(slot, 2)
+    rest, window = np.divmod(rest, len(clock.daypart_of))
+    hour, later = np.divmod(rest, DATES)
+    daypart = clock.daypart_of[window]
+    yield sums(day, whole, values=values)
+    yield sums(day, of_daypart, daypart != NO_DAYPART, values, first=daypart)
+    yield sums(day, of_hour, values=values, first=hour, second=later)
+    if of_guests is not None:
+        yield sums(day, of_guests, known == 0, values)
 
 
 def _counted_lines(orders: Orders, ids: Whole, counted: NDArray[np.bool_], excluded: Whole) -> tuple[Whole, Whole]:
@@ -197,55 +184,8 @@ def _counted_lines(orders: Orders, ids: Whole, counted: NDArray[np.bool_], exclu
 
 def _distinct(transaction: Whole, names: Whole) -> tuple[Whole, Whole]:
     """The pairs of transactions and names that there are, each once."""
-    number, known = _numbered(names)
+    number, known = numbered(names)
     codes = np.sort(transaction * max(len(known), 1) + number)
     codes = codes[np.append(True, np.diff(codes) != 0)] if len(codes) else codes
     place, number = np.divmod(codes, max(len(known), 1))
     return place, known[number] if len(known) else number
-
-
-def _sums(
-    day: Whole,
-    metric: int,
-    which: NDArray[np.bool_] | slice = EVERYTHING,
-    values: Whole | None = None,
-    *,
-    first: Whole | None = None,
-    second: Whole | None = None,
-) -> Whole:
-    """A cell for each day, `first` and `second` of the rows in `which`: how many there are, or the sum of `values`."""
-    day = day[which]
-    keys = [np.zeros(len(day), dtype=np.int64) if key is None else key[which] for key in (second, first)]
-    keys.append(day)
-    codes, sizes = np.zeros(len(keys[0]), dtype=np.int64), []
-    for key in reversed(keys):
-        number, names = _numbered(key)
-        codes = codes * max(len(names), 1) + number
-        sizes.append(names)
-    group, found = _numbered(codes)
-    sums = np.zeros(len(found), dtype=np.int64)
-    if values is None:
-        np.add.at(sums, group, 1)
-    else:
-        if np.abs(values[which], dtype=np.float64).sum() >= TOO_LARGE:
-            raise _out_of_range()
-        np.add.at(sums, group, values[which])
-    seen = np.bincount(group, minlength=len(found)) > 0
-    found, sums = found[seen], sums[seen]
-    rest, seconds = np.divmod(found, max(len(sizes[2]), 1))
-    days, firsts = np.divmod(rest, max(len(sizes[1]), 1))
-    columns = (sizes[0][days], np.full(len(found), metric), sizes[1][firsts], sizes[2][seconds], sums)
-    return np.stack(columns, axis=1).astype(np.int64).reshape(-1, len(COLUMNS))
-
-
-def _numbered(values: Whole) -> tuple[Whole, Whole]:
-    """Each value's number from 0 on, and the values by number, rising, maybe with some that do not occur."""
-    least, most = (int(values.min()), int(values.max())) if len(values) else (0, -1)
-    if most - least < 4 * len(values):
-        return values - least, least + np.arange(most - least + 1)
-    names, numbers = np.unique(values, return_inverse=True)
-    return numbers, names
-
-
-def _out_of_range() -> SourceError:
-    return SourceError("The amounts of the orders have sums that are out of range.", code="data_out_of_range")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from analytics import daily, forecasts, trends
+from analytics import cells as counted
+from analytics import forecasts, trends
 from analytics.anomalies import anomalies
 from analytics.smoothing import Flags, Reals
 
@@ -19,18 +20,19 @@ CENTS = 100
 FIRST_WEEKDAY = 5  # of 2000-01-01, from Monday on
 FITTED_DAYS = 3 * 365 + 1  # the last of a series' days, which forecasts and trends are taken from
 
-# What is counted alone, and the name and unit of its series; the dimension is `first`, as the given sort of thing.
-_PLAIN = {
-    daily.ORDERS: ("orders", 1),
-    daily.REVENUE: ("revenue", CENTS),
-    daily.GUEST_ORDERS: ("guest_orders", 1),
-    daily.KNOWN_CUSTOMERS: ("known_customers", 1),
-    daily.NEW_CUSTOMERS: ("new_customers", 1),
-    daily.DAYPART_ORDERS: ("daypart_orders", 1),
-    daily.DAYPART_REVENUE: ("daypart_revenue", CENTS),
-    daily.CATEGORY_ORDERS: ("category_orders", 1),
-    daily.CATEGORY_REVENUE: ("category_revenue", CENTS),
-    daily.ITEM_REVENUE: ("item_revenue", CENTS),
+# The name and unit of the series of what is counted; their dimension is `first`.
+_NAMED = {
+    counted.ORDERS: ("orders", 1),
+    counted.REVENUE: ("revenue", CENTS),
+    counted.GUEST_ORDERS: ("guest_orders", 1),
+    counted.KNOWN_CUSTOMERS: ("known_customers", 1),
+    counted.NEW_CUSTOMERS: ("new_customers", 1),
+    counted.DAYPART_ORDERS: ("daypart_orders", 1),
+    counted.DAYPART_REVENUE: ("daypart_revenue", CENTS),
+    counted.CATEGORY_ORDERS: ("category_orders", 1),
+    counted.CATEGORY_REVENUE: ("category_revenue", CENTS),
+    counted.ITEM_ORDERS: ("item_orders", 1),
+    counted.ITEM_REVENUE: ("item_revenue", CENTS),
 }
 TOTALS = (
     "orders",
@@ -40,18 +42,6 @@ TOTALS = (
     "new_customers",
     "returning_customers",
     "average_ticket",
-)
-METRICS = (
-    *TOTALS,
-    "item_orders",
-    "item_revenue",
-    "item_daypart_orders",
-    "category_orders",
-    "category_revenue",
-    "daypart_orders",
-    "daypart_revenue",
-    "segment_customers",
-    "segment_revenue",
 )
 
 
@@ -70,26 +60,43 @@ class Span:
     @classmethod
     def of(cls, cells: Whole, incomplete_from: int) -> Span | None:
         """From the cells of all orders; None where there are none. Days from `incomplete_from` on may still grow."""
-        days = cells[np.isin(cells[:, 1], (daily.ORDERS, daily.REVENUE)), 0]
+        days = cells[np.isin(cells[:, 1], (counted.ORDERS, counted.REVENUE)), 0]
         if not len(days):
             return None
         first, last = int(days.min()), int(days.max())
         is_open = np.zeros(last - first + 1, dtype=bool)
-        sold = (cells[:, 1] == daily.ORDERS) & (cells[:, 4] > 0)
+        sold = (cells[:, 1] == counted.ORDERS) & (cells[:, 4] > 0)
         is_open[cells[sold, 0] - first] = True
         return cls(first, last, min(last, incomplete_from - 1), is_open)
 
     def closed_weekdays(self) -> list[int]:
         """The weekdays (ISO, 1 to 7) on which nothing was sold in the last eight weeks."""
-        complete = max(self.last_complete - self.first + 1, 0)
-        weekdays = (self.first + FIRST_WEEKDAY + np.arange(complete)) % 7
-        closed = forecasts.closed_weekdays(self.is_open[:complete], weekdays, complete)
+        weekdays = (self.first + FIRST_WEEKDAY + np.arange(self.complete)) % 7
+        closed = forecasts.closed_weekdays(self.is_open[: self.complete], weekdays, self.complete)
         return [int(weekday) + 1 for weekday in np.flatnonzero(closed)]
 
     @property
     def days(self) -> int:
         """How many there are."""
         return self.last - self.first + 1
+
+    @property
+    def complete(self) -> int:
+        """How many of them are complete."""
+        return max(self.last_complete - self.first + 1, 0)
+
+    def fits_like(self, other: Span | None) -> bool:
+        """Whether a series with the same complete days has the same forecasts and weeks."""
+        return (
+            other is not None
+            and (self.first, self.last_complete) == (other.first, other.last_complete)
+            and bool((self.is_open[: self.complete] == other.is_open[: self.complete]).all())
+        )
+
+    def incomplete(self) -> Span:
+        """The days after the complete ones alone; maybe none."""
+        first = max(self.first, self.last_complete + 1)
+        return Span(first, self.last, first - 1, self.is_open[first - self.first :])
 
 
 @dataclass(frozen=True)
@@ -99,6 +106,16 @@ class Series:
     keys: list[Key]
     values: Reals
 
+    @classmethod
+    def together(cls, parts: Sequence[Series]) -> Series:
+        """Several as one."""
+        return cls([key for part in parts for key in part.keys], np.concatenate([part.values for part in parts]))
+
+    def only(self, keys: Container[Key]) -> Series:
+        """Those with these keys."""
+        which = [place for place, key in enumerate(self.keys) if key in keys]
+        return Series([self.keys[place] for place in which], self.values[which])
+
     def starts(self) -> Whole:
         """Each series' first day with a value, as a place."""
         found: Whole = np.argmax(~np.isnan(self.values), axis=1)
@@ -107,24 +124,30 @@ class Series:
 
 def totals(cells: Whole, span: Span) -> Series:
     """The series of all orders, from the first day on."""
-    found = {metric: _row(cells[cells[:, 1] == metric], span) for metric in range(daily.NEW_CUSTOMERS + 1)}
-    rows = {name: found[metric] / unit for metric, (name, unit) in _PLAIN.items() if name in TOTALS}
+    found = {metric: _row(cells[cells[:, 1] == metric], span) for metric in range(counted.NEW_CUSTOMERS + 1)}
+    rows = {name: found[metric] / unit for metric, (name, unit) in _NAMED.items() if name in TOTALS}
     rows["returning_customers"] = rows["known_customers"] - rows["new_customers"]
     with np.errstate(invalid="ignore", divide="ignore"):
-        rows["average_ticket"] = found[daily.COUNTED_AMOUNT] / found[daily.ORDERS] / CENTS
+        rows["average_ticket"] = found[counted.COUNTED_AMOUNT] / found[counted.ORDERS] / CENTS
     return Series([(name, "") for name in TOTALS], np.stack([rows[name] for name in TOTALS]))
 
 
 def by_dimension(cells: Whole, span: Span, categories: Sequence[str]) -> Series:
-    """The series of dayparts, categories and items, each from its own first day on."""
+    """The series of dayparts, categories and items that are not all zero, each from its own first day on."""
     keys: list[Key] = []
-    rows = []
-    for key, its in _grouped(cells, categories):
-        row = _row(its, span)
-        row[: np.argmax(row != 0)] = np.nan
-        keys.append(key)
-        rows.append(row / (CENTS if key[0].endswith("revenue") else 1))
-    return Series(keys, np.stack(rows) if rows else np.empty((0, span.days)))
+    parts = [np.empty((0, span.days))]
+    for of, series, its in _groups(cells, categories):
+        values = np.zeros((len(of), span.days), dtype=np.int64)
+        inside = (its[:, 0] >= span.first) & (its[:, 0] <= span.last)
+        np.add.at(values, (series[inside], its[inside, 0] - span.first), its[inside, 4])
+        some = (values != 0).any(axis=1)
+        if not some.any():
+            continue
+        keys += [key for key, kept in zip(of, some.tolist(), strict=True) if kept]
+        part = values[some] / (CENTS if of and of[0][0].endswith("revenue") else 1)
+        part[np.arange(span.days) < np.argmax(part != 0, axis=1)[:, None]] = np.nan
+        parts.append(part)
+    return Series(keys, np.concatenate(parts))
 
 
 def of_segments(days: Sequence[tuple[int, str, int, float]], span: Span) -> Series:
@@ -145,27 +168,28 @@ def of_segments(days: Sequence[tuple[int, str, int, float]], span: Span) -> Seri
     return Series(keys, values.reshape(-1, span.days))
 
 
-def _grouped(cells: Whole, categories: Sequence[str]) -> Iterator[tuple[Key, Whole]]:
-    for metric in (daily.DAYPART_ORDERS, daily.DAYPART_REVENUE, daily.ITEM_REVENUE):
-        for first, its in _parted(cells[cells[:, 1] == metric], 2):
-            yield (_PLAIN[metric][0], str(first)), its
-    for metric in (daily.CATEGORY_ORDERS, daily.CATEGORY_REVENUE):
-        for first, its in _parted(cells[cells[:, 1] == metric], 2):
-            yield (_PLAIN[metric][0], categories[first]), its
-    for item, its in _parted(cells[cells[:, 1] == daily.ITEM_ORDERS], 2):
-        yield ("item_orders", str(item)), its
-        for daypart, of_daypart in _parted(its, 3):
-            if daypart != daily.NO_DAYPART:
-                yield ("item_daypart_orders", f"{item}:{daypart}"), of_daypart
+def keys_of(cells: Whole, categories: Sequence[str]) -> set[Key]:
+    """The series of dayparts, categories and items that cells belong to."""
+    return {key for keys, _, _ in _groups(cells, categories) for key in keys}
 
 
-def _parted(cells: Whole, column: int) -> Iterator[tuple[int, Whole]]:
-    """The cells by the value of a column, without series that are all zero."""
-    order = np.argsort(cells[:, column], kind="stable")
-    names, starts = np.unique(cells[order, column], return_index=True)
-    for name, its in zip(names.tolist(), np.split(cells[order], starts[1:]), strict=False):
-        if its[:, 4].any():
-            yield name, its
+def _groups(cells: Whole, categories: Sequence[str]) -> Iterator[tuple[list[Key], Whole, Whole]]:
+    """Per metric: the keys of its series, the place among them of each of its cells, and these cells."""
+    for metric in (counted.DAYPART_ORDERS, counted.DAYPART_REVENUE, counted.ITEM_ORDERS, counted.ITEM_REVENUE):
+        its = cells[cells[:, 1] == metric]
+        place, names = counted.distinct(its[:, 2])
+        yield [(_NAMED[metric][0], str(first)) for first in names.tolist()], place, its
+    for metric in (counted.CATEGORY_ORDERS, counted.CATEGORY_REVENUE):
+        its = cells[cells[:, 1] == metric]
+        place, names = counted.distinct(its[:, 2])
+        yield [(_NAMED[metric][0], categories[number]) for number in names.tolist()], place, its
+    its = cells[(cells[:, 1] == counted.ITEM_ORDERS) & (cells[:, 3] != counted.NO_DAYPART)]
+    item, items = counted.distinct(its[:, 2])
+    daypart, dayparts = counted.distinct(its[:, 3])
+    place, pairs = counted.distinct(item * max(len(dayparts), 1) + daypart)
+    first, second = np.divmod(pairs, max(len(dayparts), 1))
+    named = zip(items[first].tolist(), dayparts[second].tolist(), strict=True)
+    yield [("item_daypart_orders", f"{of}:{daytime_id}") for of, daytime_id in named], place, its
 
 
 def _row(cells: Whole, span: Span) -> Reals:
@@ -189,7 +213,7 @@ class Fit:
 
 def fit(series: Series, span: Span, horizon: int) -> Fit:
     """Forecasts, weekly statistics and anomalies from the complete days."""
-    complete = max(span.last_complete - span.first + 1, 0)
+    complete = span.complete
     start = max(0, complete - FITTED_DAYS)
     values, is_open = series.values[:, start:complete], span.is_open[start:complete]
     weekday = (span.first + start + FIRST_WEEKDAY) % 7

@@ -7,22 +7,23 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from analytics.daily import KNOWN_CUSTOMERS, NEW_CUSTOMERS
+from analytics.cells import KNOWN_CUSTOMERS, NEW_CUSTOMERS, numbered, out_of_range, sums
 from analytics.tallies import TOO_LARGE
-from errors import SourceError
 
 Whole = NDArray[np.int64]
 EPOCH = np.datetime64("2000-01-01", "D")
-COHORT_COLUMNS = ("cohort", "month", "customers", "cents")
+NEVER = np.iinfo(np.int64).max
+COHORT_COLUMNS = ("day", "cohort", "customers", "cents")
 
 
 @dataclass(frozen=True)
 class Visits:
-    """What a number of customers did.
+    """What a number of customers did; every count of a day follows from what they did up to that day.
 
-    `cells` are those of analytics/daily.py. `cohorts` has a row of COHORT_COLUMNS for each month of first purchases and
-    month since then in which its customers came or had a refund: months are counted from 2000-01, `customers` are those
-    with a purchase in that month, `cents` all amounts of it. `customers` is how many have made a purchase.
+    `cells` are those of analytics/cells.py. `cohorts` has rows of COHORT_COLUMNS: `cohort` is the month of the first
+    purchase, counted from 2000-01; `customers` are those whose first purchase of this month was on this day; `cents`
+    are all their amounts from that month on, those before the first purchase counted on its day. `customers` is how
+    many have made a purchase.
     """
 
     cells: Whole
@@ -46,60 +47,66 @@ def visits(opens: NDArray[np.bool_], days: Whole, cents: Whole) -> Visits:
     SourceError
         When a sum is too large for 64 bits.
     """
-    customer = np.cumsum(opens) - 1
-    customers = int(customer[-1]) + 1 if len(customer) else 0
-    bought = cents >= 1
-    first = np.full(customers, np.iinfo(np.int64).max)
-    np.minimum.at(first, customer[bought], days[bought])
-    known = first[customer] != np.iinfo(np.int64).max
     if np.abs(cents, dtype=np.float64).sum() >= TOO_LARGE:
-        raise SourceError("The amounts of the customers have sums that are out of range.", code="data_out_of_range")
+        raise out_of_range()
+    customer = np.cumsum(opens) - 1
+    bought = cents >= 1
+    came, day = _distinct(customer[bought], days[bought])
+    is_first = _opens(came)
+    first = np.full(int(customer[-1]) + 1 if len(customer) else 0, NEVER)
+    first[came[is_first]] = day[is_first]
+    cohort = np.zeros(len(first), dtype=np.int64)
+    cohort[came[is_first]] = _months(day[is_first])
+    of_month = is_first | _opens(_months(day))
     return Visits(
-        _cells(customer, days, bought, first),
-        _cohorts(customer[known], days[known], cents[known], first),
-        int(np.count_nonzero(first != np.iinfo(np.int64).max)),
+        np.concatenate([sums(day, KNOWN_CUSTOMERS), sums(day, NEW_CUSTOMERS, is_first)]),
+        _cohorts(day[of_month], cohort[came[of_month]], *_amounts(customer, days, cents, first, cohort)),
+        int(np.count_nonzero(is_first)),
     )
 
 
-def _cells(customer: Whole, days: Whole, bought: NDArray[np.bool_], first: Whole) -> Whole:
-    found = []
-    came, day = _distinct(customer[bought], days[bought])
-    for metric, of_days in ((KNOWN_CUSTOMERS, day), (NEW_CUSTOMERS, day[day == first[came]])):
-        names, count = np.unique(of_days, return_counts=True)
-        zero = np.zeros(len(names), dtype=np.int64)
-        found.append(np.stack([names, zero + metric, zero, zero, count], axis=1))
-    return np.concatenate(found).astype(np.int64)
+def _amounts(customer: Whole, days: Whole, cents: Whole, first: Whole, cohort: Whole) -> tuple[Whole, Whole, Whole]:
+    """The days, cohorts and cents of the amounts that count; `first` and `cohort` are by customer."""
+    first, cohort = first[customer], cohort[customer]
+    counts = days >= first
+    before = np.flatnonzero(~counts & (first != NEVER))
+    counts[before] = _months(days[before]) == cohort[before]
+    return np.maximum(days, first)[counts], cohort[counts], cents[counts]
 
 
-def _cohorts(customer: Whole, days: Whole, cents: Whole, first: Whole) -> Whole:
-    month, cohort = _months(days), _months(first[customer])
-    since = month >= cohort
-    customer, month, cohort, cents = customer[since], month[since], cohort[since], cents[since]
-    if not len(month):
+def _cohorts(came: Whole, of: Whole, days: Whole, cohorts: Whole, cents: Whole) -> Whole:
+    """Rows of COHORT_COLUMNS from customers who `came` on a day for the first time in its month, and from amounts."""
+    if not len(days):
         return np.empty((0, len(COHORT_COLUMNS)), dtype=np.int64)
-    span = int(month.max()) - int(cohort.min()) + 1
-    place = (cohort - cohort.min()) * span + (month - cohort.min())
-    names, group = np.unique(place, return_inverse=True)
-    sums = np.zeros(len(names), dtype=np.int64)
-    np.add.at(sums, group, cents)
-    bought = cents >= 1
-    _, of_customer = _distinct(customer[bought], group[bought])
-    came = np.bincount(of_customer, minlength=len(names))
-    cohorts, months = np.divmod(names, span)
-    return np.stack([cohorts + cohort.min(), months + cohort.min(), came, sums], axis=1).astype(np.int64)
+    least = int(cohorts.min())
+    span = int(cohorts.max()) - least + 1
+    group, names = numbered(np.concatenate([came, days]) * span + np.concatenate([of, cohorts]) - least)
+    customers = np.bincount(group[: len(came)], minlength=len(names))
+    total = np.zeros(len(names), dtype=np.int64)
+    np.add.at(total, group[len(came) :], cents)
+    seen = np.bincount(group, minlength=len(names)) > 0
+    day, cohort = np.divmod(names[seen], span)
+    return np.stack([day, cohort + least, customers[seen], total[seen]], axis=1).astype(np.int64)
 
 
-def _distinct(customer: Whole, names: Whole) -> tuple[Whole, Whole]:
-    """The pairs that there are, each once."""
+def _distinct(customer: Whole, days: Whole) -> tuple[Whole, Whole]:
+    """The pairs that there are, each once and in order; customers are in order."""
     if not len(customer):
-        return customer, names
-    least = int(names.min())
-    span = int(names.max()) - least + 1
-    code = customer * span + (names - least)
+        return customer, days
+    least = int(days.min())
+    span = int(days.max()) - least + 1
+    code = customer * span + (days - least)
     if (np.diff(code) < 0).any():
         code = np.sort(code, kind="stable")
-    code = code[np.append(True, np.diff(code) != 0)]
+    code = code[_opens(code)]
     return code // span, code % span + least
+
+
+def _opens(values: Whole) -> NDArray[np.bool_]:
+    """Where a value differs from the one before."""
+    found = np.ones(len(values), dtype=bool)
+    found[1:] = np.diff(values) != 0
+    return found
 
 
 def _months(days: Whole) -> Whole:

@@ -22,6 +22,7 @@ import psycopg
 from bench import chord, data, door
 from bench.rivals import statements
 
+TRENDS = ("trends",)
 RESULTS = Path(__file__).parent / "results" / "door"  # those beside it are make bench's
 
 
@@ -35,11 +36,13 @@ def main(size: int = 1_000_000, orders: int = 1_000, rounds: int = 5) -> None:
         ):
             data.make(settings.database_url, size, data.until_now())
             door.refresh(settings, "full")
+            door.refresh(settings, "full", TRENDS)
             taken: dict[str, list[float]] = {}
 
             def incremental() -> None:
                 data.import_orders(settings.database_url, orders)
                 taken.setdefault("incremental", []).append(door.refresh(settings, "incremental"))
+                taken.setdefault("incremental trends", []).append(door.refresh(settings, "incremental", TRENDS))
 
             def timed(name: str, work: Callable[[], object]) -> None:
                 began = time.perf_counter()
@@ -52,7 +55,7 @@ def main(size: int = 1_000_000, orders: int = 1_000, rounds: int = 5) -> None:
                 timed("full", lambda: door.refresh(settings, "full"))
                 timed("sql rfm", lambda: _replaced(settings.database_url, statements.rfm_ntile))
                 timed("sql menu", lambda: _replaced(settings.database_url, statements.menu_tuned))
-                for kind in ("rfm", "menu"):
+                for kind in ("rfm", "menu", "trends"):
                     timed(f"full {kind}", partial(door.refresh, settings, "full", (kind,)))
     medians = {name: statistics.median(seconds) for name, seconds in taken.items()}
     sql = medians["sql rfm"] + medians["sql menu"]
@@ -67,6 +70,8 @@ def main(size: int = 1_000_000, orders: int = 1_000, rounds: int = 5) -> None:
             "full ÷ one SQL statement a kind": medians["full"] / sql,
             "full rfm ÷ its SQL": medians["full rfm"] / medians["sql rfm"],
             "full menu ÷ its SQL": medians["full menu"] / medians["sql menu"],
+            "incremental trends ÷ full trends": medians["incremental trends"] / medians["full trends"],
+            "full trends ÷ full menu": medians["full trends"] / medians["full menu"],
         },
     }
     RESULTS.mkdir(parents=True, exist_ok=True)

@@ -15,7 +15,7 @@ from uuid import UUID
 import click
 
 from broker import checks
-from cli import clusters, console, predictions, tables
+from cli import clusters, console, predictions, tables, trends
 from cli.app import cli, environment
 from cli.console import out
 from cli.health import flower_prefix
@@ -51,6 +51,7 @@ def demo(once: bool) -> None:
                 story.show_lists(session, serving_settings)
                 for line in (*predictions.story(session), *clusters.story(session)):
                     out.print(line, soft_wrap=True)
+                trends.story(session)
             _print_urls(serving_settings)
             if once or not sys.stdout.isatty():
                 return

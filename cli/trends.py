@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 from rich.table import Table
+from sqlalchemy.orm import Session
 
 from cli import shapes
 from cli.app import cli, environment
@@ -21,6 +22,7 @@ from store.database import transaction
 from store.published import PublishedState, published
 
 SHOWN, WEEKS, WEEK = 60, 26, 7
+MOVING = 5  # series that the demo shows
 BARS = "▁▂▃▄▅▆▇█"
 DIRECTIONS = {"rising": ("↗ rising", "green"), "falling": ("↘ falling", "red"), "steady": ("→ steady", "")}
 NAMES = (
@@ -57,6 +59,17 @@ def trends(metric: str | None, dimension: str | None, direction: str | None, as_
             return
         chosen = rows if metric or dimension or direction else [row for row in rows if _matters(row)]
         _show(state, chosen)
+
+
+def story(session: Session) -> None:
+    """A short table for the demo: orders and revenue, and the items, categories and dayparts that move most."""
+    state = published(session, "trends")
+    if state is None:
+        return
+    rows = results.trends(state.generation, Wanted(), weeks=True).rows(session)
+    moving = [row for row in rows if row.direction in ("rising", "falling") and ":" not in row.dimension]
+    moving.sort(key=lambda row: (-abs(row.change), row.metric, row.dimension))
+    _show(state, [*(row for row in rows if row.metric in ("orders", "revenue")), *moving[:MOVING]])
 
 
 def _matters(row: Any) -> bool:

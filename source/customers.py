@@ -13,9 +13,10 @@ from psycopg import sql
 from source import reading
 from source.orders import Block, Rows, columns, eight
 from source.ranges import KeyRange, has_index
-from source.window import EPOCH, Plan, business_date, in_window, key_range, local_time
+from source.window import EPOCH, Plan, business_date, in_window, key_range, local_time, since_day
 
 Whole = NDArray[np.int64]
+FIRST_DATE = (date.min - EPOCH).days  # earlier ones are placeholders, and Python has no date for them
 
 
 class Amounts(NamedTuple):
@@ -55,29 +56,41 @@ class Visits(NamedTuple):
     cents: Whole
 
 
-def visits(crm: reading.Connection, plan: Plan, part: KeyRange) -> Visits:
-    """All transactions of the part's customers, in the run's window; those that can't be used are left out."""
+def visits(crm: reading.Connection, plan: Plan, part: KeyRange, since: date | None = None) -> Visits:
+    """All transactions of the part's customers, in the run's window; those that can't be used are left out.
+
+    With `since`, only customers with a transaction on that business day or later; some others may be among them.
+    """
     kind, amount = plan["columns"]["fact_transactions"]["total_amount"], sql.Identifier("total_amount")
+    # The inner ORDER BY matches the index, so that rows are grouped without a sort; OFFSET 0 keeps it.
     query = sql.SQL(
-        "SELECT string_agg(int8send(opens), '') AS opens, string_agg(int8send(day), '') AS day,"
-        " string_agg(int8send(cents), '') AS cents FROM"
-        " (SELECT (mobile_id IS DISTINCT FROM lag(mobile_id) OVER (ORDER BY mobile_id))::int::bigint AS opens,"
-        "   ({day} - {epoch})::bigint AS day, {cents} AS cents"
-        "  FROM (SELECT mobile_id, created_at, total_amount FROM fact_transactions"
-        "   WHERE {mine} AND mobile_id <> '' AND {window} AND isfinite(created_at) AND {finite} OFFSET 0) AS orders"
-        "  ORDER BY mobile_id) AS rows"
+        "SELECT string_agg(int8send(number), ''), string_agg(days, ''), string_agg(cents, '') FROM"
+        " (SELECT count(*) AS number, string_agg(date_send(day), '') AS days, string_agg(int8send(cents), '') AS cents"
+        "  FROM (SELECT mobile_id, {day} AS day, {cents} AS cents FROM fact_transactions"
+        "   WHERE {mine} AND mobile_id <> '' AND {window} AND isfinite(created_at) AND {finite} AND {recent}"
+        "   ORDER BY mobile_id OFFSET 0) AS orders"
+        "  GROUP BY mobile_id) AS customers"
     ).format(
         day=business_date(local_time(sql.Identifier("created_at")), plan),
-        epoch=sql.Literal(EPOCH),
         cents=reading.cents(amount, kind),
         mine=key_range(sql.Identifier("mobile_id"), part, "text"),
         window=in_window(plan),
         finite=reading.finite(amount, kind),
+        recent=sql.SQL("true") if since is None else _with_transactions(plan, since),
     )
     row = crm.execute(query, binary=True).fetchone()
     assert row is not None
-    opens, days, cents = (np.frombuffer(value or b"", dtype=">i8").astype(np.int64) for value in row)
-    return Visits(opens.astype(bool), days, cents)
+    number, days, cents = (
+        np.frombuffer(value or b"", dtype=kind).astype(np.int64)
+        for value, kind in zip(row, (">i8", ">i4", ">i8"), strict=True)
+    )
+    opens = np.zeros(len(days), dtype=bool)
+    opens[np.cumsum(number) - number] = True
+    return Visits(opens, np.maximum(days, FIRST_DATE), cents)
+
+
+def _with_transactions(plan: Plan, since: date) -> sql.Composable:
+    return sql.SQL("mobile_id IN (SELECT mobile_id FROM fact_transactions WHERE {})").format(since_day(plan, since))
 
 
 class Visit(NamedTuple):

@@ -121,12 +121,8 @@ def _read_packed(crm: reading.Connection, plan: Plan, which: sql.Composable, fir
 
 
 def _of_days(crm: reading.Connection, plan: Plan, wanted: Transactions) -> Iterator[Columns]:
-    """The business days of the touched day buckets, one by one; lines are selected by the day's transactions."""
-    if not plan["day_buckets"]:
-        nothing = sql.SQL("false")
-        yield _read(crm, wanted(plan, nothing)), _read(crm, _lines(plan, nothing))
-    for first, until in touched_days(plan):
-        day = on_days(plan, first, until)
+    """The touched business days, one by one; lines are selected by the day's transactions."""
+    for day in [on_days(plan, first, until) for first, until in touched_days(plan)] or [sql.SQL("false")]:
         these = sql.SQL("transaction_id IN (SELECT transaction_id FROM fact_transactions WHERE {})").format(day)
         transactions = _read(crm, wanted(plan, sql.SQL("transaction_id IS NOT NULL AND {}").format(day)))
         yield transactions, _read(crm, _lines(plan, these))

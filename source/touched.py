@@ -156,9 +156,9 @@ def customers(crm: reading.Connection, plan: Plan) -> list[str]:
     return [customer for (customer,) in crm.execute(query).fetchall()]
 
 
-def day_buckets(crm: reading.Connection, plan: Plan, ledger: Iterable[str]) -> list[str]:
-    """The first dates of the day buckets with touched transactions in the run's window, the ledger's days, or days that
-    have left the window.
+def days(crm: reading.Connection, plan: Plan, ledger: Iterable[str]) -> list[int]:
+    """The business days (since 2000-01-01) with touched transactions in the run's window, the ledger's days, and days
+    that have left the window.
     """
     query = sql.SQL(
         "SELECT DISTINCT {day} - {epoch} FROM ({touched}) AS touched WHERE isfinite(created_at) AND {window}"
@@ -169,9 +169,14 @@ def day_buckets(crm: reading.Connection, plan: Plan, ledger: Iterable[str]) -> l
         window=in_window(plan),
     )
     use_time_zone(crm, plan)
-    days = [day for (day,) in crm.execute(query).fetchall()] + [int(day) for day in ledger]
     left, until = moved_days(plan) or (EPOCH, EPOCH)
-    return day_buckets_of(plan, [*days, *range((left - EPOCH).days, (until - EPOCH).days)])
+    moved = range((left - EPOCH).days, (until - EPOCH).days)
+    return sorted({*(day for (day,) in crm.execute(query).fetchall()), *map(int, ledger), *moved})
+
+
+def day_buckets(crm: reading.Connection, plan: Plan, ledger: Iterable[str]) -> list[str]:
+    """The first dates of the day buckets of these days."""
+    return day_buckets_of(plan, days(crm, plan, ledger))
 
 
 def as_of(plan: Plan) -> datetime:

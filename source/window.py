@@ -189,7 +189,13 @@ def day_buckets_of(plan: Plan, days: Sequence[int]) -> list[str]:
 
 
 def touched_days(plan: Plan) -> Iterator[tuple[date | None, date]]:
-    """The business days of the plan's touched day buckets, as half-open ranges; the first bucket is one range."""
+    """The plan's touched business days as half-open ranges: its `days`, or those of its `day_buckets`.
+
+    The first bucket is one range.
+    """
+    if "days" in plan:
+        yield from ((date.fromisoformat(day), date.fromisoformat(day) + timedelta(days=1)) for day in plan["days"])
+        return
     firsts, beside = day_buckets(plan), open_buckets(plan)
     wanted = {day_of(text) for text in plan["day_buckets"]}
     if wanted & set(firsts[:beside].tolist()):
@@ -223,6 +229,12 @@ def on_days(plan: Plan, first: date | None, until: date) -> sql.Composable:
         for sign, edge, which in edges
     ]
     return sql.SQL("({})").format(sql.SQL(" AND ").join(ends))
+
+
+def since_day(plan: Plan, first: date) -> sql.Composable:
+    """The condition that a row's instant may be on this business day or a later one; it can use an index."""
+    earliest, _ = _instants(first, time.fromisoformat(plan["business_day_start"]), plan["timezone"])
+    return sql.SQL("created_at >= {}").format(sql.Literal(earliest))
 
 
 def _instants(day: date, clock: time, timezone: str) -> tuple[datetime, datetime]:

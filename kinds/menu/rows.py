@@ -14,7 +14,7 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from errors import SourceError
-from kinds.menu.arrays import WholeArray
+from kinds.arrays import WholeArray
 from kinds.menu.models import MenuResult, MenuTally, MenuTotal
 from kinds.menu.rules import quantity_unit
 from source import limits

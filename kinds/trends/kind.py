@@ -7,37 +7,35 @@ together it is found which rise or fall; then the new generation becomes current
     chunks ─► tally ─┐
     customers ─► visits ─► fit, per shard of series ─► compare ─► publish
 
-Every run is a full one.
+An incremental run counts only the changed business days, fits the series that they touch, and compares all again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import date
 from functools import partial
 from typing import Any
 
 from psycopg import sql
 from sqlalchemy.orm import Session
 
-from analytics import daily, trends
-from analytics import series as made
+from analytics import daily
+from analytics.cells import together
 from analytics.daily import Clock, Orders
-from analytics.forecasts import LEAST_DAYS
-from analytics.series import Span
-from analytics.trends import LEAST_WEEKS
 from analytics.visits import visits as count_visits
 from kinds.base import Counts, Draft, Kind, Stage, summed
-from kinds.rfm.results import segment_days
+from kinds.trends import fitting, merge, rows, tallies
 from kinds.trends import plan as planning
-from kinds.trends import rows
-from kinds.trends.names import names_of
+from kinds.trends.names import Names
+from postgres import scalar
 from settings import Settings
-from source import customers, orders
+from source import customers, orders, touched
 from source.customers import Amounts
 from source.orders import Block
 from source.reading import Connection
-from source.window import EPOCH, date_of, day_start
-from store import progress, publishing
+from source.window import date_of, day_of, day_start
+from store import ledger, progress, publishing
 from store.database import driver
 from store.models import Part, Run
 from store.parts import Claim
@@ -61,7 +59,9 @@ def tally(settings: Settings, claimed: Claim) -> Counts:
             cells.append(found.cells)
             skipped += found.skipped
             transactions += found.transactions
-    rows.save_cells(claimed.session, run, part, daily.total(cells))
+        newest = sql.Literal(scalar(crm, touched.newest_days(run.plan, part)))
+        driver(claimed.session).execute(ledger.entry(run, part, newest))
+    tallies.save_cells(claimed.session, run, part, together(cells))
     return {"transactions": transactions, "skipped_transactions": skipped}
 
 
@@ -80,78 +80,38 @@ def _orders(block: Block, amounts: Amounts) -> Orders:
 
 
 def visits(settings: Settings, claimed: Claim) -> Counts:
-    """Count the shard's customers per business day and cohort."""
+    """Count the shard's customers per business day and cohort; in an incremental run, from a changed day on."""
     run, part = claimed.run, claimed.part
     assert run.plan is not None
+    first: str | None = run.plan.get("visits_from", date.min.isoformat())
+    if first is None:
+        return {"customers": 0}
+    since = day_of(first)
     with orders.snapshot(settings.source_database_url, run.plan) as crm:
-        found = count_visits(*customers.visits(crm, run.plan, part))
-    rows.save_cells(claimed.session, run, part, found.cells)
-    rows.save_cohorts(claimed.session, run, part, found.cohorts)
+        found = count_visits(
+            *customers.visits(crm, run.plan, part, date_of(since) if since >= planning.FIRST_DAY else None)
+        )
+    tallies.save_cells(claimed.session, run, part, found.cells[found.cells[:, 0] >= since])
+    tallies.save_cohorts(claimed.session, run, part, found.cohorts[found.cohorts[:, 0] >= since])
     return {"customers": found.customers}
 
 
 def fit(settings: Settings, claimed: Claim) -> Counts:
     """Make the shard's series, forecast them, and store them with what their weeks tell."""
-    run, shard = claimed.run, claimed.part.part
+    session, run, shard = claimed.session, claimed.run, claimed.part.part
     assert run.plan is not None
-    totals = rows.cells(claimed.session, run.generation, planning.TOTALS_SHARD)
-    span = Span.of(totals, planning.day(run.plan["incomplete_from"]))
+    span = fitting.span_of(session, run.plan, run.generation)
     if span is None:
         return {"series": 0}
-    _, categories = planning.categories(run.plan)
-    if shard == planning.TOTALS_SHARD:
-        segments = [
-            ((day - EPOCH).days, segment, customers, float(revenue))
-            for day, segment, customers, revenue in segment_days(claimed.session)
-        ]
-        groups = [
-            made.totals(totals, span),
-            made.by_dimension(totals, span, categories),
-            made.of_segments(segments, span),
-        ]
-    else:
-        groups = [made.by_dimension(rows.cells(claimed.session, run.generation, shard), span, categories)]
-    for series in groups:
-        if series.keys:
-            found = made.fit(series, span, run.plan["forecast_days"])
-            names = names_of(settings, run.plan, series.keys)
-            rows.save_fit(claimed.session, run, shard, series, span, found, names)
-    return {"series": sum(len(series.keys) for series in groups)}
+    series = fitting.series_of(session, run.plan, run.generation, shard, span)
+    items = sorted({int(dimension.partition(":")[0]) for metric, dimension in series.keys if metric.startswith("item")})
+    fitting.save(session, run.plan, run.generation, shard, series, span, Names.read(settings, run.plan, items))
+    return {"series": len(series.keys)}
 
 
 def compare(settings: Settings, claimed: Claim) -> Counts:
-    """Find which series rise or fall, over all of them together, so that few are called so by chance."""
-    generation = claimed.run.generation
-    keys, weekly = rows.weekly(claimed.session, generation)
-    found = trends.trends(weekly)
-    rows.save_trends(claimed.session, generation, keys, found)
-    return {name: int((found.direction == name).sum()) for name in (trends.RISING, trends.FALLING, trends.STEADY)}
-
-
-def _days(session: Session, run: Run) -> dict[str, Any]:
-    """Which days the series are of, and whether these are enough."""
-    assert run.plan is not None
-    needs = {"days": LEAST_DAYS, "weeks": LEAST_WEEKS}
-    span = _span(session, run)
-    days = 0 if span is None else max(span.last_complete - span.first + 1, 0)
-    found: dict[str, Any] = {"complete_days": days, "needs": needs}
-    if span is not None:
-        found |= {
-            "first_date": date_of(span.first).isoformat(),
-            "last_date": date_of(span.last).isoformat(),
-            "last_complete_date": date_of(span.last_complete).isoformat(),
-            "closed_days": int((~span.is_open[:days]).sum()),
-            "closed_weekdays": span.closed_weekdays(),
-        }
-    if days < LEAST_DAYS:
-        found |= {"too_little_data": 1, "needed_days": LEAST_DAYS}
-    return found
-
-
-def _span(session: Session, run: Run) -> Span | None:
-    assert run.plan is not None
-    totals = rows.cells(session, run.generation, planning.TOTALS_SHARD)
-    return Span.of(totals, planning.day(run.plan["incomplete_from"]))
+    """Find which series rise or fall, over all of them together."""
+    return fitting.compare(claimed.session, claimed.run.generation)
 
 
 class Trends(Kind):
@@ -159,7 +119,7 @@ class Trends(Kind):
 
     name = "trends"
     stages = (Stage("tally", tally), Stage("visits", visits), Stage("fit", fit), Stage("compare", compare))
-    of_one_run = frozenset({"incomplete_from"})
+    of_one_run = frozenset({"business_date", "daily_after", "incomplete_from", "days", "visits_from"})
 
     def plan(self, settings: Settings, crm: Connection) -> dict[str, Any]:
         """How many days are forecast, the source's column types, the dayparts, and the items' categories."""
@@ -169,11 +129,23 @@ class Trends(Kind):
         """Chunks of transactions, shards of customers and of series, and the look at all series together."""
         return planning.parts(draft)
 
+    def refresh(self, draft: Draft) -> list[Part]:
+        """The changed business days, as one part, and the customers from the first of them on, as another."""
+        return planning.changed(draft)
+
+    def prepare(self, session: Session, run: Run, parts: Sequence[Part]) -> None:
+        """Create the run's ledger."""
+        ledger.begin(session, run, [part for part in parts if part.stage == "tally"])
+
     def publish(self, session: Session, settings: Settings, run: Run) -> None:
         """Name the run's generation."""
         counted = [part for stage in self.stages for part in progress.parts(session, run, stage.name)]
-        run.counts = summed(counted) | _days(session, run)
+        run.counts = summed(counted) | fitting.days(fitting.span_of(session, run.plan or {}, run.generation))
         publishing.name_current(session, run, run.generation)
+
+    def merge(self, session: Session, settings: Settings, run: Run) -> None:
+        """Replace the changed days' tallies in the published generation, and fit the series again that they touch."""
+        merge.merge(session, settings, run)
 
     def discard(self, session: Session, generations: Sequence[int]) -> None:
         """Delete the generations' counts, series and trends."""

@@ -19,8 +19,8 @@ Reals = ARRAY(DOUBLE_PRECISION)
 class MetricTally(Base):
     """What a part of a stage counted for a business day and a shard of series.
 
-    `cells` are rows of analytics/daily.py's metric, first, second and value: whole numbers of eight bytes, least
-    significant first.
+    `cells` are rows of analytics/cells.py's metric, first, second and value: four bytes with the sizes of these in
+    bytes, and the rows, least significant byte first.
     """
 
     __tablename__ = "metric_tallies"
@@ -51,19 +51,16 @@ class HourTally(Base):
 
 
 class CohortTally(Base):
-    """What a part's customers of one cohort did in one month; both by the month's first day.
-
-    `customers` had a purchase in that month; `cents` are all their amounts of it.
-    """
+    """What a part's customers did on a business day, by cohort: the columns of analytics/visits.py as arrays."""
 
     __tablename__ = "metric_cohort_tallies"
 
     generation: Mapped[int] = mapped_column(BigInteger, primary_key=True)
-    cohort: Mapped[date] = mapped_column(primary_key=True)
-    month: Mapped[date] = mapped_column(primary_key=True)
+    business_date: Mapped[date] = mapped_column(primary_key=True)
     part: Mapped[int] = mapped_column(primary_key=True)
-    customers: Mapped[int] = mapped_column(BigInteger)
-    cents: Mapped[int] = mapped_column(BigInteger)
+    cohorts: Mapped[list[int]] = mapped_column(ARRAY(BigInteger))
+    customers: Mapped[list[int]] = mapped_column(ARRAY(BigInteger))
+    cents: Mapped[list[int]] = mapped_column(ARRAY(BigInteger))
 
 
 class MetricResult(Base):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from settings import Settings
 from source import reading
@@ -10,22 +11,26 @@ from source.menu import read_menu
 from source.window import Plan
 
 
-def names_of(settings: Settings, plan: Plan, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str | None]:
-    """The name of each series' dimension, as the CRM has it now; None where it has none."""
-    labels = {str(daypart["daytime_id"]): daypart["label"] for daypart in plan["dayparts"]}
-    items = sorted({int(dimension.partition(":")[0]) for metric, dimension in keys if metric.startswith("item")})
-    names: dict[int, str | None] = {}
-    if items:
+@dataclass(frozen=True)
+class Names:
+    """The items' names, as the CRM has them now, and the dayparts' labels."""
+
+    items: Mapping[str, str | None]
+    dayparts: Mapping[str, str]
+
+    @classmethod
+    def read(cls, settings: Settings, plan: Plan, items: Sequence[int] | None = None) -> Names:
+        """Those of these items, or of all."""
         with reading.connect(settings.source_database_url) as crm:
-            names = {item: row.name for item, row in read_menu(crm, items).items()}
-    return {(metric, dimension): _name(metric, dimension, names, labels) for metric, dimension in keys}
+            names = {str(item): row.name for item, row in read_menu(crm, items).items()}
+        return cls(names, {str(daypart["daytime_id"]): daypart["label"] for daypart in plan["dayparts"]})
 
-
-def _name(metric: str, dimension: str, items: dict[int, str | None], labels: dict[str, str]) -> str | None:
-    if metric.startswith("daypart"):
-        return labels.get(dimension)
-    if not metric.startswith("item"):
-        return dimension or None
-    item, _, daypart = dimension.partition(":")
-    name = items.get(int(item))
-    return f"{name}, {labels.get(daypart, daypart)}" if name is not None and daypart else name
+    def of(self, metric: str, dimension: str) -> str | None:
+        """The name of a series' dimension; None where it has none."""
+        if metric.startswith("daypart"):
+            return self.dayparts.get(dimension)
+        if not metric.startswith("item"):
+            return dimension or None
+        item, _, daypart = dimension.partition(":")
+        name = self.items.get(item)
+        return f"{name}, {self.dayparts.get(daypart, daypart)}" if name is not None and daypart else name

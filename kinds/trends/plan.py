@@ -15,9 +15,11 @@ from settings import Settings
 from source import reading, touched
 from source.menu import excluded_items, read_menu
 from source.ranges import has_index, key_ranges
-from source.window import EPOCH
+from source.window import EPOCH, Plan, date_of
+from store import ledger
 from store.models import Part
 
+FIRST_DAY = (date(1900, 1, 1) - EPOCH).days  # what is dated before is no business day
 NO_CATEGORY = "(none)"
 ITEMS_OF_A_SHARD = 150  # so that a part fits about two thousand series
 TOTALS_SHARD = 0  # totals, dayparts, categories and hours; items are in the others
@@ -34,6 +36,7 @@ def plan(settings: Settings, crm: reading.Connection) -> dict[str, Any]:
         by_category.setdefault(NO_CATEGORY if row.category is None else row.category, []).append(item)
     return ({"quantity_unit": 1000} if weighed else {}) | {
         "lookback_days": 0,
+        "cohorts_by_day": True,  # so that plans of versions that counted them by month differ
         "forecast_days": settings.forecast_days,
         "columns": columns,
         "dayparts": dayparts.planned(crm),
@@ -66,6 +69,23 @@ def parts(draft: Draft) -> list[Part]:
     ]
 
 
+def changed(draft: Draft) -> list[Part]:
+    """A part for the orders of the changed business days, and one for the customers from the first of them on.
+
+    Whether a customer is new on a day follows from earlier days, so it may change on all days from there on.
+    """
+    plan = draft.plan
+    plan["incomplete_from"] = _incomplete_from(draft).isoformat()
+    days: list[int] = []
+    first = date.min if plan["recompute_all"] else None
+    if not plan["recompute_all"]:
+        days = touched.days(draft.crm, plan, ledger.keys(draft.session, plan["since"]["ledger"]))
+        first = None if not days else date.min if days[0] < FIRST_DAY else date_of(days[0])
+    plan["days"] = [date_of(day).isoformat() for day in days if day >= FIRST_DAY]
+    plan["visits_from"] = None if first is None else first.isoformat()
+    return [Part(run_id=draft.run.run_id, stage=stage, part=0) for stage in ("tally", "visits")]
+
+
 def _incomplete_from(draft: Draft) -> date:
     """The first business day that may still get orders: that of `as_of`, or the next one.
 
@@ -76,12 +96,12 @@ def _incomplete_from(draft: Draft) -> date:
     return today + timedelta(days=1) if draft.run.as_of_given and second_later.date() > today else today
 
 
-def shard_of(plan: dict[str, Any], item: np.ndarray[Any, np.dtype[np.int64]]) -> Any:
+def shard_of(plan: Plan, item: np.ndarray[Any, np.dtype[np.int64]]) -> Any:
     """The shard of series that an item's are in."""
     return 1 + item % plan["item_shards"]
 
 
-def categories(plan: dict[str, Any]) -> tuple[Categories, list[str]]:
+def categories(plan: Plan) -> tuple[Categories, list[str]]:
     """Which item is in which category, and the categories' names by number."""
     names = list(plan["categories"])
     if NO_CATEGORY not in names:
@@ -90,8 +110,3 @@ def categories(plan: dict[str, Any]) -> tuple[Categories, list[str]]:
     items, numbers = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
     excluded = np.array(plan["excluded_items"], dtype=np.int64)
     return Categories(items, numbers, names.index(NO_CATEGORY), excluded), names
-
-
-def day(text: str) -> int:
-    """A date in a plan as days since 2000-01-01."""
-    return (date.fromisoformat(text) - EPOCH).days

@@ -1,115 +1,27 @@
-"""The rows of trends: counts per business day, cohorts, series with their forecasts, and trends."""
+"""Results of trends: series with their forecasts and weeks, and each series' trend."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from datetime import date
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from psycopg import sql
 from sqlalchemy.orm import Session
 
-from analytics.daily import EMPTY, HOUR_ORDERS, HOUR_REVENUE, ITEM_ORDERS, ITEM_REVENUE
 from analytics.series import Fit, Key, Series, Span
 from analytics.trends import WEEKS, Trends, Weekly
-from kinds.trends import plan as planning
-from kinds.trends.arrays import FloatsDumper
+from kinds.arrays import RealArray
+from kinds.trends import tallies
+from kinds.trends.names import Names
 from source.window import EPOCH, date_of
 from store.database import driver
-from store.models import Part, Run
 
-Whole = NDArray[np.int64]
-TABLES = ("metric_tallies", "metric_hour_tallies", "metric_cohort_tallies", "metric_results", "metric_trend_results")
-FIRST_DAY = (date(1900, 1, 1) - EPOCH).days  # what is dated before is no business day
-_CELL = np.dtype("<i8")
+TABLES = (*tallies.TABLES, "metric_results", "metric_trend_results")
 NOTHING = np.empty(0)
 
 
-def save_cells(session: Session, run: Run, part: Part, cells: Whole) -> None:
-    """Store cells (day, metric, first, second, value), a row for each shard of series and business day."""
-    assert run.plan is not None
-    cells = cells[cells[:, 0] >= FIRST_DAY]
-    of_hour = np.isin(cells[:, 1], (HOUR_ORDERS, HOUR_REVENUE))
-    _save_hours(session, run, part, cells[of_hour])
-    cells = cells[~of_hour]
-    of_item = np.isin(cells[:, 1], (ITEM_ORDERS, ITEM_REVENUE))
-    shard = np.where(of_item, planning.shard_of(run.plan, cells[:, 2]), planning.TOTALS_SHARD)
-    order = np.lexsort((cells[:, 0], shard))
-    cells, shard = cells[order], shard[order]
-    opens = np.ones(len(cells), dtype=bool)
-    opens[1:] = (np.diff(shard) != 0) | (np.diff(cells[:, 0]) != 0)
-    starts = np.flatnonzero(opens)
-    rows = [
-        (
-            run.generation,
-            int(of_shard),
-            date_of(int(its[0, 0])),
-            part.stage,
-            part.part,
-            its[:, 1:].astype(_CELL).tobytes(),
-        )
-        for of_shard, its in zip(shard[starts], np.split(cells, starts[1:]), strict=False)
-        if len(its)
-    ]
-    with driver(session).cursor() as cursor:
-        cursor.executemany(
-            "INSERT INTO metric_tallies (generation, shard, business_date, stage, part, cells)"
-            " VALUES (%s, %s, %s, %s, %s, %s)",
-            rows,
-        )
-
-
-def _save_hours(session: Session, run: Run, part: Part, cells: Whole) -> None:
-    found: dict[tuple[int, int, int], list[int]] = {}
-    for day, metric, hour, later, value in cells.tolist():
-        found.setdefault((day, hour, later), [0, 0])[metric - HOUR_ORDERS] = value
-    with (
-        driver(session)
-        .cursor()
-        .copy(
-            "COPY metric_hour_tallies (generation, business_date, hour, later, part, orders, cents) FROM STDIN"
-        ) as copy
-    ):
-        for (day, hour, later), values in found.items():
-            copy.write_row((run.generation, date_of(day), hour, later, part.part, *values))
-
-
-def cells(session: Session, generation: int, shard: int, *, since: date | None = None) -> Whole:
-    """A shard's cells (day, metric, first, second, value), those of one day maybe in several parts."""
-    query = (
-        "SELECT business_date, cells FROM metric_tallies WHERE generation = %s AND shard = %s AND business_date >= %s"
-    )
-    found = [EMPTY]
-    for business_date, stored in driver(session).execute(query, [generation, shard, since or date.min], binary=True):
-        values = np.frombuffer(stored, dtype=_CELL).reshape(-1, EMPTY.shape[1] - 1)
-        days = np.full((len(values), 1), (business_date - EPOCH).days)
-        found.append(np.concatenate([days, values.astype(np.int64)], axis=1))
-    return np.concatenate(found)
-
-
-def save_cohorts(session: Session, run: Run, part: Part, cohorts: Whole) -> None:
-    """Store rows of analytics/visits.py's COHORT_COLUMNS."""
-    rows = [
-        (run.generation, _month(cohort), _month(month), part.part, customers, cents)
-        for cohort, month, customers, cents in cohorts.tolist()
-    ]
-    with driver(session).cursor() as cursor:
-        cursor.executemany(
-            "INSERT INTO metric_cohort_tallies (generation, cohort, month, part, customers, cents)"
-            " VALUES (%s, %s, %s, %s, %s, %s)",
-            rows,
-        )
-
-
-def _month(months: int) -> date:
-    """The first day of a month, counted from 2000-01."""
-    return date(2000 + months // 12, months % 12 + 1, 1)
-
-
-def save_fit(
-    session: Session, run: Run, shard: int, series: Series, span: Span, fit: Fit, names: Mapping[Key, str | None]
-) -> None:
+def save_fit(session: Session, generation: int, shard: int, series: Series, span: Span, fit: Fit, names: Names) -> None:
     """Store a shard's series with their forecasts and weeks."""
     starts = series.starts()
     weekly, found = fit.weekly, fit.forecasts
@@ -118,11 +30,11 @@ def save_fit(
         enough = bool(fit.enough[place])
         rows.append(
             (
-                run.generation,
+                generation,
                 metric,
                 dimension,
                 shard,
-                names[metric, dimension],
+                names.of(metric, dimension),
                 date_of(span.first + int(starts[place])),
                 series.values[place, starts[place] :],
                 date_of(span.last_complete + 1) if enough else None,
@@ -135,16 +47,22 @@ def save_fit(
                 bool(fit.anomaly[place]),
             )
         )
-    with driver(session).cursor() as cursor:
-        cursor.adapters.register_dumper(np.ndarray, FloatsDumper)
-        cursor.executemany(_INSERT, rows)
+    cursor = driver(session).cursor()
+    cursor.adapters.register_dumper(np.ndarray, RealArray)
+    with cursor.copy(_COPY) as copy:
+        copy.set_types(_TYPES)
+        for row in rows:
+            copy.write_row(row)
 
 
-_INSERT = """
-INSERT INTO metric_results (generation, metric, dimension, shard, name, first_date, points, forecast_from,
-  forecasts, lows, highs, methods, weeks, change, score, variance, autocorrelation, season_unknown, anomaly)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+_COPY = """
+COPY metric_results (generation, metric, dimension, shard, name, first_date, points, forecast_from, forecasts, lows,
+  highs, methods, weeks, change, score, variance, autocorrelation, season_unknown, anomaly) FROM STDIN (FORMAT binary)
 """
+_TYPES = (
+    *("int8", "text", "text", "int4", "text", "date", "float8[]", "date", "float8[]", "float8[]", "float8[]", "int2[]"),
+    *("int4", "float8", "float8", "float8", "float8", "bool", "bool"),
+)
 
 
 def _number(value: float) -> float | None:
@@ -175,18 +93,68 @@ def weekly(session: Session, generation: int) -> tuple[list[Key], Weekly]:
     )
 
 
+def are_equal(one: tuple[list[Key], Weekly], other: tuple[list[Key], Weekly]) -> bool:
+    """Whether two generations' series have the same weeks."""
+    return one[0] == other[0] and all(
+        np.array_equal(before, after, equal_nan=before.dtype.kind == "f")
+        for before, after in zip(vars(one[1]).values(), vars(other[1]).values(), strict=True)
+    )
+
+
 def save_trends(session: Session, generation: int, keys: Sequence[Key], found: Trends) -> None:
-    """Store each series' direction, p and q value."""
-    rows = [
-        (generation, *key, str(direction), _number(p_value), _number(q_value))
-        for key, direction, p_value, q_value in zip(keys, found.direction, found.p_value, found.q_value, strict=True)
-    ]
+    """Store each series' direction, p and q value; writes only what differs."""
+    columns = (found.direction.tolist(), map(_number, found.p_value), map(_number, found.q_value))
+    wanted = dict(zip(keys, zip(*columns, strict=True), strict=True))
+    query = "SELECT metric, dimension, direction, p_value, q_value FROM metric_trend_results WHERE generation = %s"
+    known = {
+        (metric, dimension): tuple(rest) for metric, dimension, *rest in driver(session).execute(query, [generation])
+    }
+    delete(session, "metric_trend_results", generation, [key for key in known if wanted.get(key) != known[key]])
+    rows = [(generation, *key, *values) for key, values in wanted.items() if known.get(key) != values]
+    query = "COPY metric_trend_results (generation, metric, dimension, direction, p_value, q_value) FROM STDIN"
+    with driver(session).cursor().copy(query) as copy:
+        for row in rows:
+            copy.write_row(row)
+
+
+def first_days(session: Session, generation: int, shard: int) -> dict[Key, int]:
+    """A shard's series, and the days since 2000-01-01 on which they begin."""
+    query = "SELECT metric, dimension, first_date FROM metric_results WHERE generation = %s AND shard = %s"
+    rows = driver(session).execute(query, [generation, shard]).fetchall()
+    return {(metric, dimension): (first - EPOCH).days for metric, dimension, first in rows}
+
+
+def set_last_points(
+    session: Session, generation: int, tails: Mapping[Key, tuple[int, np.ndarray[Any, np.dtype[np.float64]]]]
+) -> None:
+    """Replace the last points of series: those after a number of points that stay."""
+    with driver(session).cursor() as cursor:
+        cursor.adapters.register_dumper(np.ndarray, RealArray)
+        cursor.executemany(
+            "UPDATE metric_results SET points = points[:%s] || %s"
+            " WHERE generation = %s AND metric = %s AND dimension = %s",
+            [(kept, tail, generation, *key) for key, (kept, tail) in tails.items()],
+        )
+
+
+def rename(session: Session, generation: int, names: Names) -> None:
+    """Write the names that differ."""
+    query = "SELECT metric, dimension, name FROM metric_results WHERE generation = %s"
+    rows = driver(session).execute(query, [generation]).fetchall()
+    changed = [(now, generation, *key) for *key, name in rows if (now := names.of(*key)) != name]
     with driver(session).cursor() as cursor:
         cursor.executemany(
-            "INSERT INTO metric_trend_results (generation, metric, dimension, direction, p_value, q_value)"
-            " VALUES (%s, %s, %s, %s, %s, %s)",
-            rows,
+            "UPDATE metric_results SET name = %s WHERE generation = %s AND metric = %s AND dimension = %s", changed
         )
+
+
+def delete(session: Session, table: str, generation: int, keys: Collection[Key]) -> None:
+    """Delete these series' rows of a table."""
+    query = sql.SQL(
+        "DELETE FROM {} WHERE generation = %s AND (metric, dimension) IN (SELECT * FROM unnest(%s::text[], %s::text[]))"
+    ).format(sql.Identifier(table))
+    if keys:
+        driver(session).execute(query, [generation, *map(list, zip(*keys, strict=True))])
 
 
 def discard(session: Session, generations: Sequence[int]) -> None:

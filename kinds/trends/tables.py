@@ -59,14 +59,16 @@ class CohortMonth:
     cents: int
 
 
+# A cohort's number is its month, counted from 2000-01.
 _COHORTS = """
-SELECT cohort, months_since, max(customers) FILTER (WHERE months_since = 0) OVER (PARTITION BY cohort) AS size,
-       customers, cents
-FROM (SELECT cohort,
-             (12 * (extract(year FROM month) - extract(year FROM cohort))
-              + extract(month FROM month) - extract(month FROM cohort))::int AS months_since,
-             sum(customers)::bigint AS customers, sum(cents)::bigint AS cents
-      FROM metric_cohort_tallies WHERE generation = :generation GROUP BY cohort, month) AS months
+SELECT ('2000-01-01'::date + cohort * interval '1 month')::date,
+       months_since, max(customers) FILTER (WHERE months_since = 0) OVER (PARTITION BY cohort), customers, cents
+FROM (SELECT cohort::int,
+             (12 * (extract(year FROM business_date) - 2000) + extract(month FROM business_date) - 1 - cohort)::int
+               AS months_since,
+             sum(came)::bigint AS customers, sum(amount)::bigint AS cents
+      FROM metric_cohort_tallies, unnest(cohorts, customers, cents) AS counted (cohort, came, amount)
+      WHERE generation = :generation GROUP BY 1, 2) AS months
 ORDER BY cohort, months_since
 """
 

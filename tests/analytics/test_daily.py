@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analytics import daily
-from analytics.daily import NO_DAYPART, Categories, Clock, Orders, count, total
+from analytics import cells
+from analytics.cells import NO_DAYPART, difference, total
+from analytics.daily import Categories, Clock, Orders, count
 from analytics.dayparts import DAY
 from analytics.tallies import LEAST, MOST
 from errors import SourceError
@@ -77,29 +78,29 @@ def by_hand(sold, ordered):
         day, hour = (local - 4 * HOUR) // DAY, local % DAY // HOUR
         daypart = 7 if hour < 2 or hour >= 20 else 3 if 8 <= hour < 14 else NO_DAYPART
         later = local // DAY - day
-        add(day, daily.REVENUE, cents)
-        add(day, daily.HOUR_REVENUE, cents, hour, later)
+        add(day, cells.REVENUE, cents)
+        add(day, cells.HOUR_REVENUE, cents, hour, later)
         if daypart != NO_DAYPART:
-            add(day, daily.DAYPART_REVENUE, cents, daypart)
+            add(day, cells.DAYPART_REVENUE, cents, daypart)
         if cents >= 1:
             places[number] = day, daypart
-            add(day, daily.ORDERS, 1)
-            add(day, daily.GUEST_ORDERS, 1 - known)
-            add(day, daily.COUNTED_AMOUNT, cents)
-            add(day, daily.HOUR_ORDERS, 1, hour, later)
+            add(day, cells.ORDERS, 1)
+            add(day, cells.GUEST_ORDERS, 1 - known)
+            add(day, cells.COUNTED_AMOUNT, cents)
+            add(day, cells.HOUR_ORDERS, 1, hour, later)
             if daypart != NO_DAYPART:
-                add(day, daily.DAYPART_ORDERS, 1, daypart)
+                add(day, cells.DAYPART_ORDERS, 1, daypart)
     for number, item, pieces, cents in ordered:
         if number not in places or pieces <= 0 or cents == LEAST or item == 9:
             continue
         day, daypart = places[number]
         category = CATEGORY_OF.get(item, 2)
-        add(day, daily.ITEM_REVENUE, cents, item)
-        add(day, daily.CATEGORY_REVENUE, cents, category)
+        add(day, cells.ITEM_REVENUE, cents, item)
+        add(day, cells.CATEGORY_REVENUE, cents, category)
         if (number, "item", item) not in seen:
-            add(day, daily.ITEM_ORDERS, 1, item, daypart)
+            add(day, cells.ITEM_ORDERS, 1, item, daypart)
         if (number, "category", category) not in seen:
-            add(day, daily.CATEGORY_ORDERS, 1, category)
+            add(day, cells.CATEGORY_ORDERS, 1, category)
         seen |= {(number, "item", item), (number, "category", category)}
     return {place: value for place, value in found.items() if value}
 
@@ -108,10 +109,14 @@ def by_hand(sold, ordered):
 def test_counts_equal_a_loop_over_the_orders(sold, ordered, size):
     blocks = [range(start, min(start + size, len(sold))) for start in range(0, len(sold), size)] or [range(0)]
     counted = [count(block(sold, ordered, list(numbers)), CLOCK, CATEGORIES) for numbers in blocks]
-    cells = total([each.cells for each in counted])
-    found = {tuple(cell[:4]): cell[4] for cell in cells.tolist() if cell[4]}
+    summed = total([each.cells for each in counted])
+    found = {tuple(cell[:4]): cell[4] for cell in summed.tolist() if cell[4]}
     assert found == by_hand(sold, ordered)
-    assert len(cells) == len({tuple(cell[:4]) for cell in cells.tolist()})
+    assert len(summed) == len({tuple(cell[:4]) for cell in summed.tolist()})
+    without = difference(summed, counted[0].cells)
+    assert {tuple(cell[:4]): cell[4] for cell in without.tolist()} == {
+        tuple(cell[:4]): cell[4] for cell in total([each.cells for each in counted[1:]]).tolist() if cell[4]
+    }
     assert sum(each.skipped for each in counted) == sum(local == MOST for local, _, _ in sold)
 
 

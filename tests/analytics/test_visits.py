@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analytics.daily import KNOWN_CUSTOMERS, NEW_CUSTOMERS
+from analytics.cells import KNOWN_CUSTOMERS, NEW_CUSTOMERS
 from analytics.visits import visits
 
 EPOCH = date(2000, 1, 1)
@@ -24,13 +24,22 @@ def month(day: int) -> int:
     return 12 * (found.year - 2000) + found.month - 1
 
 
+def counted(orders):
+    rows = [(place == 0, *row) for its in orders for place, row in enumerate(its)]
+    columns = zip(*rows, strict=True) if rows else ([], [], [])
+    return visits(*(np.array(list(column), dtype=kind) for column, kind in zip(columns, (bool, int, int), strict=True)))
+
+
+@given(customers, st.integers(-40, 400))
+def test_what_is_counted_up_to_a_day_follows_from_what_was_done_up_to_it(orders, day):
+    whole, before = counted(orders), counted([its for each in orders if (its := [row for row in each if row[0] < day])])
+    assert sorted(before.cells.tolist()) == sorted(cell for cell in whole.cells.tolist() if cell[0] < day)
+    assert before.cohorts.tolist() == [cell for cell in whole.cohorts.tolist() if cell[0] < day]
+
+
 @given(customers)
 def test_visits_equal_a_loop_over_the_customers(orders):
-    rows = [(place == 0, *row) for its in orders for place, row in enumerate(its)]
-    opens = np.array([opens for opens, _, _ in rows], dtype=bool)
-    days = np.array([day for _, day, _ in rows], dtype=np.int64)
-    found = visits(opens, days, np.array([amount for _, _, amount in rows], dtype=np.int64))
-
+    found = counted(orders)
     cells, came, revenue = Counter(), defaultdict(set), Counter()
     for number, its in enumerate(orders):
         bought = {day for day, amount in its if amount >= 1}
@@ -41,10 +50,11 @@ def test_visits_equal_a_loop_over_the_customers(orders):
         cohort = month(min(bought))
         for day, amount in its:
             if month(day) >= cohort:
-                revenue[cohort, month(day)] += amount
-                came[cohort, month(day)] |= {number} if amount >= 1 else set()
+                revenue[max(day, min(bought)), cohort] += amount
+        for of in {month(day) for day in bought}:
+            came[min(day for day in bought if month(day) == of), cohort].add(number)
     assert {(day, metric): count for day, metric, _, _, count in found.cells.tolist()} == dict(cells)
-    assert {(cohort, of): (count, total) for cohort, of, count, total in found.cohorts.tolist()} == {
+    assert {(day, cohort): (count, total) for day, cohort, count, total in found.cohorts.tolist()} == {
         place: (len(came[place]), total) for place, total in revenue.items()
     }
     assert found.customers == sum(any(amount >= 1 for _, amount in its) for its in orders)

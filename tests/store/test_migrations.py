@@ -36,6 +36,11 @@ from worker import steering
 
 # Recency as version 0017 stored it, in results and in the staging of a run under way.
 AS_0017 = """
+DROP TABLE metric_cohort_tallies;
+CREATE TABLE metric_cohort_tallies (
+    generation BIGINT, cohort DATE, month DATE, part INTEGER, customers BIGINT, cents BIGINT,
+    CONSTRAINT pk_metric_cohort_tallies PRIMARY KEY (generation, cohort, month, part)
+);
 DROP VIEW rfm_segments;
 DROP TABLE rfm_counts, segment_flows, analytics_mails;
 ALTER TABLE rfm_results ADD recency_days INTEGER;

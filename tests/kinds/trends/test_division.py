@@ -4,23 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
 from kinds.trends import plan
 from source import ranges
+from tests.kinds.trends.checks import published
 from tests.kinds.trends.restaurant import MORNING_AFTER, tables
 from tests.system import Workers, fill, make_settings, read, run_inline
-
-RELATIONS = {
-    "metric_series": "metric, dimension, business_date",
-    "metric_trends": "metric, dimension",
-    "metric_forecasts": "metric, dimension, business_date",
-}
-
-
-def published(url: str) -> dict[str, pd.DataFrame]:
-    return {name: read(url, f"SELECT * FROM {name} ORDER BY {key}") for name, key in RELATIONS.items()}
 
 
 def test_chunks_shards_and_real_workers_give_the_same_rows(
@@ -38,12 +28,12 @@ def test_chunks_shards_and_real_workers_give_the_same_rows(
     divided = run_inline(settings, "trends", as_of=MORNING_AFTER)
     assert {stage.name: stage.parts for stage in divided.stages} == {"tally": 5, "visits": 5, "fit": 3, "compare": 1}
     found = published(url)
-    assert all(whole[name].equals(found[name]) for name in RELATIONS)
+    assert all(whole[name].equals(found[name]) for name in whole)
 
     workers.start()
     (done,) = workers.finished(workers.request("trends", as_of=MORNING_AFTER))
     assert done.run.status == "succeeded", done.run.error
     found = published(url)
-    assert all(whole[name].equals(found[name]) for name in RELATIONS)
+    assert all(whole[name].equals(found[name]) for name in whole)
     generations = read(url, "SELECT DISTINCT generation FROM metric_results")
     assert len(generations) <= 2, "old generations are removed"

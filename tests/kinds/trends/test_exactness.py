@@ -10,13 +10,10 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from kinds.trends import tables
 from source import orders
-from store.database import transaction
-from store.published import published
 from tests.builders import Case, cases
-from tests.kinds.trends import oracle
-from tests.system import fill, make_settings, read, run_inline
+from tests.kinds.trends.checks import check_counts
+from tests.system import fill, make_settings, run_inline
 
 CATEGORIES = {1: "Hot", 2: None}  # and no item 3
 DATABASE_TEST = hypothesis_settings(
@@ -47,13 +44,6 @@ def put(url: str, case: Case, amount: str = "numeric", quantity: str = "int") ->
     fill(url, tables, amount=amount, quantity=quantity)
 
 
-def published_series(url: str) -> oracle.Series:
-    found: oracle.Series = {}
-    for row in read(url, "SELECT metric, dimension, business_date, value FROM metric_series").itertuples():
-        found.setdefault((row.metric, row.dimension), {})[row.business_date] = row.value
-    return found
-
-
 def check(url: str, home: Path, case: Case) -> None:
     settings = make_settings(
         url,
@@ -63,24 +53,7 @@ def check(url: str, home: Path, case: Case) -> None:
     )
     run = run_inline(settings, "trends", as_of=case.rules.as_of).run
     assert run.status == "succeeded", run.error
-    expected = oracle.series(case.transactions, case.items, case.rules, CATEGORIES)
-    found = published_series(url)
-    assert sorted(found) == sorted(key for key, values in expected.items() if values)
-    for key, values in found.items():
-        assert values == pytest.approx(expected[key], rel=1e-12, abs=1e-12), key
-    with transaction(url) as session:
-        state = published(session, "trends")
-        assert state is not None
-        for days in (3, 400):
-            shown = tables.hours(session, state, days)
-            hours = {(row.weekday, row.hour): (row.orders, row.revenue) for row in shown if row.orders or row.revenue}
-            known = oracle.hours(case.transactions, case.rules, days)
-            assert hours == {place: values for place, values in known.items() if any(values)}
-        cohorts = {
-            (row.cohort, row.months_since): (row.size, row.customers, row.cents)
-            for row in tables.cohorts(session, state.generation)
-        }
-    assert cohorts == oracle.cohorts(case.transactions, case.rules)
+    check_counts(url, case.transactions, case.items, case.rules, CATEGORIES)
 
 
 def test_any_restaurant_is_counted_as_the_contract_says(
