@@ -39,7 +39,9 @@ task_acks_late = True
 worker_prefetch_multiplier = 1
 worker_concurrency = _settings.concurrency
 worker_disable_prefetch = True
-worker_max_memory_per_child = 250_000  # kilobytes
+# In kilobytes, the highest since the process began: above what the parts of all kinds take, since a new process needs
+# seconds until its first task.
+worker_max_memory_per_child = 600_000
 worker_deduplicate_successful_tasks = False
 task_retry_on_worker_lost = True
 worker_lost_wait = 2  # seconds until a child that is gone is reported as lost; the default is 10
