@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
@@ -16,6 +18,13 @@ from webhook.problems import Problem
 
 View = TypeVar("View", bound=Callable[..., Response])
 Model = TypeVar("Model", bound=BaseModel)
+
+# How a query's values are written.
+WRITTEN = {
+    int: re.compile(r"-?\d+", re.ASCII),
+    float: re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d+)?", re.ASCII),
+    bool: re.compile("true|false"),
+}
 
 
 @dataclass(frozen=True)
@@ -81,9 +90,20 @@ def description(view: Callable[..., Any]) -> Description | None:
 
 
 def query(model: type[Model]) -> Model:
-    """The request's query, validated; an empty value counts as not given."""
-    given = ((name, next(filter(None, values), None)) for name, values in request.args.lists())
-    return model.model_validate({name: value for name, value in given if value})
+    """The request's query, validated; an empty value counts as not given.
+
+    Raises
+    ------
+    Problem
+        422 when a number or truth value is not written as in JSON; pydantic takes `1.0` for 1, `1_0`, `yes` and spaces.
+    """
+    texts = {name: text for name, values in request.args.lists() if (text := next(filter(None, values), None))}
+    found = model.model_validate(texts)
+    for field, info in model.model_fields.items():
+        value, name = getattr(found, field), info.alias or field
+        if name in texts and type(value) in WRITTEN and not WRITTEN[type(value)].fullmatch(texts[name]):
+            raise Problem(422, "invalid_request", f"{name} has to be written as {json.dumps(value)}.")
+    return found
 
 
 def body(model: type[Model], *, optional: bool = False) -> Model:

@@ -44,7 +44,11 @@ class Body(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _without_nulls(cls, value: Any) -> Any:
-        return {name: each for name, each in value.items() if each is not None} if isinstance(value, dict) else value
+        if not isinstance(value, dict):
+            return value
+        # An unknown member stays: a model that refuses those refuses it with any value.
+        known = {*cls.model_fields, *(field.alias for field in cls.model_fields.values())}
+        return {name: each for name, each in value.items() if each is not None or name not in known}
 
 
 class TooLittleData(BaseModel):

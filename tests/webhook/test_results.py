@@ -128,6 +128,8 @@ def test_one_segment_is_listed_alone_and_an_unknown_one_is_reported(published: A
     ("query", "named"),
     [
         ("rfm_segments?limit=0", "limit"),
+        ("rfm_segments?limit=7.0", "limit"),
+        ("rfm_segments?overdue=yes", "overdue"),
         ("rfm_segments?limit=1001", "limit"),
         ("rfm_segments?limit=many", "limit"),
         ("rfm_segments?cursor=%21%21", "cursor"),

@@ -67,6 +67,7 @@ WRONG: list[tuple[Any, str, str]] = [
     ({"cut_points": {"frequency": [1, 1, 2, 3]}}, "invalid_map", "cut_points.frequency has to be four rising"),
     ({"segments": {"All": ["111"]}}, "invalid_map", "segments misses 112"),
     ({"segment": {}}, "invalid_request", "segment"),
+    ({"segment": None}, "invalid_request", "segment"),
     ({"monetary": {"measure": "median"}}, "invalid_request", "monetary.measure"),
     ({"exclude": {"mobile_ids": [7]}}, "invalid_request", "exclude.mobile_ids"),
 ]
