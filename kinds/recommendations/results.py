@@ -184,13 +184,16 @@ class Maker:
 
     @property
     def place(self) -> int:
-        """The daypart's index in the model; the last one is all times of day."""
-        return self.daypart.place if self.daypart else len(self.model.popularity) - 1
+        """The daypart's index in the model; the last one is all times of day, also for a daypart without any orders."""
+        if self.daypart and self.model.orders[self.daypart.place].any():
+            return self.daypart.place
+        return len(self.model.popularity) - 1
 
     @property
     def popular_method(self) -> Method:
         """The method of lists that are not personal."""
-        return "daypart" if self.daypart and self.published.gate.get("daypart") else "global"
+        by_daypart = self.place < len(self.model.popularity) - 1
+        return "daypart" if by_daypart and self.published.gate.get("daypart") else "global"
 
     @property
     def is_personal(self) -> bool:

@@ -112,6 +112,9 @@ def test_what_was_bought_is_left_out_on_request_and_strangers_get_what_is_popula
     stranger = served.get("/recommendations?mobile_id=nobody&at=12:45")
     assert stranger["method"] in ("daypart", "global") and stranger["items"][0]["item_id"] <= 5
     assert len(stranger["items"]) == 10 and {item["reason"]["kind"] for item in stranger["items"]} == {"popular"}
+    nothing_sold = served.get("/recommendations?mobile_id=nobody&at=02:30")
+    assert (nothing_sold["method"], nothing_sold["daypart"]["daytime_id"]) == ("global", 11)
+    assert all(item["reason"]["orders"] > 0 for item in nothing_sold["items"])
     popular = make_settings(
         served.url, served.settings.home, API_TOKENS="a-token-for-the-lists", RECOMMENDATION_MODE="popular"
     )
