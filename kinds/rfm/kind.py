@@ -170,8 +170,7 @@ class Rfm(Kind):
     def discard(self, session: Session, generations: Sequence[int]) -> None:
         """Drop the generations' tables."""
         counts.discard(session, generations)
-        for generation in generations:
-            publish.drop(session, f"rfm_results_g{generation}")
+        rows.TABLES.discard(session, generations)
 
     def unneeded(self, session: Session) -> Sequence[Callable[[Session], None]]:
         """Staging tables, unpublished generations, and changes that were never published."""
