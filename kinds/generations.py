@@ -78,7 +78,7 @@ class Generations:
         connection.execute(sql.SQL("CREATE {} TABLE {} ({})").format(persistence, table, sql.SQL(columns)))
         whose, known = key_range(sql.Identifier("mobile_id"), part, "text"), None
         if incremental:
-            whose, known = self._touched(session, source_url, run)
+            whose, known = self.touched(session, source_url, run)
         newest, entry = touched.newest_customers(run.plan, part), partial(ledger.entry, run, part)
         insert_from_source(session, source_url, run.plan, query(whose), table, newest, entry)
         if known is not None:
@@ -90,17 +90,17 @@ class Generations:
         connection.execute(sql.SQL("ANALYZE {}").format(table))
         return table
 
-    def _touched(self, session: Session, source_url: str, run: Run) -> tuple[sql.Composable, sql.Composable]:
+    def touched(self, session: Session, source_url: str, run: Run) -> tuple[sql.Composable, sql.Composable]:
         """The touched customers as a condition on the source's rows, and their ids as a query on our database."""
         assert run.plan is not None
-        if run.plan["recompute_all"]:
+        if run.plan.get("recompute_all"):
             known = sql.SQL("SELECT mobile_id FROM {} WHERE generation = {}")
             return sql.SQL("mobile_id IS NOT NULL"), known.format(
                 self.results, sql.Literal(run.plan["since"]["generation"])
             )
         with reading.connect(source_url) as crm:
             now = touched.customers(crm, run.plan)
-        before = ledger.keys(session, run.plan["since"]["ledger"])
+        before = ledger.keys(session, run.plan["since"].get("ledger"))  # none in a plan of an older version
         customers = sql.Literal(sorted({*now, *before} - set(run.plan.get("excluded", ()))))
         return sql.SQL("mobile_id = ANY({}::text[])").format(customers), sql.SQL(
             "SELECT mobile_id FROM unnest({}::text[]) AS touched (mobile_id)"

@@ -99,18 +99,7 @@ def aggregate(session: Session, source_url: str, run: Run, part: Part) -> dict[s
 def aggregate_touched(session: Session, source_url: str, run: Run, part: Part) -> dict[str, int]:
     """Fill the staging table with all touched customers, also those without a purchase; returns its counts."""
     assert run.plan is not None
-    if run.plan.get("recompute_all"):
-        whose: sql.Composable = sql.SQL("mobile_id IS NOT NULL")
-        known = sql.SQL("SELECT mobile_id FROM rfm_results WHERE generation = {}").format(
-            sql.Literal(run.plan["since"]["generation"])
-        )
-    else:
-        with reading.connect(source_url) as crm:
-            now = touched.customers(crm, run.plan)
-        before = ledger.keys(session, run.plan["since"].get("ledger"))  # none in a plan of an older version
-        customers = sql.Literal(sorted({*now, *before} - set(run.plan.get("excluded", ()))))
-        whose = sql.SQL("mobile_id = ANY({}::text[])").format(customers)
-        known = sql.SQL("SELECT mobile_id FROM unnest({}::text[]) AS touched (mobile_id)").format(customers)
+    whose, known = TABLES.touched(session, source_url, run)
     _stage(session, source_url, run, part, whose, "")
     driver(session).execute(
         sql.SQL(
