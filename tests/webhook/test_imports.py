@@ -398,6 +398,8 @@ def test_it_starts_without_postgres_and_serves_once_that_is_there(
         return answer.status_code, reported.get("error_code", ""), answer.headers.get("Retry-After")
 
     try:
+        # A process that starts later would find PostgreSQL without tables, and refuse.
+        wait_for(lambda: webhook.log.read_text().count('"started without PostgreSQL"') == 2)
         assert ask() == (503, "database_unavailable", "5")
         assert requests.get(f"{webhook.url}/readyz", timeout=30).json()["database"] == "down"
         assert requests.get(f"{webhook.url}/openapi.json", timeout=30).ok
