@@ -93,10 +93,14 @@ def surrounding_ranks(count: int, beside: int) -> list[int]:
 def score_expression(measure: str, fifths: Sequence[Point], today: int) -> str:
     """The SQL expression for a row's score on a business date, in exact arithmetic.
 
-    F and M score 1 + the cut points strictly below the value, R 5 - those strictly below recency.
+    F and M score 1 + the cut points strictly below the value, R 5 - those strictly below recency. The cut points rise,
+    so two or three comparisons find the score.
     """
-    below = " + ".join(f"({_is_above(measure, point, today)})::int" for point in fifths)
-    return f"5 - ({below})" if measure == RECENCY else f"1 + {below}"
+    first, second, third, fourth = (_is_above(measure, point, today) for point in fifths)
+    score = [5, 4, 3, 2, 1] if measure == RECENCY else [1, 2, 3, 4, 5]
+    low = f"CASE WHEN {first} THEN {score[1]} ELSE {score[0]} END"
+    high = f"CASE WHEN {fourth} THEN {score[4]} WHEN {third} THEN {score[3]} ELSE {score[2]} END"
+    return f"CASE WHEN {second} THEN {high} ELSE {low} END"
 
 
 def passed_expression(before: CutPoints, after: CutPoints, was: int, today: int) -> str:

@@ -18,8 +18,8 @@ from store.database import driver
 from store.models import Run
 from store.published import PublishedState, published
 
-_COUNTED = sql.SQL(
-    "SELECT r_score, f_score, m_score, count(*), sum(cents) FROM rfm_results WHERE generation = %s"
+_COUNT = sql.SQL(
+    "SELECT r_score, f_score, m_score, count(*), sum(cents) FROM {}"
     " GROUP BY r_score, f_score, m_score ORDER BY r_score, f_score, m_score"
 )
 
@@ -55,10 +55,10 @@ class Cell:
     total: Total
 
 
-def of_part(counted: Iterable[Sequence[int]]) -> dict[str, int]:
-    """A shard's totals as its part keeps them: customers and cents of each code."""
+def of_part(session: Session, piece: sql.Identifier) -> dict[str, int]:
+    """The totals of a shard's rows as its part keeps them: customers and cents of each code."""
     kept: dict[str, int] = {}
-    for r, f, m, customers, cents in counted:
+    for r, f, m, customers, cents in _counted(session, piece):
         kept |= {f"customers_{r}{f}{m}": customers, f"cents_{r}{f}{m}": cents}
     return kept
 
@@ -66,15 +66,15 @@ def of_part(counted: Iterable[Sequence[int]]) -> dict[str, int]:
 def note(session: Session, run: Run) -> None:
     """Keep the totals with a run that has just been published, in its transaction.
 
-    A full run's parts have counted them as they wrote the rows, and an incremental run has added its changes. Where an
-    older version has computed some of it, the rows are counted.
+    A full run's parts have counted their rows, and an incremental run has added its changes. Where an older version has
+    computed some of it, the rows are counted.
     """
     state = published(session, run.kind)
     if state is None:
         return
     kept = (run.counts or {}).get("cells") or _of_parts(session, run)
     if sum(customers for *_, customers, _ in kept) != (run.counts or {})["customers"]:
-        kept = _counted(session, state.generation)
+        kept = _counted(session, _published_rows(state.generation))
     run.counts = (run.counts or {}) | {"cells": kept}
 
 
@@ -98,13 +98,13 @@ def changed(kept: Iterable[Sequence[int]], changes: Iterable[Sequence[int]]) -> 
 def note_published(session: Session, state: PublishedState) -> None:
     """Count again what is published, after a customer was removed from it."""
     run = runs.published_run(session, "rfm")
-    run.counts = (run.counts or {}) | {"cells": _counted(session, state.generation)}
+    run.counts = (run.counts or {}) | {"cells": _counted(session, _published_rows(state.generation))}
 
 
 def cells(session: Session, state: PublishedState) -> list[Cell]:
     """The published codes that have customers; counted now where an older version has published."""
     kept = (state.run.counts or {}).get("cells")
-    rows = _counted(session, state.generation) if kept is None else kept
+    rows = _counted(session, _published_rows(state.generation)) if kept is None else kept
     return [Cell(r, f, m, Total(customers, cents)) for r, f, m, customers, cents in rows]
 
 
@@ -127,5 +127,9 @@ def by_recency_and_frequency(found: Iterable[Cell]) -> dict[tuple[int, int], Tot
     return totals
 
 
-def _counted(session: Session, generation: int) -> list[list[int]]:
-    return [[int(value) for value in row] for row in driver(session).execute(_COUNTED, [generation])]
+def _published_rows(generation: int) -> sql.Composed:
+    return sql.SQL("(SELECT * FROM rfm_results WHERE generation = {}) AS published").format(sql.Literal(generation))
+
+
+def _counted(session: Session, rows: sql.Composable) -> list[list[int]]:
+    return [[int(value) for value in row] for row in driver(session).execute(_COUNT.format(rows))]

@@ -101,13 +101,12 @@ def score(settings: Settings, claimed: Claim) -> Counts:
     run, part = claimed.run, claimed.part
     assert run.plan is not None and run.counts is not None
     scored_by = rules(run.counts["cut_points"], run.plan["segments"], today(run.plan))
-    counted = rows.score(claimed.session, run, part, scored_by, run.counts.get("near", {}))
-    scored = sum(customers for *_, customers, _ in counted)
+    scored = rows.score(claimed.session, run, part, scored_by)
     expected = progress.part_counts(claimed.session, run, "aggregate", part.part)["customers"]
     if scored != expected:
         raise RowsLostError(f"Shard {part.part} has {scored} of {expected} customers staged.")
     changes.note(claimed.session, run, part)
-    return {"scored": scored} | cells.of_part(counted)
+    return {"scored": scored} | cells.of_part(claimed.session, rows.piece(run, part.part))
 
 
 def recount(session: Session) -> None:
