@@ -113,7 +113,7 @@ def named_connection(url: str, name: str) -> Connection:
     try:
         return connect(url)
     except psycopg.OperationalError as error:
-        reason = str(error).strip().splitlines()[-1].strip()
+        reason = str(error).strip().splitlines()[0].rstrip(".")  # the second line asks whether the server runs
         raise UnavailableError(f"{name}: PostgreSQL can't be reached: {reason}.") from None
 
 

@@ -34,6 +34,7 @@ def test_a_run_whose_source_is_away_shows_the_reason_and_fails_with_it(
             steering.advance(settings, run_id)
         shown = client.get(f"/runs/{run_id}", headers=token).get_json()
         assert (shown["status"], shown["error_code"]) == ("running", None) and REFUSED in shown["error"]
+        assert "failed: Connection refused." in shown["error"] and "Is the server" not in shown["error"]
     assert steering.advance(settings, run_id) == []
     failed = state(settings, run_id).run
     assert (failed.status, failed.error_code) == ("failed", "unavailable")
