@@ -27,6 +27,12 @@ class SchemaError(UnavailableError):
     """Our tables are at another version, in another schema, or can't be created in the schema."""
 
 
+class OutdatedError(SchemaError):
+    """Our tables are at another version than this program's; `smartcrm migrate` changes that."""
+
+    code = "schema_outdated"
+
+
 def migrate(url: str) -> str:
     """Run the missing migrations and return the version that the tables now have.
 
@@ -63,7 +69,7 @@ def require_current(url: str) -> None:
     Raises
     ------
     SchemaError
-        When they don't; the message says to run `smartcrm migrate`, or what prevents it.
+        When they don't, mostly OutdatedError; the message says to run `smartcrm migrate`, or what prevents it.
     """
     check(url, "DATABASE_URL")
     schema = schema_of(url)
@@ -72,10 +78,9 @@ def require_current(url: str) -> None:
         found = _version(connection, schema)
     wanted = ScriptDirectory.from_config(_config()).get_current_head()
     if found != wanted:
-        raise SchemaError(
+        raise OutdatedError(
             f"The tables in DATABASE_URL are at version {found or 'none'} and this program needs {wanted};"
-            " run smartcrm migrate.",
-            code="schema_outdated",
+            " run smartcrm migrate."
         )
 
 

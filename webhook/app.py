@@ -10,7 +10,7 @@ from werkzeug.routing import PathConverter
 
 from errors import UnavailableError
 from settings import Settings
-from store.schema import SchemaError, require_current
+from store.schema import OutdatedError, SchemaError, require_current
 from webhook import (
     changes,
     clusters,
@@ -55,13 +55,13 @@ class _Rest(PathConverter):
 def create_app(settings: Settings | None = None) -> Flask:
     """The application for these settings, or for the environment's.
 
-    If PostgreSQL can't be reached now, the first request that reaches it checks the tables' version; until then the
-    answer is 503.
+    Where PostgreSQL can't be reached now, or the tables are not at this program's version, requests check again until
+    they are; until then the answer is 503. A process that refused to start would have gunicorn stop those that serve.
 
     Raises
     ------
     SmartCRMError
-        When the settings are wrong, or the tables are not at this program's version.
+        When the settings are wrong, such as a RESULTS_SCHEMA that holds another program's tables.
     """
     app = Flask(__name__, static_folder=None)
     app.url_map.merge_slashes = False  # a customer's id may contain several in a row
@@ -92,13 +92,13 @@ def _check_host() -> None:
 
 
 def _tables_checked(settings: Settings) -> bool:
-    """True if the tables have our version, False if PostgreSQL can't be reached."""
+    """True if the tables have our version, False if they are to be migrated or PostgreSQL can't be reached."""
     try:
         require_current(settings.database_url)
-    except SchemaError:
-        raise
     except UnavailableError as error:
-        log.warning("started without PostgreSQL", reason=str(error))
+        if isinstance(error, SchemaError) and not isinstance(error, OutdatedError):
+            raise
+        log.warning("started, answers 503 for now", reason=str(error))
         return False
     return True
 

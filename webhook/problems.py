@@ -55,6 +55,7 @@ MEANINGS = {
     " `too_many_waiting`: the largest allowed number of runs with an `as_of` is pending.",
     500: "`internal_error`: a bug in this program.",
     503: "`database_unavailable`: nothing was done; send it again after `Retry-After` seconds."
+    " `schema_outdated`: an upgrade is under way; the tables need `smartcrm migrate`."
     " `run_busy`: another process has locked the run.",
 }
 

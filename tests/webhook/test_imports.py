@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import unquote
 from uuid import UUID, uuid4
 
+import psutil
 import psycopg
 import pytest
 import requests
@@ -379,7 +380,7 @@ def test_a_run_whose_step_takes_long_is_cancelled_later(client: FlaskClient, set
     assert client.post(f"{requested['url']}/cancel", headers=token()).status_code == 200
 
 
-def test_it_starts_without_postgres_and_serves_once_that_is_there(
+def test_it_starts_without_postgres_or_its_tables_and_serves_once_they_are_there(
     database_url: str, redis_url: str, tmp_path: Path
 ) -> None:
     """The socket's folder is a link that leads nowhere at first."""
@@ -397,15 +398,21 @@ def test_it_starts_without_postgres_and_serves_once_that_is_there(
             assert answer.headers["Content-Type"] == "application/problem+json" and str(folder) not in answer.text
         return answer.status_code, reported.get("error_code", ""), answer.headers.get("Retry-After")
 
+    def started() -> int:
+        return webhook.log.read_text().count('"started, answers 503 for now"')
+
     try:
-        # A process that starts later would find PostgreSQL without tables, and refuse.
-        wait_for(lambda: webhook.log.read_text().count('"started without PostgreSQL"') == 2)
+        wait_for(lambda: started() == 2)
         assert ask() == (503, "database_unavailable", "5")
         assert requests.get(f"{webhook.url}/readyz", timeout=30).json()["database"] == "down"
         assert requests.get(f"{webhook.url}/openapi.json", timeout=30).ok
         folder.symlink_to(unquote(sockets))
         assert ask() == (503, "schema_outdated", "5")
+        psutil.Process(webhook.process.pid).children()[0].kill()
+        wait_for(lambda: started() == 3)  # the next one finds tables without a version, and stays
+        assert ask() == (503, "schema_outdated", "5")
         migrate(database_url)
+        assert webhook.process.poll() is None
         assert {ask() for _ in range(8)} == {(202, "", None)}  # both processes
     finally:
         webhook.kill()

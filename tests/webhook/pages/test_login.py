@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import product
 from urllib.parse import urlsplit
 
+import psycopg
 import pytest
 import time_machine
 
@@ -137,3 +138,14 @@ def test_static_files_are_kept_by_browsers_under_an_address_that_changes_with_th
 )
 def test_the_login_leads_to_pages_of_ours_alone(wanted: str, shown: str) -> None:
     assert inner_path(wanted) == shown
+
+
+def test_a_page_before_the_tables_are_migrated_says_so(visit: Visit) -> None:
+    with psycopg.connect(visit().settings.database_url) as connection:
+        (version,) = connection.execute("SELECT version_num FROM alembic_version").fetchone() or ()
+        connection.execute("UPDATE alembic_version SET version_num = '0001'")
+    visitor = visit()
+    assert "the tables wait for “smartcrm migrate”" in visitor.get("/", status=503).text
+    with psycopg.connect(visitor.settings.database_url) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = %s", [version])
+    visitor.login().get("/")
