@@ -70,12 +70,13 @@ FROM generate_series(1, {ITEMS}) AS n
 """
 
 
-def make(url: str, size: int, start: datetime = START) -> None:
+def make(url: str, size: int, start: datetime = START, customers: int | None = None) -> None:
     """Create and fill the source tables of an empty database, with keys, recommended indexes and statistics.
 
-    They are vacuumed, since autovacuum would do it within the first minutes, during a measurement.
+    `customers` is the number of ids that orders are drawn from, by default a tenth of the orders'. The tables are
+    vacuumed, since autovacuum would do it within the first minutes, during a measurement.
     """
-    values = {"size": size, "customers": size // 10, "start": start, "cumulated": _cumulated()}
+    values = {"size": size, "customers": customers or size // 10, "start": start, "cumulated": _cumulated()}
     with psycopg.connect(url, autocommit=True, cursor_factory=psycopg.ClientCursor) as connection:
         connection.execute("SET maintenance_work_mem = '1GB'; SET timezone = 'UTC'")
         for table in SOURCE_TABLES.values():

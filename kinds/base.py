@@ -132,6 +132,13 @@ class Kind(ABC):
         """
         return []
 
+    def unindexed(self, session: Session) -> Sequence[Callable[[Session], None]]:
+        """Steps that add indexes for readers' lists to what is published, which no run waits for.
+
+        Each is executed in its own transaction, which is given up if it has to wait for a lock.
+        """
+        return []
+
     def drop_old(self, session: Session) -> None:  # noqa: B027  # most kinds keep no history
         """Delete history that is past its retention; called once per night."""
 

@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 from kinds.bulk import insert_from_source
 from source import reading, touched
 from source.window import key_range
-from store import ledger, progress
+from store import ledger, progress, publishing
 from store.database import driver
 from store.models import Part, Run
 
@@ -33,6 +33,15 @@ SELECT relname FROM pg_class JOIN analytics_runs
 WHERE pg_table_is_visible(pg_class.oid)
   AND (starts_with(relname, %(name)s || '_staging') AND status IN ('succeeded', 'failed', 'cancelled')
     OR relkind = 'p' AND status IN ('failed', 'cancelled'))
+"""
+
+_LACKING = """
+SELECT piece.relname, name
+FROM pg_inherits JOIN pg_class AS piece ON piece.oid = inhrelid CROSS JOIN unnest(%(names)s::text[]) AS name
+WHERE inhparent = to_regclass(%(whole)s)
+  AND NOT EXISTS (SELECT FROM pg_index JOIN pg_class AS known ON known.oid = indexrelid
+                  WHERE indrelid = piece.oid AND known.relname = piece.relname || '_' || name)
+ORDER BY piece.relname, name
 """
 
 
@@ -174,6 +183,16 @@ class Generations:
         query = sql.SQL("CREATE UNIQUE INDEX IF NOT EXISTS {} ON {} (mobile_id)").format(key, self.piece(run, shard))
         driver(session).execute(query)
 
+    def unindexed(self, session: Session, kind: str, indexes: Mapping[str, str]) -> Sequence[Callable[[Session], None]]:
+        """Steps that add indexes to the pieces of the kind's published generation that lack them.
+
+        `indexes` has by name the columns in brackets, and the condition of a partial index.
+        """
+        generation = publishing.generation_of(session, kind)
+        values = {"whole": f"{self.name}_results_g{generation}", "names": list(indexes)}
+        lacking = driver(session).execute(_LACKING, values).fetchall()
+        return [partial(_index, table=table, name=name, columns=indexes[name]) for table, name in lacking]
+
     def lost_shards(self, session: Session, run: Run, rows: Mapping[int, int]) -> list[int]:
         """The shards whose part has stored rows but whose staging table is empty."""
         shards = [shard for shard, count in rows.items() if count]
@@ -224,6 +243,12 @@ class Generations:
             bounds = update(Part).where(of_kind, column == mobile_id).values({column: None}).returning(Part.part)
             removed += len(session.execute(bounds).all())
         return removed
+
+
+def _index(session: Session, table: str, name: str, columns: str) -> None:
+    query = sql.SQL("CREATE INDEX IF NOT EXISTS {} ON {} {}")
+    names = (sql.Identifier(f"{table}_{name}"), sql.Identifier(table))
+    driver(session).execute(query.format(*names, sql.SQL(columns)))
 
 
 def _drop(session: Session, table: str) -> None:

@@ -35,6 +35,18 @@ def clear(url: str) -> None:
         _briefly_locked(url, step)
 
 
+def index(url: str) -> None:
+    """Add the indexes for readers' lists that published results lack, as after a full run.
+
+    An index keeps writers of its rows waiting; it is left to the next call if a run is writing them now.
+    """
+    with transaction(url) as session:
+        steps = [step for kind in kinds.every() for step in kind.unindexed(session)]
+    for step in steps:
+        with suppress(psycopg.errors.UndefinedTable):  # a generation that another process has dropped
+            _briefly_locked(url, step)
+
+
 def _briefly_locked(url: str, step: Callable[[Session], None]) -> None:
     with suppress(psycopg.errors.LockNotAvailable), transaction(url) as session:
         driver(session).execute(sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(LOCK_WAIT)))

@@ -15,6 +15,7 @@ from store.published import PublishedState
 from webhook.access import authorize
 from webhook.described import described, query
 from webhook.reading import read
+from webhook.remembered import remembered
 from webhook.trends import Dimension, Metric
 
 blueprint = Blueprint("comparisons", __name__)
@@ -151,7 +152,7 @@ def cohorts() -> Response:
 
     def answer(session: Session, state: PublishedState) -> Cohorts:
         found: dict[date, list[tables.CohortMonth]] = {}
-        for row in tables.cohorts(session, state.generation):
+        for row in cohorts_of(session, state):
             found.setdefault(row.cohort, []).append(row)
         return Cohorts(
             run_id=state.run.run_id,
@@ -163,6 +164,11 @@ def cohorts() -> Response:
         )
 
     return read("trends", answer)
+
+
+def cohorts_of(session: Session, state: PublishedState) -> list[tables.CohortMonth]:
+    """Every cohort's months of a published state, which are summed from its days once."""
+    return remembered("cohorts", state, lambda: tables.cohorts(session, state.generation))
 
 
 def _month(row: tables.CohortMonth) -> CohortMonth:

@@ -47,7 +47,7 @@ class CustomersFilter(BaseModel):
         if segment is None and self.segment is not None:
             told = f"There is no segment of that name; there are {', '.join(names)}."
             raise Problem(422, "unknown_segment", told)
-        return Filter(segment, self.mobile_id_prefix, self.cluster, self.overdue)
+        return Filter(state, segment, self.mobile_id_prefix, self.cluster, self.overdue)
 
 
 def to_cursor(position: Position) -> str:

@@ -5,6 +5,7 @@ shards ─► summarize ─► fit ─► score ─► publish    (see kinds/fit
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -103,6 +104,10 @@ class Predictions(FittedKind):
         """Publish the run's generation, and store how many customers of each segment are overdue."""
         super().publish(session, settings, run)
         run.counts = (run.counts or {}) | {"overdue_by_segment": results.overdue_by_segment(session)}
+
+    def unindexed(self, session: Session) -> Sequence[Callable[[Session], None]]:
+        """The overdue customers, who are few."""
+        return TABLES.unindexed(session, self.name, {"overdue": "(mobile_id) WHERE overdue_since IS NOT NULL"})
 
     def merge(self, session: Session, settings: Settings, run: Run) -> None:
         """Write the changed customers' predictions into the current generation."""

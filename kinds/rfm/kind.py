@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from analytics.scores import AVERAGE, CENTS, RECENCY, Point, column, edge
 from analytics.segments import numbered
 from kinds.base import Counts, Draft, Kind, RowsLostError, Stage, summed
-from kinds.rfm import cells, changes, counts, flows, history, merge, publish, results, rows, ties
+from kinds.rfm import cells, changes, counts, flows, history, listing, merge, publish, results, rows, ties
 from kinds.rfm import plan as planning
 from kinds.rfm.quantiles import Ranges, cents_cut_points, exact_cut_points
 from kinds.rfm.rules import measures, own_cut_points, rules
@@ -174,6 +174,10 @@ class Rfm(Kind):
     def unneeded(self, session: Session) -> Sequence[Callable[[Session], None]]:
         """Staging tables, unpublished generations, and changes that were never published."""
         return publish.unneeded(session)
+
+    def unindexed(self, session: Session) -> Sequence[Callable[[Session], None]]:
+        """A segment's customers in each order of the list."""
+        return rows.TABLES.unindexed(session, self.name, listing.INDEXES)
 
     def drop_old(self, session: Session) -> None:
         """Drop old changes."""

@@ -100,6 +100,21 @@ def test_an_old_snapshot_keeps_its_generation_until_it_ends(settings: Settings) 
     assert read(settings.database_url, "SELECT count(DISTINCT generation) AS n FROM menu_results").n[0] == 1
 
 
+def test_readers_indexes_are_added_to_what_is_published_and_survive_refreshes(settings: Settings) -> None:
+    url = settings.database_url
+    indexed = "SELECT count(*) AS n FROM pg_indexes WHERE indexname ~ '^rfm_results_g[0-9]+_s[0-9]_by_'"
+    assert read(url, indexed).n[0] == 0
+    with psycopg.connect(url) as writer:  # as a refresh
+        writer.execute("UPDATE rfm_results SET cents = cents WHERE shard = 1")
+        upkeep.index(url)
+        assert read(url, indexed).n[0] == 2 * 3  # the third waits for the writer
+    for mode in ("incremental", "full"):
+        upkeep.index(url)
+        assert read(url, indexed).n[0] == 3 * 3
+        assert run_inline(settings, "rfm", mode=mode).run.status == "succeeded"
+    assert read(url, indexed).n[0] == 0
+
+
 def test_a_snapshot_that_has_not_read_yet_still_finds_its_generation(settings: Settings) -> None:
     before = read(settings.database_url, STATE)
     with psycopg.connect(settings.database_url) as old:

@@ -10,9 +10,9 @@ from pydantic import BaseModel
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
-from kinds.trends import tables
 from kinds.trends.tables import CohortMonth
 from store.published import published
+from webhook.comparisons import cohorts_of
 from webhook.described import query
 from webhook.pages import pictures
 from webhook.pages.frame import page, read
@@ -38,7 +38,7 @@ def show() -> Response:
     def build(session: Session) -> Response:
         state = published(session, "trends")
         found: dict[date, dict[int, CohortMonth]] = {}
-        for row in tables.cohorts(session, state.generation) if state else []:
+        for row in cohorts_of(session, state) if state else []:
             found.setdefault(row.cohort, {})[row.months_since] = row
         shown = dict(sorted(found.items(), reverse=True)[:COHORTS])
         last = date.fromisoformat((state.run.plan or {})["business_date"]) if state else date.min

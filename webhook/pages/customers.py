@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
 from kinds.clusters import results as clusters
+from kinds.predictions import results as predictions
 from kinds.rfm import cells, listing, results
 from kinds.rfm.cells import Total
 from store.published import PublishedState, published
@@ -71,12 +72,13 @@ def show() -> Response:
 def _list(session: Session, state: PublishedState, params: CustomersQuery, totals: dict[str, Total]) -> dict[str, Any]:
     """A page of the list: its customers, the number of all that match the filter, and the links."""
     wanted = params.of(state)
-    counted = _counted(session, wanted, totals)
+    profiles = clusters.profiles(session)
+    counted, counted_by = _counted(session, wanted, totals, {row.cluster_id: row.customers for row in profiles})
     sortable = counted <= listing.MOST_SORTED
     if not sortable:
         listing.check_sort(session, wanted, params.sort)
     after = from_cursor(params.cursor, params.sort) if params.cursor else None
-    rows = listing.page(session, wanted, params.sort, after=after, limit=SHOWN + 1) if counted else []
+    rows = listing.page(session, wanted, params.sort, after=after, limit=SHOWN + 1) if counted or counted_by else []
     more = len(rows) > SHOWN
     overdue = None if wanted.overdue is None else str(wanted.overdue).lower()
     kept = {"segment": wanted.segment, "mobile_id_prefix": wanted.prefix, "cluster": wanted.cluster}
@@ -84,9 +86,10 @@ def _list(session: Session, state: PublishedState, params: CustomersQuery, total
     return {
         "params": params,
         "kept": {name: value for name, value in kept.items() if value not in (None, "", "mobile_id")},
-        "clusters": clusters.profiles(session),
+        "clusters": profiles,
         "wanted": wanted,
         "counted": counted,
+        "counted_by": counted_by,
         "most": listing.MOST_SORTED,
         "sortable": sortable,
         "customers": rows[:SHOWN],
@@ -94,10 +97,21 @@ def _list(session: Session, state: PublishedState, params: CustomersQuery, total
     }
 
 
-def _counted(session: Session, wanted: listing.Filter, totals: dict[str, Total]) -> int:
-    """The number of customers that match the filter: from the totals if possible, else counted up to sort limit + 1."""
-    if wanted.prefix is not None or wanted.cluster is not None or wanted.overdue is not None:
-        return listing.count(session, wanted, listing.MOST_SORTED + 1)
-    if wanted.segment is not None:
-        return totals.get(wanted.segment, Total(0, 0)).customers
-    return sum(total.customers for total in totals.values())
+def _counted(
+    session: Session, wanted: listing.Filter, totals: dict[str, Total], in_clusters: dict[int, int]
+) -> tuple[int, str | None]:
+    """The number of customers that match the filter, and the kind whose last run has counted them, if not segments'.
+
+    It is taken from totals that a run has stored where it can be, else counted up to the limit of sorting + 1.
+    """
+    of_segment = sum(each.customers for name, each in totals.items() if wanted.segment in (None, name))
+    if wanted.prefix is None and wanted.cluster is None:
+        if wanted.overdue is None:
+            return of_segment, None
+        predicted = published(session, "predictions")
+        overdue = predictions.overdue(predicted, wanted.segment) if predicted else None
+        if overdue is not None:
+            return overdue if wanted.overdue else max(of_segment - overdue, 0), "predictions"
+    if wanted.prefix is None and wanted.segment is None and wanted.overdue is None and wanted.cluster in in_clusters:
+        return in_clusters[wanted.cluster], "clusters"
+    return listing.count(session, wanted, listing.MOST_SORTED + 1), None

@@ -12,13 +12,14 @@ from kinds.trends.tables import Hour
 from store.published import PublishedState
 from webhook.pages import pictures
 from webhook.pages.frame import words
+from webhook.remembered import remembered
 
 WEEKDAYS = range(1, 8)
 
 
 def hours(session: Session, state: PublishedState, days: int) -> dict[int, list[Hour]]:
     """Per weekday its 24 hours, of the last business days; empty where there was no order."""
-    found = tables.hours(session, state, days)
+    found = remembered(f"hours of {days} days", state, lambda: tables.hours(session, state, days))
     if not any(hour.orders for hour in found):
         return {}
     return {weekday: [hour for hour in found if hour.weekday == weekday] for weekday in WEEKDAYS}

@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from kinds.predictions import results as predictions
 from kinds.rfm import cells
 from kinds.rfm import results as segments
 from kinds.trends import results as trends
@@ -93,12 +94,12 @@ def _unusual_days(session: Session, write: Words, state: PublishedState) -> Iter
 
 def _overdue(write: Words, state: PublishedState | None) -> Iterator[Sentence]:
     """Customers of the best segment who should have come again by now, by their usual intervals."""
-    counted: dict[str, int] = ((state.run.counts or {}) if state else {}).get("overdue_by_segment", {})
-    if counted.get(BEST):
+    overdue = predictions.overdue(state, BEST) if state else None
+    if overdue:
         text = write.counted(
             "%(number)s of the Champions is overdue: by the usual intervals a visit was due.",
             "%(number)s of the Champions are overdue: by their usual intervals a visit was due.",
-            counted[BEST],
+            overdue,
         )
         yield Sentence(text, "pages.customers.show", {"segment": BEST, "overdue": "true"}, "list")
 

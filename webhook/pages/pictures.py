@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from webhook.pages import treemap
 
@@ -97,13 +97,13 @@ def heat_map(
     for line, (name, cells) in enumerate(rows):
         parts.append(_text(left / 2, (line + 0.5) * high, name, "axis"))
         for place, cell in enumerate(cells):
-            box = {"x": percent(left + place * wide), "y": percent(line * high)}
-            box |= {"width": percent(wide), "height": percent(high)}
-            inner = Markup(
-                '<title>{title}</title><svg x="{x}" y="{y}" width="{width}" height="{height}" class="c{colour}">'
+            # A grid has hundreds of squares, for which Markup.format takes half of a page's time.
+            inner = Markup(  # noqa: S704  # its texts are escaped
+                f'<title>{escape(cell.title)}</title><svg x="{percent(left + place * wide)}" y="{percent(line * high)}"'
+                f' width="{percent(wide)}" height="{percent(high)}" class="c{linear_shade(cell.value, highest)}">'
                 '<rect width="100%" height="100%"/>'
-                '<text x="50%" y="50%" class="middle">{text}</text></svg>'
-            ).format(title=cell.title, text=cell.text, colour=linear_shade(cell.value, highest), **box)
+                f'<text x="50%" y="50%" class="middle">{escape(cell.text)}</text></svg>'
+            )
             parts.append(Markup('<a href="{}">{}</a>').format(cell.link, inner) if cell.link else group(inner))
     parts += [
         _text(left + (place + 0.5) * wide, 100 - below * (0.5 if below <= 10 else 0.75), name, "column")
@@ -136,7 +136,7 @@ def score_strip(score: int, bounds: Sequence[str], label: str) -> Markup:
 
 def group(inner: Markup) -> Markup:
     """A group of elements, which may begin with a hover text."""
-    return Markup("<g>{}</g>").format(inner)
+    return Markup("<g>") + inner + Markup("</g>")
 
 
 def _text(x: float, y: float, text: str, kind: str) -> Markup:

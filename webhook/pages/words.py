@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from pathlib import Path
 
 from babel import Locale, dates, numbers
@@ -40,23 +41,23 @@ class Words:
 
     def number(self, value: float | Decimal) -> str:
         """A number with at most two decimals."""
-        return str(numbers.format_decimal(value, "#,##0.##", self.locale))
+        return _decimal(value, "#,##0.##", self.locale)
 
     def share(self, value: float | None) -> str:
         """A fraction of one as a percentage with one decimal."""
-        return "–" if value is None else str(numbers.format_percent(value, "#,##0.0 %", self.locale))
+        return "–" if value is None else _percent(value, "#,##0.0 %", self.locale)
 
     def difference(self, value: int) -> str:
         """A whole number with its sign."""
-        return str(numbers.format_decimal(value, "+#,##0;−#,##0", self.locale)) if value else "0"
+        return _decimal(value, "+#,##0;−#,##0", self.locale) if value else "0"
 
     def deviation(self, value: float) -> str:
         """A number with its sign and one decimal."""
-        return str(numbers.format_decimal(value, "+0.0;−0.0", self.locale))
+        return _decimal(value, "+0.0;−0.0", self.locale)
 
     def change(self, fraction: float | None) -> str:
         """A change as a fraction of one, with its sign."""
-        return "–" if fraction is None else str(numbers.format_percent(fraction, "+#,##0.0 %;−#,##0.0 %", self.locale))
+        return "–" if fraction is None else _percent(fraction, "+#,##0.0 %;−#,##0.0 %", self.locale)
 
     def amount(self, value: float | Decimal | None, is_money: bool) -> str:
         """A number, or an amount of money; a dash where it is not known."""
@@ -64,18 +65,15 @@ class Words:
 
     def whole(self, value: float, *, money: bool = False) -> str:
         """A number or an amount of money without decimals."""
-        return self.money(value, whole=True) if money else str(numbers.format_decimal(value, "#,##0", self.locale))
+        return self.money(value, whole=True) if money else _decimal(value, "#,##0", self.locale)
 
     def money(self, value: float | Decimal | None, *, whole: bool = False) -> str:
         """An amount in the currency, or without a sign if none is set; `whole` omits the cents."""
         if value is None:
             return "–"
         if self.currency is None:
-            return str(numbers.format_decimal(value, "#,##0" if whole else "#,##0.00", self.locale))
-        if not whole:
-            return str(numbers.format_currency(value, self.currency, locale=self.locale))
-        pattern = self.locale.currency_formats["standard"].pattern.replace(".00", "")
-        return str(numbers.format_currency(value, self.currency, pattern, self.locale, currency_digits=False))
+            return _decimal(value, "#,##0" if whole else "#,##0.00", self.locale)
+        return _currency(value, self.currency, whole, self.locale)
 
     def moment(self, value: datetime) -> str:
         """A day and a time of day, in the restaurant's time zone."""
@@ -83,7 +81,7 @@ class Words:
 
     def day(self, value: date) -> str:
         """A day."""
-        return str(dates.format_date(value, "medium", locale=self.locale))
+        return _date(value, self.locale)
 
     def weekday_and_day(self, value: date) -> str:
         """A day with its weekday, without the year."""
@@ -157,6 +155,33 @@ class Words:
     def stage(self, name: str) -> str:
         """A run's stage in words."""
         return self.text(STAGES[name]) if name in STAGES else name.replace("_", " ")
+
+
+# A page has hundreds of numbers, and Babel takes some 50 µs for each. Most are the same until the next publish.
+_remembered = lru_cache(maxsize=20_000)
+
+
+@_remembered
+def _decimal(value: float | Decimal, pattern: str, locale: Locale) -> str:
+    return str(numbers.format_decimal(value, pattern, locale))
+
+
+@_remembered
+def _percent(value: float, pattern: str, locale: Locale) -> str:
+    return str(numbers.format_percent(value, pattern, locale))
+
+
+@_remembered
+def _currency(value: float | Decimal, currency: str, whole: bool, locale: Locale) -> str:
+    if not whole:
+        return str(numbers.format_currency(value, currency, locale=locale))
+    pattern = locale.currency_formats["standard"].pattern.replace(".00", "")
+    return str(numbers.format_currency(value, currency, pattern, locale, currency_digits=False))
+
+
+@_remembered
+def _date(value: date, locale: Locale) -> str:
+    return str(dates.format_date(value, "medium", locale=locale))
 
 
 def catalogue(locale: Locale) -> NullTranslations:

@@ -60,7 +60,7 @@ def send_parts(run_id: uuid.UUID, parts: list[tuple[str, int]]) -> None:
 
 @app.task(name="smartcrm.sweep", ignore_result=True)
 def sweep() -> None:
-    """Start nightly and training requests and the mail if due, advance unfinished runs, and drop retired generations.
+    """Start what is due, advance unfinished runs, drop retired generations, and add missing indexes for readers.
 
     What fails is done by the next sweep, seconds later.
     """
@@ -84,6 +84,7 @@ def sweep() -> None:
     if events_due:
         deliver.delay()
     upkeep.clear(settings.database_url)
+    upkeep.index(settings.database_url)
     _let_late_replies_expire()
 
 
