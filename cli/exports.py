@@ -4,27 +4,20 @@ from __future__ import annotations
 
 import csv
 import os
-import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
+from typing import TYPE_CHECKING, BinaryIO, TextIO
 
 import click
 
 from errors import RequestError
+from store.spreadsheet import ENCODING, as_text
 
 if TYPE_CHECKING:
     import pandas as pd
 
 for_excel_option = click.option(
     "--for-excel", is_flag=True, help="Make spreadsheets read ids and names as text: no formula, no lost digit."
-)
-
-# What a spreadsheet shows unchanged: words, small whole numbers without leading zeros, our run ids.
-_SAFE = re.compile(
-    r"(?=[^\W\d_])(?!(?:true|false)$|[a-z]{3,9}[ ./-]?\d{1,4}$).*"
-    r"|0|[1-9]\d{0,10}|[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}|",
-    re.IGNORECASE | re.DOTALL,
 )
 
 
@@ -73,8 +66,7 @@ def stream(frames: Iterable[pd.DataFrame], path: Path, *, for_excel: bool) -> in
         if path.suffix == ".parquet":
             with os.fdopen(descriptor, "wb") as file:
                 return _write_parquet(frames, file)
-        # The byte order mark makes Excel read UTF-8; quotes keep line breaks inside a cell.
-        with os.fdopen(descriptor, "w", encoding="utf-8-sig" if for_excel else "utf-8", newline="") as text:
+        with os.fdopen(descriptor, "w", encoding=ENCODING if for_excel else "utf-8", newline="") as text:
             return _write_csv(frames, text, for_excel)
     except OSError as error:
         raise RequestError(f"{path} can't be written: {error.strerror or error}.") from None
@@ -101,6 +93,7 @@ def _write_csv(frames: Iterable[pd.DataFrame], text: TextIO, for_excel: bool) ->
     rows = 0
     for place, frame in enumerate(frames):
         if for_excel:
+            # Quotes keep line breaks inside a cell.
             _as_texts(frame).to_csv(text, index=False, header=place == 0, quoting=csv.QUOTE_ALL)
         else:
             frame.to_csv(text, index=False, header=place == 0)
@@ -110,9 +103,4 @@ def _write_csv(frames: Iterable[pd.DataFrame], text: TextIO, for_excel: bool) ->
 
 def _as_texts(frame: pd.DataFrame) -> pd.DataFrame:
     texts = frame.select_dtypes(["object", "str"])
-    return frame.assign(**{str(name): texts[name].map(_as_text) for name in texts})
-
-
-def _as_text(value: Any) -> Any:
-    """The text, with a leading apostrophe if a spreadsheet would read it as a formula, number or date."""
-    return f"'{value}" if isinstance(value, str) and not _SAFE.fullmatch(value) else value
+    return frame.assign(**{str(name): texts[name].map(as_text) for name in texts})

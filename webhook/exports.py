@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Sequence
 from datetime import date
 from itertools import chain
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from flask import Blueprint, Response, current_app
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, create_model
 from sqlalchemy.orm import Session
 
 from kinds.clusters import results as clusters
@@ -60,11 +60,17 @@ def relation(
 
     def register(rows: Relation[Filter]) -> Relation[Filter]:
         name = rows.__name__
+        asked: type[Any] = create_model(filtered_by.__name__, __base__=(filtered_by, ForSpreadsheet))
 
         def exported() -> Response:
             settings: Settings = current_app.config["SETTINGS"]
-            params = query(filtered_by)
-            blocks = _blocks(settings.database_url, kind, lambda session, state: rows(session, state, params))
+            params = query(asked)
+            blocks = _blocks(
+                settings.database_url,
+                kind,
+                lambda session, state: rows(session, state, params),
+                for_excel=params.for_excel,
+            )
             first = next(blocks)  # whatever can't be answered is raised here, before the answer begins
             headers = {"Content-Disposition": f"attachment; filename={name}.csv"}
             response = Response(chain((first,), blocks), headers=headers, mimetype=CSV)
@@ -72,19 +78,30 @@ def relation(
             return response
 
         exported.__doc__ = rows.__doc__
-        view = described(answer=None, media=CSV, query=filtered_by, problems=problems)(exported)
+        view = described(answer=None, media=CSV, query=asked, problems=problems)(exported)
         blueprint.add_url_rule(f"/exports/{name}.csv", endpoint=name, view_func=view)
         return rows
 
     return register
 
 
-def _blocks(url: str, kind: str, rows: Callable[[Session, PublishedState], Query]) -> Generator[bytes]:
+def _blocks(
+    url: str, kind: str, rows: Callable[[Session, PublishedState], Query], *, for_excel: bool
+) -> Generator[bytes]:
     with snapshot(url) as session:
         state = published(session, kind)
         if state is None:
             raise Problem(404, "no_results", f"No {kind} run has been published yet.")
-        yield from rows(session, state).csv(session)
+        found = rows(session, state)
+        yield from found.spreadsheet(session) if for_excel else found.csv(session)
+
+
+class ForSpreadsheet(BaseModel):
+    """How to write the rows."""
+
+    for_excel: bool = Field(
+        default=False, description="Make spreadsheets read ids and names as text: no formula, no lost digit."
+    )
 
 
 class Everything(BaseModel):

@@ -90,6 +90,25 @@ def test_segments_and_menu_are_exported_as_they_are(two_days: Settings) -> None:
     assert client.get("/exports/segment_changes.csv").status_code == 401
 
 
+def test_an_export_for_spreadsheets_keeps_ids_as_text_and_numbers_as_numbers(migrated_url: str, tmp_path: Path) -> None:
+    settings = make_settings(migrated_url, tmp_path, API_TOKENS="first-token", KINDS="rfm")
+    ids = ("=1+1", "+44 7700", "@sum", "-5", "0042", "c1", "7", "mar 3", 'a"b\nc')
+    sold = [(n, mobile_id, "2.50", NOON) for n, mobile_id in enumerate(ids)] + [(99, "c1", "-9.00", NOON)]
+    fill(migrated_url, {"fact_transactions": transactions(sold)})
+    run_inline(settings, "rfm", at=NOON)
+    client = create_app(settings).test_client()
+    plain = exported(client, "rfm_segments.csv")
+    answer = client.get("/exports/rfm_segments.csv?for_excel=true", headers=TOKEN).get_data()
+    assert answer.startswith(b"\xef\xbb\xbf")
+    rows = list(csv.DictReader(io.StringIO(answer.decode("utf-8-sig"), newline="")))
+    kept = {"c1", "7", 'a"b\nc'}
+    assert [row.pop("mobile_id") for row in rows] == [
+        mobile_id if mobile_id in kept else f"'{mobile_id}" for mobile_id in sorted(ids)
+    ]
+    assert rows == [{name: value for name, value in row.items() if name != "mobile_id"} for row in plain]
+    assert "-6.50" in {row["monetary"] for row in rows}
+
+
 @pytest.mark.long
 def test_every_kinds_relations_are_exported_as_their_lists_filter_them(migrated_url: str, tmp_path: Path) -> None:
     made = restaurant.generate(seed=20260101, until=datetime.now(ZoneInfo("Europe/London")))
