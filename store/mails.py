@@ -112,9 +112,10 @@ def answered(session: Session, attempt: Attempt, remaining: Sequence[str], answe
     totals.add(session, "report_mails", outcome=mail.state)
 
 
-def newest(session: Session) -> Mail | None:
-    """The mail of the latest business date."""
-    return session.scalars(select(Mail).order_by(Mail.business_date.desc()).limit(1)).first()
+def newest(session: Session, state: str | None = None) -> Mail | None:
+    """The mail of the latest business date, or of the latest in this state."""
+    query = select(Mail).order_by(Mail.business_date.desc()).limit(1)
+    return session.scalars(query if state is None else query.where(Mail.state == state)).first()
 
 
 def drop_old(session: Session) -> None:

@@ -16,7 +16,7 @@ from werkzeug.wrappers import Response
 import kinds
 from kinds import requests
 from settings import Settings
-from store import events, inbox, runs, versions
+from store import events, inbox, mails, runs, versions
 from store.database import transaction
 from store.models import ACTIVE
 from store.published import published
@@ -97,6 +97,9 @@ def _page(params: OperationsQuery, link: str | None = None) -> Response:
             models=versions.newest(session, limit=MODELS_SHOWN),
             events=events.newest(session, EVENTS_SHOWN) if settings.event_urls else [],
             has_receivers=bool(settings.event_urls),
+            sends_mails=settings.report_server is not None,
+            mail=mails.newest(session),
+            sent_mail=mails.newest(session, state="sent"),
             modes=["full", "incremental", *(["train"] if any(kinds.KINDS[name].trains for name in here) else [])],
             flower=f"{request.scheme}://{request.host.rsplit(':', 1)[0]}:{settings.flower_port}/",
         )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 from kinds import KINDS
+from store import mails
+from store.database import transaction
 from tests.builders import plain_orders
 from tests.system import fill, finish_inline, read, run_inline
 from tests.webhook.pages.conftest import Visitor
@@ -62,3 +64,23 @@ def test_what_makes_no_sense_is_answered_by_a_page_with_one_sentence(visit: Visi
     assert "there are rfm and" in visitor.get("/operations?kind=stars", 422).text
     assert "menu" in visitor.post("/operations/recompute", 422, kind="menu").get_data(as_text=True)
     assert visitor.client.get("/operations/no-id/cancel").status_code == 404
+
+
+def test_the_morning_mails_state_is_shown_where_it_is_sent(visit: Visit) -> None:
+    assert "Morning mail" not in visit().login().get("/operations").text
+    visitor = visit(REPORT_SMTP_URL="smtp://mail.example:587", REPORT_TO="owner@cafe.example").login()
+    assert "None has been sent yet" in visitor.get("/operations").text
+    monday = date(2026, 3, 2)
+    with transaction(visitor.settings.database_url) as session:
+        attempt = mails.claim(session, monday, ["owner@cafe.example"], monday)
+        assert attempt is not None
+        mails.answered(session, attempt, ["owner@cafe.example"], "451 try again")
+    text = visitor.get("/operations").text
+    assert "Not sent yet for Mar 2, 2026; the next attempt is at" in text and "451 try again" in text
+    with transaction(visitor.settings.database_url) as session:
+        mails.answered(session, attempt, [], "accepted")
+    assert "Last sent for Mar 2, 2026." in visitor.get("/operations").text
+    with transaction(visitor.settings.database_url) as session:
+        mails.claim(session, monday + timedelta(days=1), ["owner@cafe.example"], monday)
+    text = visitor.get("/operations").text
+    assert "Last sent for Mar 2, 2026." in text and "Not sent for Mar 3, 2026: there were no new orders." in text
