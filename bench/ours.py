@@ -78,8 +78,8 @@ class Workers:
     def run(self, *kinds: str, mode: str = "full", as_of: datetime | None = None, at: datetime | None = None) -> float:
         """Seconds from the request for runs of these kinds until the last is published and a checkpoint is done.
 
-        `at` is the time that runs without an `as_of` take for now. Old generations and staging, which beat's sweep
-        would remove later, are removed after the measurement.
+        `at` is the time that runs without an `as_of` take for now. What beat's sweep would do later is done after the
+        measurement: old generations and staging are removed, and indexes are added to what is published.
         """
         started = time.perf_counter()
         with transaction(self.settings.database_url) as session:
@@ -94,6 +94,7 @@ class Workers:
         checkpoint(self.settings.database_url)
         seconds = time.perf_counter() - started
         upkeep.clear(self.settings.database_url)
+        upkeep.index(self.settings.database_url)
         return seconds
 
     def _wait(self, run_id: UUID, mode: str) -> None:

@@ -133,9 +133,10 @@ class Kind(ABC):
         return []
 
     def unindexed(self, session: Session) -> Sequence[Callable[[Session], None]]:
-        """Steps that add indexes for readers' lists to what is published, which no run waits for.
+        """Steps that add indexes to what is published, for readers' lists and for incremental runs.
 
-        Each is executed in its own transaction, which is given up if it has to wait for a lock.
+        No run waits for them: without an index more rows are read. Each is executed in its own transaction, which is
+        given up if it has to wait for a lock.
         """
         return []
 

@@ -36,7 +36,7 @@ def clear(url: str) -> None:
 
 
 def index(url: str) -> None:
-    """Add the indexes for readers' lists that published results lack, as after a full run.
+    """Add the indexes that published results lack, as after a full run.
 
     An index keeps writers of its rows waiting; it is left to the next call if a run is writing them now.
     """

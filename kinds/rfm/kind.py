@@ -176,8 +176,10 @@ class Rfm(Kind):
         return publish.unneeded(session)
 
     def unindexed(self, session: Session) -> Sequence[Callable[[Session], None]]:
-        """A segment's customers in each order of the list."""
-        return rows.TABLES.unindexed(session, self.name, listing.INDEXES)
+        """Customers near cut points, for incremental runs, and a segment's customers in each order of the list."""
+        state = published(session, self.name)
+        near = rows.near_indexes((state.run.counts or {}).get("near", {})) if state else {}
+        return rows.TABLES.unindexed(session, self.name, near | listing.INDEXES)
 
     def drop_old(self, session: Session) -> None:
         """Drop old changes."""

@@ -23,7 +23,7 @@ from analytics.scores import CENTS, FREQUENCY, Point, edge, passed_expression
 from kinds.rfm import cells, counts
 from kinds.rfm.quantiles import exact_cut_points, moved_cut_points
 from kinds.rfm.results import published_customers
-from kinds.rfm.rows import index_near, staging
+from kinds.rfm.rows import staging
 from kinds.rfm.rules import Rules, day_of_rules, measures, own_cut_points, rules
 from postgres import scalar, tune
 from source.window import day_of, today
@@ -39,7 +39,6 @@ def merge(session: Session, run: Run) -> None:
     assert last.counts is not None and last.plan is not None
     segments, before = run.plan["segments"], last.counts["cut_points"]
     was, now = day_of(last.plan["business_date"]), today(run.plan)
-    index_near(session, _since(run)["generation"], last.counts.get("near", {}))
     remove_changed(session, run)
     scored_before = rules(before, segments, was)
     found = _counted(session, run, scored_before)

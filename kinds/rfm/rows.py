@@ -179,24 +179,16 @@ def score(session: Session, run: Run, part: Part, rules: Rules) -> int:
     return scored
 
 
-def index_near(session: Session, generation: int, ranges: Mapping[str, Sequence[Sequence[int]]]) -> None:
-    """Index a published generation's values near cut points, by column, unless that is done.
+def near_indexes(ranges: Mapping[str, Sequence[Sequence[int]]]) -> dict[str, str]:
+    """Indexes of the values in ranges around the cut points, by column, as `Generations.unindexed` takes them.
 
     An incremental run finds the customers that a cut point has passed by these indexes, which are much smaller than
-    those of all values. The first one after a full run creates them, so that the full run is published sooner.
+    those of all values.
     """
-    connection, table = driver(session), f"rfm_results_g{generation}"
-    for column, near in ranges.items():
-        index, values = f"{table}_{column}", sql.Identifier(column)
-        around = sql.SQL(" OR ").join(
-            sql.SQL("{} BETWEEN {} AND {}").format(values, *map(sql.Literal, ends)) for ends in near
-        )
-        if scalar(connection, "SELECT to_regclass(%s)", index) is None:
-            connection.execute(
-                sql.SQL("CREATE INDEX {} ON {} ({}) WHERE {}").format(
-                    sql.Identifier(index), sql.Identifier(table), values, around
-                )
-            )
+    return {
+        column: f"({column}) WHERE {' OR '.join(f'{column} BETWEEN {low} AND {high}' for low, high in near)}"
+        for column, near in ranges.items()
+    }
 
 
 def forget(session: Session, mobile_id: str) -> int:

@@ -60,7 +60,7 @@ def send_parts(run_id: uuid.UUID, parts: list[tuple[str, int]]) -> None:
 
 @app.task(name="smartcrm.sweep", ignore_result=True)
 def sweep() -> None:
-    """Start what is due, advance unfinished runs, drop retired generations, and add missing indexes for readers.
+    """Start what is due, advance unfinished runs, drop retired generations, and add missing indexes.
 
     What fails is done by the next sweep, seconds later.
     """

@@ -9,6 +9,7 @@ import psycopg
 from psycopg import sql
 
 from analytics.scores import passed_expression
+from kinds import upkeep
 from tests.system import fill, make_settings, read, rfm_segments, run_inline
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -28,6 +29,7 @@ def test_customers_near_a_cut_point_are_found_by_an_index(migrated_url: str, tmp
         connection.execute("ALTER TABLE fact_transactions ADD PRIMARY KEY (transaction_id)")
     settings = make_settings(migrated_url, tmp_path, RFM_SHARDS="2")
     published = run_inline(settings, "rfm", at=NOON).run
+    upkeep.index(migrated_url)
     assert published.counts is not None
     points = published.counts["cut_points"]
     day = (NOON.date() - datetime(2000, 1, 1).date()).days
