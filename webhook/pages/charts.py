@@ -37,10 +37,11 @@ class Point:
 
 @dataclass(frozen=True)
 class Deviation:
-    """How far something is from an average, to either side, with its name and hover text."""
+    """How far something is from an average, to either side, with its name, the text beside it, and its hover text."""
 
     name: str
     value: float
+    text: str
     title: str
 
 
@@ -120,20 +121,23 @@ def _apart(points: Sequence[Point], right: float, span: float) -> list[Point]:
     return named
 
 
-def deviations(bars: Sequence[Deviation], label: str) -> Markup:
-    """Horizontal bars from the middle: to the right for more, to the left for less."""
+def deviations(bars: Sequence[Deviation], top: float, label: str) -> Markup:
+    """Horizontal bars from the middle: to the right for more, to the left for less; `top` has the whole length."""
     if not bars:
         return Markup()
-    top = max(abs(each.value) for each in bars)
     parts = []
     for place, each in enumerate(bars):
         wide = 29 * abs(each.value) / top
         inner = Markup(
             '<title>{title}</title><text x="0" y="{text_y}" class="row">{name}</text>'
             '<rect x="{x}" y="{y}" width="{width}" height="16" rx="2" class="{side}"/>'
+            '<text x="{beside}" y="{text_y}" class="row beside {end}">{text}</text>'
         ).format(
             title=each.title,
             name=each.name,
+            text=each.text,
+            beside="69%" if each.value >= 0 else "71%",  # on the side without the bar
+            end="last" if each.value >= 0 else "first",
             text_y=ROW * place + 17,
             x=percent(70 if each.value >= 0 else 70 - wide),
             y=ROW * place + 4,

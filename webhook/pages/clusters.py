@@ -41,12 +41,13 @@ def show() -> Response:
         profiles = results.profiles(session) if state and lacking is None else []
         # All customers less those in clusters; an incremental run has counted the changed ones alone.
         all_of_them = (state.run.counts or {}).get("assigned") if state and state.run.mode != "incremental" else None
+        most = max((abs(value) for profile in profiles for value in profile.features.values()), default=0)
         unclustered = None if all_of_them is None else all_of_them - sum(profile.customers for profile in profiles)
         return page(
             "clusters.html",
             state=state,
             lacking=lacking,
-            clusters=[(profile, _bars(profile.name, profile.features)) for profile in profiles],
+            clusters=[(profile, _bars(profile.name, profile.features, most)) for profile in profiles],
             unclustered=unclustered,
             few=FEW,
             feature=feature,
@@ -56,15 +57,18 @@ def show() -> Response:
     return read(build)
 
 
-def _bars(name: str, features: dict[str, float]) -> Markup:
-    """The features in which a cluster differs from the median customer, in standard deviations, strongest first."""
+def _bars(name: str, features: dict[str, float], most: float) -> Markup:
+    """The features in which a cluster differs from the median customer, in standard deviations, strongest first.
+
+    `most` is the largest of all clusters, so that their bars can be compared.
+    """
     write = words()
     noted = [(key, value) for key, value in features.items() if abs(value) >= NOTED]
     bars = [
-        charts.Deviation(feature(key), value, f"{feature(key)}: {write.deviation(value)}")
+        charts.Deviation(feature(key), value, write.deviation(value), f"{feature(key)}: {write.deviation(value)}")
         for key, value in sorted(noted, key=lambda each: (-abs(each[1]), each[0]))
     ]
-    return charts.deviations(bars, write.text("“%(name)s” against the average customer", name=name))
+    return charts.deviations(bars, most, write.text("“%(name)s” against the average customer", name=name))
 
 
 def feature(key: str) -> str:

@@ -26,6 +26,7 @@ from webhook.problems import Problem
 
 WEEKS = 26
 AHEAD = 28  # forecast days
+NAMED = 8  # every eighth week has its day and number, which fit beside each other on a phone
 TOGETHER = 8
 SEGMENTS = 8
 
@@ -123,14 +124,14 @@ def _line(weeks: Sequence[Week]) -> Markup:
     write = words()
     bars = [
         lines.Ahead(
-            name="",
+            name=write.day_and_month(week.last) if place % NAMED == NAMED // 2 else "",
             value=week.orders,
             low=week.low if week.low is not None else week.orders,
             high=week.high if week.high is not None else week.orders,
-            text="",
+            text=write.whole(week.orders) if place % NAMED == NAMED // 2 else "",
             title=f"{write.day(week.last)}: {write.whole(week.orders)}",
             known=week.low is None,
         )
-        for week in weeks
+        for place, week in enumerate(weeks)
     ]
     return lines.forecast_bars(bars, write.text("Orders per week, the forecast weeks last"))

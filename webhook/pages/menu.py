@@ -69,6 +69,7 @@ def show() -> Response:
             few=chosen is not None and bool(chosen.items) and chosen.items[0].orders < FEW,
             grid=_grid(dayparts),
             best=BEST,
+            few_orders=FEW,
             days=["weekday", "weekend", *map(str, range(1, 8))],
         )
 
@@ -97,14 +98,14 @@ def _trends(session: Session, state: PublishedState) -> dict[str, Any]:
 
 
 def _grid(dayparts: list[RankedDaypart]) -> Markup:
-    """Every daypart's best items, coloured by their share of its orders."""
+    """Every daypart's best items, coloured by their share of its orders if these are not few."""
     write = words()
     rows = []
     for daypart in dayparts:
         cells = [
             pictures.Cell(
                 text=item.menu_item_name or str(item.menu_item_id),
-                value=item.share,
+                value=item.share if item.orders >= FEW else 0,
                 title=f"{write.own(daypart.label)}, {item.rank}: {item.menu_item_name or item.menu_item_id},"
                 f" {write.share(item.share)}",
                 link=url_for("pages.menu.show", daytime_id=daypart.daytime_id),

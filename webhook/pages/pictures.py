@@ -16,6 +16,7 @@ from webhook.pages import treemap
 
 SHADES = 7
 WIDTH, HEIGHT = 720, 340  # for which a treemap is laid out
+PHONE = 300 / WIDTH  # how wide it is on a phone, at the same height
 
 
 @dataclass(frozen=True)
@@ -66,15 +67,34 @@ def treemap_of(tiles: Sequence[Tile], label: str) -> Markup:
 
 def _tile(tile: Tile, box: treemap.Box, colour: int) -> Markup:
     x, y, width, height = (percent(100 * part) for part in _fractions(box))
-    fits = box.height > 24 and box.width > 40
-    text = Markup('<text x="8" y="20" class="name">{}</text>').format(tile.name) if fits else Markup()
-    if box.height > 44 and box.width > 40:
-        text += Markup('<text x="8" y="38">{}</text>').format(tile.note)
+    text, below = Markup(), 20
+    for line, kind in [*((line, "name") for line in _lines(tile.name, box.width)), (tile.note, "note")]:
+        if below + 4 > box.height:
+            break
+        if _long(line) <= box.width:
+            # On a phone the chart is narrower, so its longer texts are left out there.
+            kind += " optional" if _long(line) > box.width * PHONE else ""
+            text += Markup('<text x="8" y="{}" class="{}">{}</text>').format(below, kind, line)
+        below += 18
     return Markup(
         '<a href="{link}" class="c{colour}"><title>{title}</title>'
         '<svg x="{x}" y="{y}" width="{width}" height="{height}">'
         '<rect width="100%" height="100%"/>{text}</svg></a>'
     ).format(link=tile.link, colour=colour, title=tile.title, x=x, y=y, width=width, height=height, text=text)
+
+
+def _lines(name: str, width: float) -> list[str]:
+    """A tile's name in one line, or its words in two where it is too long."""
+    words = name.split()
+    if _long(name) <= width or len(words) < 2:
+        return [name]
+    cuts = [(" ".join(words[:cut]), " ".join(words[cut:])) for cut in range(1, len(words))]
+    return list(min(cuts, key=lambda lines: max(map(len, lines))))
+
+
+def _long(text: str) -> float:
+    """The pixels that a tile's text needs, with its margins."""
+    return 8 * len(text) + 14
 
 
 def _fractions(box: treemap.Box) -> tuple[float, float, float, float]:

@@ -117,9 +117,9 @@ def heat_map(found: list[Cell]) -> Markup:
                     title=f"R {recency}, F {frequency}: {_in_words(total)}",
                 )
             )
-        rows.append((f"F {frequency}", line))
+        rows.append((f"F\u00a0{frequency}", line))
     label = write.text("Customers by their scores of recency and frequency")
-    return pictures.heat_map(rows, [f"R {recency}" for recency in SCORES], label)
+    return pictures.heat_map(rows, [f"R\u00a0{recency}" for recency in SCORES], label)
 
 
 def _in_words(total: Total) -> str:

@@ -43,6 +43,10 @@ class Words:
         """A number with at most two decimals."""
         return _decimal(value, "#,##0.##", self.locale)
 
+    def ratio(self, value: float) -> str:
+        """A number with two decimals."""
+        return _decimal(value, "#,##0.00", self.locale)
+
     def share(self, value: float | None) -> str:
         """A fraction of one as a percentage with one decimal."""
         return "–" if value is None else _percent(value, "#,##0.0 %", self.locale)

@@ -51,13 +51,25 @@ def test_tiles_are_links_with_hover_texts_the_dearest_one_darkest() -> None:
     assert pictures.treemap_of([], "Segments") == ""
 
 
+def test_a_tiles_name_is_broken_or_left_out_where_it_does_not_fit() -> None:
+    sizes = {"Wide enough": 60, "Cannot Lose Them": 12, "Slender": 0.3}
+    tiles = [pictures.Tile(name, "9", size=size, value=1, title=name, link="/") for name, size in sizes.items()]
+    links = parsed(pictures.treemap_of(tiles, "Segments")).findall(f"{SVG}a")
+    texts = [[(text.text, text.get("class")) for text in link.iter(f"{SVG}text")] for link in links]
+    assert texts == [
+        [("Wide enough", "name"), ("9", "note")],
+        [("Cannot", "name optional"), ("Lose Them", "name optional"), ("9", "note")],
+        [],
+    ]
+
+
 def test_names_of_others_stay_text() -> None:
     evil = '"><script>alert(1)</script>&'
     tile = pictures.Tile(evil, evil, size=1, value=1, title=evil, link=f"/?s={evil}")
     heat = pictures.heat_map([(evil, [pictures.Cell(evil, 1, evil, evil)])], [evil], evil)
     others = (
         charts.columns([charts.Column(evil, 1, evil, evil, evil)], evil),
-        charts.deviations([charts.Deviation(evil, 1, evil)], evil),
+        charts.deviations([charts.Deviation(evil, 1, evil, evil)], 1, evil),
         charts.scatter([charts.Point(1, 1, "star", evil, evil, evil)], 1, 1, (evil, evil), evil),
         lines.sparkline([1, 2], evil),
         lines.forecast_bars([lines.Ahead(evil, 1, 0, 2, evil, evil)], evil),
@@ -104,7 +116,9 @@ def test_forecast_bars_end_at_the_value_and_their_lines_at_the_range() -> None:
 
 
 def test_deviations_go_to_both_sides_and_the_largest_fills_its_side() -> None:
-    drawn = parsed(charts.deviations([charts.Deviation("a", 2, "t"), charts.Deviation("b", -1, "t")], "Profile"))
+    drawn = parsed(
+        charts.deviations([charts.Deviation("a", 2, "+2", "t"), charts.Deviation("b", -1, "−1", "t")], 2, "Profile")
+    )
     bars = [bar for bar in drawn.iter(f"{SVG}rect")]
     assert [(bar.get("x"), bar.get("width"), bar.get("class")) for bar in bars] == [
         ("70.000%", "29.000%", "more"),
