@@ -124,11 +124,11 @@ def _line(weeks: Sequence[Week]) -> Markup:
     write = words()
     bars = [
         lines.Ahead(
-            name=write.day_and_month(week.last) if place % NAMED == NAMED // 2 else "",
+            name=write.short_day(week.last) if place % NAMED == 2 else "",
             value=week.orders,
             low=week.low if week.low is not None else week.orders,
             high=week.high if week.high is not None else week.orders,
-            text=write.whole(week.orders) if place % NAMED == NAMED // 2 else "",
+            text=write.whole(week.orders) if place % NAMED == 2 else "",
             title=f"{write.day(week.last)}: {write.whole(week.orders)}",
             known=week.low is None,
         )

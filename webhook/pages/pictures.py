@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 
 from markupsafe import Markup, escape
 
@@ -16,7 +17,8 @@ from webhook.pages import treemap
 
 SHADES = 7
 WIDTH, HEIGHT = 720, 340  # for which a treemap is laid out
-PHONE = 300 / WIDTH  # how wide it is on a phone, at the same height
+# How wide it is at least on phones, tablets and desktops, at the same height, and the classes that are hidden below.
+SCREENS = {300: "", 560: "optional", 900: "spacious"}
 
 
 @dataclass(frozen=True)
@@ -67,15 +69,11 @@ def treemap_of(tiles: Sequence[Tile], label: str) -> Markup:
 
 def _tile(tile: Tile, box: treemap.Box, colour: int) -> Markup:
     x, y, width, height = (percent(100 * part) for part in _fractions(box))
-    text, below = Markup(), 20
-    for line, kind in [*((line, "name") for line in _lines(tile.name, box.width)), (tile.note, "note")]:
-        if below + 4 > box.height:
-            break
-        if _long(line) <= box.width:
-            # On a phone the chart is narrower, so its longer texts are left out there.
-            kind += " optional" if _long(line) > box.width * PHONE else ""
-            text += Markup('<text x="8" y="{}" class="{}">{}</text>').format(below, kind, line)
-        below += 18
+    shown = _fitting(tile, box)
+    text = Markup().join(
+        Markup('<text x="8" y="{}" class="{}">{}</text>').format(20 + 18 * place, kind, line)
+        for place, (line, kind) in enumerate(shown)
+    )
     return Markup(
         '<a href="{link}" class="c{colour}"><title>{title}</title>'
         '<svg x="{x}" y="{y}" width="{width}" height="{height}">'
@@ -83,13 +81,27 @@ def _tile(tile: Tile, box: treemap.Box, colour: int) -> Markup:
     ).format(link=tile.link, colour=colour, title=tile.title, x=x, y=y, width=width, height=height, text=text)
 
 
-def _lines(name: str, width: float) -> list[str]:
-    """A tile's name in one line, or its words in two where it is too long."""
+def _fitting(tile: Tile, box: treemap.Box) -> list[tuple[str, str]]:
+    """The lines of a tile's name and note that fit, with their classes: narrow screens hide what is too long there."""
+    share, high = box.width / WIDTH, int((box.height - 10) // 18)
+    for screen, lines in product(SCREENS, (1, 2)):
+        name = _broken(tile.name, lines)
+        if len(name) <= high and all(_long(line) <= share * screen for line in name):
+            break
+    else:
+        return []
+    found = [(line, f"name {SCREENS[screen]}".strip()) for line in name]
+    kinds = [kind for wide, kind in SCREENS.items() if wide >= screen and _long(tile.note) <= share * wide]
+    return [*found, (tile.note, kinds[0])] if kinds and len(name) < high else found
+
+
+def _broken(name: str, lines: int) -> list[str]:
+    """A name in one line, or its words in two of similar lengths."""
     words = name.split()
-    if _long(name) <= width or len(words) < 2:
+    if lines == 1 or len(words) < 2:
         return [name]
-    cuts = [(" ".join(words[:cut]), " ".join(words[cut:])) for cut in range(1, len(words))]
-    return list(min(cuts, key=lambda lines: max(map(len, lines))))
+    cuts = [[" ".join(words[:cut]), " ".join(words[cut:])] for cut in range(1, len(words))]
+    return min(cuts, key=lambda each: max(map(len, each)))
 
 
 def _long(text: str) -> float:

@@ -95,6 +95,10 @@ class Words:
         """A day without the year."""
         return str(dates.format_skeleton("MMMMd", value, locale=self.locale))
 
+    def short_day(self, value: date) -> str:
+        """A day without the year, its month abbreviated."""
+        return str(dates.format_skeleton("MMMd", value, locale=self.locale))
+
     def month(self, value: date) -> str:
         """A month with its year."""
         return str(dates.format_skeleton("yMMM", value, locale=self.locale))

@@ -182,6 +182,39 @@ def test_the_morning_has_the_apis_numbers_and_keys_change_the_period(system: str
     assert not [url for url in owner.requests if not url.startswith(system)]
 
 
+def test_an_owners_questions_are_answered_with_one_or_two_clicks(system: str, browser: Browser) -> None:
+    """The clicks of docs/dashboard.md."""
+    owner = watch(browser, system)
+    page = owner.page
+    owner.login()
+
+    # Who stopped coming?
+    page.locator(".moved a", has_text="overdue").click()
+    assert page.locator("#customers-table tbody tr").count() > 0 and page.url.endswith("#list")
+    page.get_by_role("link", name="Revenue", exact=True).click()
+    overdue = api(system, "/rfm_segments?segment=Champions&overdue=true&sort=-monetary")["segments"]
+    assert page.locator("#customers-table tbody th").all_inner_texts() == [row["mobile_id"] for row in overdue[:50]]
+    # What should I push tonight?
+    page.get_by_role("link", name="Menu", exact=True).click()
+    now = api(system, "/menu_recommendations?at=now")
+    assert page.locator("#ranking tbody th").all_inner_texts() == [item["menu_item_name"] for item in now["items"]]
+    page.locator("#ranking tbody th a").first.click()
+    assert page.locator("#together-table tbody tr").count() > 0
+    # Did last week's promotion move anybody?
+    page.get_by_role("link", name="Customers", exact=True).click()
+    assert {text[0] for text in page.locator("#segments-table tfoot td:nth-child(7)").all_inner_texts()} <= set("+−0")
+    page.get_by_role("navigation", name="Period").get_by_role("link", name="Week", exact=True).click()
+    assert page.locator("#flows tbody tr").count() > 0
+    # What do I drop from the menu?
+    page.get_by_role("link", name="Menu", exact=True).click()
+    page.get_by_role("link", name="the menu matrix").click()
+    assert page.locator("[data-kind=dog] tbody tr").count() > 0
+    # Are today's numbers normal?
+    page.get_by_role("link", name="Morning", exact=True).click()
+    assert "four weeks' mean" in page.locator("[data-metric=orders]").inner_text()
+    assert owner.complaints == []
+
+
 def test_moves_filters_and_one_customers_future_are_the_apis(system: str, browser: Browser) -> None:
     owner = watch(browser, system)
     page = owner.page

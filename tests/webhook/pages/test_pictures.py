@@ -57,8 +57,8 @@ def test_a_tiles_name_is_broken_or_left_out_where_it_does_not_fit() -> None:
     links = parsed(pictures.treemap_of(tiles, "Segments")).findall(f"{SVG}a")
     texts = [[(text.text, text.get("class")) for text in link.iter(f"{SVG}text")] for link in links]
     assert texts == [
-        [("Wide enough", "name"), ("9", "note")],
-        [("Cannot", "name optional"), ("Lose Them", "name optional"), ("9", "note")],
+        [("Wide enough", "name"), ("9", "")],
+        [("Cannot", "name optional"), ("Lose Them", "name optional"), ("9", "optional")],
         [],
     ]
 
