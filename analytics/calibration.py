@@ -17,7 +17,7 @@ from analytics.btyd import Floats
 LEAST = 1e-6  # probabilities are clipped to this distance from 0 and 1
 STEPS = 50  # of Newton's method, which takes five or so
 BINS = 10
-EFFECTS_PRIOR = 30.0  # precision of the normal prior of effects around 0; that of shift and slope around (0, 1) is 1
+EFFECTS_PRIOR = 50.0  # precision of the normal prior of effects around 0; that of shift and slope around (0, 1) is 1
 
 
 @dataclass(frozen=True)

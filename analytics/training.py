@@ -233,9 +233,12 @@ def _usable(known: History) -> bool:
 
 
 def _features(x: Whole, t_x: Whole, t: Whole) -> list[Floats]:
-    """What corrections may depend on: days since the last occasion, occasions, days between, days since the first."""
-    found = [np.log1p(each) for each in (t - t_x, x, t_x, t)]
-    return [*found, (x == 0).astype(np.float64)]
+    """What corrections may depend on: days since the last occasion, occasions, days between, days since the first.
+
+    The last two let the effects of few and of many occasions, and of a long absence after them, differ.
+    """
+    away, often, between, seen = (np.log1p(each) for each in (t - t_x, x, t_x, t))
+    return [away, often, between, seen, (x == 0).astype(np.float64), often * often, often * away / 3]
 
 
 def _centred(known: History) -> list[Floats]:

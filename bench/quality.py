@@ -72,6 +72,7 @@ def _cut(daily: pd.DataFrame, cut: pd.Timestamp, back: int) -> dict[str, float] 
             found[f"AUC {days} d"] = calibration.auc(p[days], happened) or np.nan
             found[f"AUC of recency alone {days} d"] = calibration.auc(recency, happened) or np.nan
             found[f"calibration error {days} d"] = calibration.calibration_error(p[days], happened)
+            found[f"calibration error {days} d, bins of equal counts"] = _of_equal_counts(p[days], happened)
     if back >= 90:
         alive = btyd.p_alive(model.parameters, now.x, now.t_x, now.t)
         worth = spending.occasion_value(
@@ -93,6 +94,12 @@ def _cut(daily: pd.DataFrame, cut: pd.Timestamp, back: int) -> dict[str, float] 
         actual = first_after[came].to_numpy()
         found["next order within its range"] = float(((actual >= low) & (actual <= high)).mean())
     return found
+
+
+def _of_equal_counts(p: btyd.Floats, happened: np.typing.NDArray[np.bool_]) -> float:
+    """The calibration error over ten bins with equally many customers, in order of their probability."""
+    bins = np.array_split(np.argsort(p, kind="stable"), calibration.BINS)
+    return sum(abs(float(p[each].sum()) - int(happened[each].sum())) for each in bins) / len(p)
 
 
 def clusters(folder: Path, timezone: str) -> None:
