@@ -15,36 +15,42 @@ from analytics.behaviour import Floats, Whole
 FEWEST, MOST = 3, 12
 STARTS = 10
 HALVES = 8
-STABLE, LEAST_STABLE = 0.85, 0.8  # adjusted Rand index
+STABLE, KEPT = 0.85, 0.8  # the least stability of new clusters, and of as many as are in service
 LEAST_SHARE = 0.03  # of customers; the least size of a cluster
 CHOOSING = 5_000  # customers for choosing the number of clusters
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """A number of clusters and its stability: the mean adjusted Rand index of fits to half the customers."""
+    """A number of clusters and its stability: the mean adjusted Rand index of refits to half the customers."""
 
     k: int
     stability: float
 
 
-def choose(points: Whole, wanted: int | None, seed: int) -> Chosen:
+def choose(points: Whole, wanted: int | None, seed: int, start: Whole | None = None) -> Chosen:
     """Choose the number of clusters: the given one, or the largest one with stable and sufficiently large clusters.
 
-    If no number is stable, the most stable one is chosen.
+    The number of the centres in service, `start`, is kept while its stability is at least KEPT, so that their ids are
+    kept. If no number is stable, the most stable one is chosen.
     """
     points = points[:CHOOSING]
-    tried: list[tuple[Chosen, float]] = []
-    for k in [wanted] if wanted else range(FEWEST, MOST + 1):
-        if len(points) < 2 * k:
-            continue
-        whole, _ = nearest(points, fit(points, k, seed))
-        smallest = float(np.bincount(whole, minlength=k).min()) / len(points)
-        tried.append((Chosen(k, _stability(points, whole, k, seed)), smallest))
-    good = [found for found, smallest in tried if found.stability >= STABLE and smallest >= LEAST_SHARE]
-    if good:
-        return good[-1]
+    if start is not None and wanted in (None, len(start)):
+        found, _ = _tried(points, len(start), seed, start)
+        if wanted or found.stability >= KEPT:
+            return found
+    tried = [_tried(points, k, seed) for k in ([wanted] if wanted else range(FEWEST, MOST + 1)) if len(points) >= 2 * k]
+    if any(good for _, good in tried):
+        return [found for found, good in tried if good][-1]
     return max((found for found, _ in tried), key=lambda found: (found.stability, found.k), default=Chosen(0, 0.0))
+
+
+def _tried(points: Whole, k: int, seed: int, start: Whole | None = None) -> tuple[Chosen, bool]:
+    """A number of clusters, and whether they are stable and large enough."""
+    centres = fit(points, k, seed, start)
+    smallest = int(np.bincount(nearest(points, centres)[0], minlength=k).min())
+    found = Chosen(k, _stability(points, centres, seed))
+    return found, found.stability >= STABLE and smallest >= LEAST_SHARE * len(points)
 
 
 def fit(points: Whole, k: int, seed: int, start: Whole | None = None) -> Whole:
@@ -90,18 +96,18 @@ def misfit(points: Whole, centres: Whole) -> Floats:
     return found
 
 
-def _stability(points: Whole, whole: Whole, k: int, seed: int) -> float:
-    """The mean similarity of clusters that are fitted to halves of the customers.
+def _stability(points: Whole, centres: Whole, seed: int) -> float:
+    """The mean similarity to clusters that are fitted to halves of the customers, each from the centres of all.
 
-    No more halves are fitted once the mean of all can't reach LEAST_STABLE; the mean of those before is below it, too.
+    A retraining starts from the centres in service, too. From random starts, k-means would find other equally good
+    clusters in many halves, which says little of how much the customers' clusters depend on chance.
     """
+    whole, _ = nearest(points, centres)
     generator, scores = np.random.default_rng(seed), []
-    for number in range(HALVES):
+    for _ in range(HALVES):
         half = points[generator.permutation(len(points))[: len(points) // 2]]
-        other, _ = nearest(points, fit(half, k, seed + number))
+        other, _ = nearest(points, fit(half, len(centres), seed, centres))
         scores.append(adjusted_rand(whole, other))
-        if sum(scores) + HALVES - len(scores) < HALVES * LEAST_STABLE:
-            break
     return round(float(np.mean(scores)), 6)
 
 

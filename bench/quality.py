@@ -18,7 +18,9 @@ from analytics.histories import RECENT, Histories
 
 SEED = 1
 CUTS = (30, 60, 90, 120, 150)  # days before the last one
+CLUSTER_CUTS = (90, 120, 150, 180, 210)
 DAYS = 90  # after a cut, for clusters
+OFTEN = 3  # orders from which a customer's shares are more than chance
 DAYPARTS = dayparts.DEFAULT_DAYPARTS
 
 
@@ -103,12 +105,18 @@ def _of_equal_counts(p: btyd.Floats, happened: np.typing.NDArray[np.bool_]) -> f
 
 
 def clusters(folder: Path, timezone: str) -> None:
-    """Variance of what customers do in the next 90 days that clusters, segments and random groups explain."""
+    """Variance of what customers do in the next 90 days that clusters, segments and random groups explain.
+
+    Behaviour is the mean R² of the shares of dayparts, categories and weekends and of the logarithms of ticket and
+    basket, raw, over customers with three orders before the cut and three after it (and over all in a cluster with an
+    order after it). Orders are those of all customers in a cluster, none included. R² is adjusted for the number of
+    groups: 1 - (1 - R²)(n - 1)/(n - groups), by which random groups explain nothing on average; "unadjusted" is not.
+    """
     sold, lines = _orders(folder, timezone)
     categories = sorted(lines["category"].dropna().unique())
     last = sold["day"].max()
-    rows = [_clustered(sold, lines, categories, last - pd.Timedelta(days=back)) for back in CUTS if back >= DAYS]
-    print(f"Clusters on {folder.name}, the {DAYS} days after each cut; means")
+    rows = [_clustered(sold, lines, categories, last - pd.Timedelta(days=back)) for back in CLUSTER_CUTS]
+    print(f"Clusters on {folder.name}, the {DAYS} days after cuts {CLUSTER_CUTS} days before the end; means")
     print(pd.DataFrame(rows).mean().round(4).to_string())
 
 
@@ -168,19 +176,25 @@ def _clustered(sold: pd.DataFrame, lines: pd.DataFrame, categories: list[str], c
     points = behaviour.features(known, scale, names, categories)
     chosen = clustering.choose(points[sample], None, SEED)
     group, _ = clustering.nearest(points, clustering.fit(points[sample], chosen.k, SEED))
-    members = pd.DataFrame({"cluster": group, "random": generator.permutation(group)}, index=ids)[known.visits >= 2]
-    members = members.join(_segments(past, cut))
+    columns = {"cluster": group, "random": generator.permutation(group), "visits": known.visits}
+    members = pd.DataFrame(columns, index=ids)[known.visits >= 2].join(_segments(past, cut))
     after, then = _counts(sold[(sold["day"] > cut) & (sold["day"] <= cut + pd.Timedelta(days=DAYS))], lines, categories)
     found: dict[str, float] = {"clusters": chosen.k, "stability": chosen.stability}
     there = members.reindex(after).dropna()
-    did = pd.DataFrame(_behaviour(then), index=after).loc[there.index]
-    for name in ("cluster", "segment", "random"):
-        found[f"behaviour explained by {name}"] = float(did.apply(_explained, args=(there[name],)).mean())
+    often = pd.Series(then.visits, index=after).loc[there.index].ge(OFTEN) & there["visits"].ge(OFTEN)
+    did = pd.DataFrame(_behaviour(then), index=after)
+    for whose, who in (("", there[often]), (", all with an order", there)):
+        for name in ("cluster", "segment", "random"):
+            explained = [_regressed(column.loc[who.index], [who[name]]) for _, column in did.items()]
+            plain, adjusted = pd.DataFrame(explained).mean()
+            found[f"behaviour by {name}{whose}"] = adjusted
+            found[f"behaviour by {name}{whose}, unadjusted"] = plain
     orders = pd.Series(then.visits, index=after).reindex(members.index).fillna(0).astype(float)
-    rfm = [members[score] for score in ("r", "f", "m")]
-    found["orders explained by R, F and M"] = _regressed(orders, rfm)
-    for name in ("cluster", "random"):
-        found[f"orders explained by R, F, M and {name}"] = _regressed(orders, [*rfm, members[name]])
+    for rfm, groups in (("segment", ["segment"]), ("R, F and M", ["r", "f", "m"])):
+        for name in ("", "cluster", "random"):
+            plain, adjusted = _regressed(orders, [members[each] for each in (*groups, name) if each])
+            found[f"orders by {rfm}{f' with {name}' if name else ''}"] = adjusted
+            found[f"orders by {rfm}{f' with {name}' if name else ''}, unadjusted"] = plain
     return found
 
 
@@ -217,16 +231,14 @@ def _behaviour(then: Counts) -> dict[str, np.typing.NDArray[np.float64]]:
         }
 
 
-def _explained(column: pd.Series, group: pd.Series) -> float:
-    """The share of the variance between groups (R²)."""
+def _regressed(column: pd.Series, groups: list[pd.Series]) -> tuple[float, float]:
+    """R² of a regression on the groups, and the same adjusted for their number; NaN where there is nothing to say."""
     column = column.dropna()
-    means = column.groupby(group.loc[column.index]).transform("mean")
-    return float(((means - column.mean()) ** 2).sum() / ((column - column.mean()) ** 2).sum())
-
-
-def _regressed(column: pd.Series, groups: list[pd.Series]) -> float:
-    """R² of a regression on the groups."""
-    dummies = [pd.get_dummies(group.astype(int), drop_first=True, dtype=float) for group in groups]
+    total = float(((column - column.mean()) ** 2).sum())
+    if not total:
+        return np.nan, np.nan
+    dummies = [pd.get_dummies(group.loc[column.index], drop_first=True, dtype=float) for group in groups]
     design = np.column_stack([np.ones(len(column)), *dummies])
     rest = column - design @ np.linalg.lstsq(design, column, rcond=None)[0]
-    return float(1 - (rest**2).sum() / ((column - column.mean()) ** 2).sum())
+    left = float((rest**2).sum()) / total
+    return 1 - left, 1 - left * (len(column) - 1) / (len(column) - design.shape[1])

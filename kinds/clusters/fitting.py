@@ -24,7 +24,7 @@ from store import versions
 from store.models import ModelVersion, Run
 
 SEED = 20260101
-CODE = "clusters-2"  # to change when the same data give other clusters
+CODE = "clusters-3"  # to change when the same data give other clusters
 CUSTOMERS = 200  # with three visits; fewer are not enough for clusters
 MEASURE = "distance ratio"  # to the own centre and the next one; lower is better
 
@@ -44,10 +44,12 @@ def train(session: Session, run: Run, customers: sql.Composable) -> tuple[ModelV
     if not scale.names:
         return before, 0.0  # all customers are equal in all features
     wanted = run.plan["clusters"] or None
-    chosen = clustering.choose(points, wanted, SEED)
-    if chosen.k == 0 or (wanted is None and chosen.stability < clustering.LEAST_STABLE):
+    start = None if champion is None else _start(champion, scale)
+    chosen = clustering.choose(points, wanted, SEED, start)
+    start = start if start is not None and len(start) == chosen.k else None
+    least = clustering.STABLE if start is None else clustering.KEPT
+    if chosen.k == 0 or (wanted is None and chosen.stability < least):
         return before, chosen.stability
-    start = _start(champion, scale) if champion is not None and len(champion.centres) == chosen.k else None
     found = _model(champion, scale, points, clustering.fit(points, chosen.k, SEED, start), chosen.stability)
     decision, metrics = _decision(counts, run.plan, found, points, before, champion, start)
     added = versions.add(
@@ -103,6 +105,8 @@ def _decision(
     if lost:
         named = ", ".join(feature.partition(":")[2] for feature in lost)
         return Decision(True, f"promoted over {name}, whose features no longer exist: {named}"), metrics
+    if plan["clusters"] and not same and name:
+        return Decision(True, f"promoted over {name}: CLUSTERS asks for {plan['clusters']} clusters"), metrics
     losses = Losses(served, challenger, baseline, np.ones(len(challenger)))
     return decide(losses, holdouts=1, champion=name, same_family=same, seed=SEED, measure=MEASURE), metrics
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from analytics.clustering import LEAST_STABLE
+from analytics.clustering import STABLE
 from errors import RequestError
 from kinds.base import Counts, RowsLostError, Stage, summed
 from kinds.clusters import assigning, fitting, merge, rows
@@ -47,7 +47,7 @@ def gather(session: Session, settings: Settings, run: Run) -> None:
 def _too_little(regulars: int, stability: float | None = None) -> dict[str, Any]:
     needs, has = {"customers_with_three_visits": fitting.CUSTOMERS}, {"customers_with_three_visits": regulars}
     if stability is not None:  # there are enough customers, but no stable clusters
-        needs["stability_percent"], has["stability_percent"] = round(100 * LEAST_STABLE), int(100 * stability)
+        needs["stability_percent"], has["stability_percent"] = round(100 * STABLE), int(100 * stability)
     return {"too_little_data": {"needs": needs, "has": has}}
 
 

@@ -138,9 +138,17 @@ def test_as_many_clusters_are_found_as_there_are() -> None:
 
 def test_noise_has_no_stable_clusters_and_a_wanted_number_is_kept() -> None:
     noise = np.random.default_rng(1).integers(-3000, 3000, (500, 8))
-    assert clustering.choose(noise, None, 7).stability < clustering.LEAST_STABLE
+    chosen = clustering.choose(noise, None, 7, noise[:9])
+    assert chosen.stability < clustering.STABLE and chosen.k != 9
     assert clustering.choose(noise, 5, 7).k == 5
     assert clustering.choose(noise[:4], None, 7).k == 0
+
+
+def test_the_number_in_service_is_kept_while_it_is_stable() -> None:
+    points = blobs([[-2000, 0, 0], [2000, 0, 0], [0, 2000, 0], [0, 0, 2500]], 60)
+    three = np.array([[-2000, 0, 0], [2000, 0, 0], [0, 1000, 1200]])
+    assert clustering.choose(points, None, 7, three).k == 3
+    assert clustering.choose(points, 4, 7, three).k == 4
 
 
 def test_ids_follow_their_centres_and_are_never_used_again() -> None:

@@ -334,6 +334,16 @@ def test_a_forgotten_customer_is_gone(settings: Settings) -> None:
 
 
 @pytest.mark.long
+def test_another_number_of_clusters_is_served_when_it_is_asked_for(three: Settings, tmp_path: Path) -> None:
+    trained(three, eaters.restaurant(), mode="full")
+    four = make_settings(three.database_url, tmp_path, RFM_SHARDS="3", CLUSTERS="4")
+    assert trained(four, eaters.restaurant())["cluster_id"].nunique() == 4
+    with transaction(four.database_url) as session:
+        champion = versions.champion(session, "clusters")
+        assert champion is not None and champion.decision == "promoted over v1: CLUSTERS asks for 4 clusters"
+
+
+@pytest.mark.long
 def test_features_that_are_gone_can_not_be_put_back_and_are_replaced(settings: Settings) -> None:
     tables = eaters.restaurant()
     trained(settings, tables, mode="full")
