@@ -11,13 +11,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from psycopg import sql
 from sqlalchemy.orm import Session
 
 from analytics import behaviour, cluster_names, clustering
 from analytics.behaviour import Counts, Scale, Whole
 from analytics.decisions import Decision, Losses, decide
-from kinds.clusters import rows
 from kinds.clusters.model import Clusters, bins_of, columns, missing_features
 from kinds.libraries import require_libraries
 from store import versions
@@ -29,7 +27,7 @@ CUSTOMERS = 200  # with three visits; fewer are not enough for clusters
 MEASURE = "distance ratio"  # to the own centre and the next one; lower is better
 
 
-def train(session: Session, run: Run, customers: sql.Composable) -> tuple[ModelVersion | None, float]:
+def train(session: Session, run: Run, counts: Counts) -> tuple[ModelVersion | None, float]:
     """Train, decide, and add the version; returns the better one of it and the version in service, and its stability.
 
     The version is None if no clusters are stable enough.
@@ -37,7 +35,6 @@ def train(session: Session, run: Run, customers: sql.Composable) -> tuple[ModelV
     assert run.plan is not None and run.as_of is not None
     require_libraries()
     before = versions.of_plan(session, run)
-    counts = rows.sample(session, customers)
     champion = None if before is None else Clusters.of(before.params)
     scale = behaviour.fit_scale(counts, *columns(run.plan))
     points = behaviour.features(counts, scale, *columns(run.plan))
@@ -144,8 +141,8 @@ def fingerprint(points: Whole, scale: Scale) -> str:
     return digest.hexdigest()
 
 
-def watch(session: Session, run: Run, customers: sql.Composable, version: ModelVersion) -> dict[str, Any]:
+def watch(run: Run, counts: Counts, version: ModelVersion) -> dict[str, Any]:
     """Check the model in service: drift of the customers' features since its training."""
     assert run.plan is not None
     clusters = Clusters.of(version.params)
-    return {"features": clusters.drifted(clusters.points(rows.sample(session, customers), run.plan))}
+    return {"features": clusters.drifted(clusters.points(counts, run.plan))}

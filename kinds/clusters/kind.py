@@ -58,17 +58,17 @@ def fit(settings: Settings, claimed: Claim) -> Counts:
     if "too_little_data" in run.counts:
         return {"trained": 0}
     shards = [part.part for part in progress.parts(session, run, "count")]
-    customers = rows.staged(run, shards, VISITS_TO_FIT)
+    counts = rows.sample(session, rows.staged(run, shards, VISITS_TO_FIT))
     version, stability = versions.of_plan(session, run), 1.0
     lost = version is not None and bool(missing_features(Clusters.of(version.params).scale, run.plan))
     trains = version is None or lost or run.mode == "train"
     if trains and versions.of_run(session, run) is None:
-        version, stability = fitting.train(session, run, customers)
+        version, stability = fitting.train(session, run, counts)
     run.plan = run.plan | {"champion": version and version.version}
     if version is None:
         run.counts = run.counts | _too_little(run.counts["regulars"], stability)
         return {"trained": int(trains)}
-    watched = fitting.watch(session, run, customers, version)
+    watched = fitting.watch(run, counts, version)
     version.metrics = version.metrics | {"drift": {"as_of": run.plan["as_of"]} | watched}
     return {"trained": int(trains)}
 

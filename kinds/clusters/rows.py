@@ -18,6 +18,7 @@ from analytics.behaviour import Counts, Whole
 from kinds.bulk import whole_columns
 from kinds.generations import Generations
 from source import reading
+from source.ranges import has_index
 from source.window import Plan, business_date, in_window, local_time
 from store.database import driver
 from store.models import Part, Run
@@ -44,10 +45,15 @@ _SCALARS = (
 )
 
 
-def counts_query(plan: Plan, whose: sql.Composable) -> sql.Composed:
-    """Each customer's visits and lines in numbers; `whose` filters the customers."""
+def counts_query(plan: Plan, whose: sql.Composable, *, indexed: bool) -> sql.Composed:
+    """Each customer's visits and lines in numbers; `whose` filters the customers.
+
+    With an index of lines by transaction (`indexed`), each order's lines are looked up in it, in one after the other
+    (OFFSET 0 keeps the planner from joining): a join reads the lines of all customers in every shard.
+    """
     types, lines = plan["columns"]["fact_transactions"], plan["columns"]["fact_transaction_items"]
     amount, quantity = sql.Identifier("total_amount"), sql.Identifier("quantity")
+    units = "1000 * quantity::bigint" if lines["quantity"] in reading.INTEGERS else "(1000 * {})::bigint"
     at_home = [
         sql.SQL(" OR ").join(
             sql.SQL("clock >= {} AND clock < {}").format(sql.Literal(start), sql.Literal(until))
@@ -57,9 +63,15 @@ def counts_query(plan: Plan, whose: sql.Composable) -> sql.Composed:
     ]
     dayparts = [sql.SQL("count(*) FILTER (WHERE cents >= 1 AND ({}))").format(window) for window in at_home]
     categories = [
-        sql.SQL("coalesce(sum(lines) FILTER (WHERE category = {}), 0)").format(sql.Literal(name))
-        for name in plan["categories"]
+        sql.SQL("coalesce(sum(lines) FILTER (WHERE category = {}), 0)").format(sql.Literal(place))
+        for place in range(len(plan["categories"]))
     ]
+    join = "JOIN fact_transaction_items AS lines USING (transaction_id)"
+    if indexed:
+        join = (
+            "CROSS JOIN LATERAL (SELECT item_id, quantity FROM fact_transaction_items AS line"
+            " WHERE line.transaction_id = orders.transaction_id OFFSET 0) AS lines"
+        )
     return sql.SQL(
         "WITH orders AS MATERIALIZED (SELECT mobile_id, transaction_id,"
         "  CASE WHEN usable THEN {day} END AS day,"
@@ -79,10 +91,11 @@ def counts_query(plan: Plan, whose: sql.Composable) -> sql.Composed:
         "   FROM (SELECT DISTINCT mobile_id, day FROM orders WHERE cents >= 1) AS days) AS gaps GROUP BY mobile_id),"
         " eaten AS (SELECT mobile_id, sum(lines) AS lines, sum(units) AS units, count(*) AS items,"
         "  ARRAY[{categories}]::bigint[] AS categories"
-        "  FROM (SELECT mobile_id, item_id, count(*) AS lines, sum({units}) AS units"
-        "   FROM orders JOIN fact_transaction_items USING (transaction_id)"
+        "  FROM (SELECT mobile_id, item_id, count(*)::int AS lines, sum({units}) AS units"
+        "   FROM orders {join}"
         "   WHERE cents >= 1 AND item_id IS NOT NULL AND ({counted}) GROUP BY mobile_id, item_id) AS sold"
-        "  LEFT JOIN (SELECT item_id, max(category) AS category FROM dim_menu_items GROUP BY item_id) AS menu"
+        "  LEFT JOIN (SELECT item_id, array_position({names}::text[], max(category)) - 1 AS category"
+        "   FROM dim_menu_items GROUP BY item_id) AS menu"
         "  USING (item_id) GROUP BY mobile_id)"
         " SELECT mobile_id, visits::int, refunds::int, visits.cents::numeric(14, 0)::bigint, weekend::int,"
         " coalesce(gaps, 0)::int, coalesce(gap_days, 0)::bigint, coalesce(gap_squares, 0)::bigint,"
@@ -99,7 +112,9 @@ def counts_query(plan: Plan, whose: sql.Composable) -> sql.Composed:
         window=in_window(plan),
         dayparts=sql.SQL(", ").join(dayparts),
         categories=sql.SQL(", ").join(categories),
-        units=sql.SQL("(1000 * {})::bigint").format(reading.exact(quantity, lines["quantity"])),
+        names=sql.Literal(list(plan["categories"])),
+        join=sql.SQL(join),
+        units=sql.SQL(units).format(reading.exact(quantity, lines["quantity"])),
         counted=sql.SQL("CASE WHEN {} THEN quantity > 0 ELSE false END").format(
             reading.finite(quantity, lines["quantity"])
         ),
@@ -110,7 +125,9 @@ def counts_query(plan: Plan, whose: sql.Composable) -> sql.Composed:
 def count(session: Session, source_url: str, run: Run, part: Part) -> dict[str, int]:
     """Fill the part's staging table; returns the counts."""
     assert run.plan is not None
-    table = TABLES.stage(session, source_url, run, part, STAGED, partial(counts_query, run.plan))
+    with reading.connect(source_url) as crm:
+        indexed = has_index(crm, "fact_transaction_items", "transaction_id")
+    table = TABLES.stage(session, source_url, run, part, STAGED, partial(counts_query, run.plan, indexed=indexed))
     counted = sql.SQL(
         "SELECT count(*), count(*) FILTER (WHERE visits > 0), count(*) FILTER (WHERE visits >= {}),"
         " coalesce(sum(used), 0)::bigint, coalesce(sum(skipped), 0)::bigint FROM {}"

@@ -66,7 +66,8 @@ def trained(settings: Settings, tables: dict[str, pd.DataFrame], mode: str = "tr
     return clusters(settings.database_url)
 
 
-def test_visits_and_lines_are_counted_as_pandas_counts_them(settings: Settings) -> None:
+@pytest.mark.parametrize("indexed", [True, False])
+def test_visits_and_lines_are_counted_as_pandas_counts_them(settings: Settings, indexed: bool) -> None:
     tables = eaters.restaurant()
     refund = pd.DataFrame([(90_001, "lunch 0000", "-5.00", eaters.NOW)], columns=tables["fact_transactions"].columns)
     tables["fact_transactions"] = pd.concat([tables["fact_transactions"], refund.astype(object)], ignore_index=True)
@@ -79,7 +80,7 @@ def test_visits_and_lines_are_counted_as_pandas_counts_them(settings: Settings) 
             "timezone": "UTC",
         }
         use_time_zone(crm, plan)
-        cursor = crm.execute(counts_query(plan, sql.SQL("mobile_id IS NOT NULL")))
+        cursor = crm.execute(counts_query(plan, sql.SQL("mobile_id IS NOT NULL"), indexed=indexed))
         assert cursor.description is not None
         found = pd.DataFrame(cursor.fetchall(), columns=[column.name for column in cursor.description])
     found = found.set_index("mobile_id").sort_index()
