@@ -46,7 +46,7 @@ def main() -> None:
         apart(quality.clusters, Path(folder), timezone)
 
 
-def apart(part: Callable[..., None], *arguments: Any) -> None:
+def apart(part: Callable[..., object], *arguments: Any) -> None:
     """Do a part of the comparison in a process of its own, and print its peak memory."""
     process = multiprocessing.get_context("spawn").Process(target=_measured, args=(part, *arguments))
     process.start()
@@ -55,7 +55,7 @@ def apart(part: Callable[..., None], *arguments: Any) -> None:
         raise SystemExit(process.exitcode)
 
 
-def _measured(part: Callable[..., None], *arguments: Any) -> None:
+def _measured(part: Callable[..., object], *arguments: Any) -> None:
     warnings.simplefilter("ignore")
     part(*arguments)
     print(f"  {'peak memory':<58} {peak():8,.0f} MB", flush=True)

@@ -24,8 +24,8 @@ OFTEN = 3  # orders from which a customer's shares are more than chance
 DAYPARTS = dayparts.DEFAULT_DAYPARTS
 
 
-def predictions(folder: Path, timezone: str) -> None:
-    """Walk-forward cuts: what was predicted on each day beside the thirty and ninety days after it."""
+def predictions(folder: Path, timezone: str) -> pd.Series:
+    """Walk-forward cuts: what was predicted on each day beside the thirty and ninety days after it; returns means."""
     daily = _occasions(folder, timezone)
     last = daily["day"].max()
     rows = []
@@ -34,7 +34,9 @@ def predictions(folder: Path, timezone: str) -> None:
         if row is not None:
             rows.append(row)
     print(f"Predictions on {folder.name}, cuts {CUTS} days before the end; means")
-    print(pd.DataFrame(rows).mean().round(4).to_string())
+    means = pd.DataFrame(rows).mean()
+    print(means.round(4).to_string())
+    return means
 
 
 def _occasions(folder: Path, timezone: str) -> pd.DataFrame:
@@ -104,8 +106,8 @@ def _of_equal_counts(p: btyd.Floats, happened: np.typing.NDArray[np.bool_]) -> f
     return sum(abs(float(p[each].sum()) - int(happened[each].sum())) for each in bins) / len(p)
 
 
-def clusters(folder: Path, timezone: str) -> None:
-    """Variance of what customers do in the next 90 days that clusters, segments and random groups explain.
+def clusters(folder: Path, timezone: str) -> pd.Series:
+    """Variance of what customers do in the next 90 days that clusters, segments and random groups explain; means.
 
     Behaviour is the mean R² of the shares of dayparts, categories and weekends and of the logarithms of ticket and
     basket, raw, over customers with three orders before the cut and three after it (and over all in a cluster with an
@@ -117,7 +119,9 @@ def clusters(folder: Path, timezone: str) -> None:
     last = sold["day"].max()
     rows = [_clustered(sold, lines, categories, last - pd.Timedelta(days=back)) for back in CLUSTER_CUTS]
     print(f"Clusters on {folder.name}, the {DAYS} days after cuts {CLUSTER_CUTS} days before the end; means")
-    print(pd.DataFrame(rows).mean().round(4).to_string())
+    means = pd.DataFrame(rows).mean()
+    print(means.round(4).to_string())
+    return means
 
 
 def _orders(folder: Path, timezone: str) -> tuple[pd.DataFrame, pd.DataFrame]:
