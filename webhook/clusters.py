@@ -56,7 +56,7 @@ class ClusterProfile(BaseModel):
     features: dict[str, float] = Field(
         description="The cluster's centre, in standard deviations from the median; what is largely chance counts less."
     )
-    stability: float = Field(description="Mean adjusted Rand index of clusters found from half the customers.")
+    stability: float = Field(description="Mean adjusted Rand index of clusters refitted to half of the customers.")
 
 
 class ClusterList(BaseModel):
