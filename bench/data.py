@@ -57,26 +57,32 @@ LINES = f"""
 INSERT INTO fact_transaction_items (id, transaction_id, item_id, quantity, price)
 SELECT 4 * (n - 1) + line, n, item, CASE WHEN {_chance("4 * n + line", 7)} < 0.8 THEN 1 ELSE 2 END,
   0.01 * (150 + item * 37 %% 2500)
-FROM (SELECT n, line, 1 + (floor({ITEMS} * {_chance("n", 8)} ^ 2)::bigint
-    + (line - 1) * (1 + floor(49 * {_chance("n", 9)})::bigint)) %% {ITEMS} AS item
+FROM (SELECT n, line, 1 + (floor(%(items)s * {_chance("n", 8)} ^ 2)::bigint
+    + (line - 1) * (1 + floor(49 * {_chance("n", 9)})::bigint)) %% %(items)s AS item
   FROM generate_series(1, %(size)s::bigint) AS n
   CROSS JOIN LATERAL generate_series(1, 1 + floor(4 * {_chance("n", 6)})::int) AS line) AS ordered
 """
 
-MENU = f"""
+MENU = """
 INSERT INTO dim_menu_items (item_id, menu_item_name, price, category)
-SELECT n, 'Dish ' || n, 0.01 * (150 + n * 37 % 2500), 'Category ' || n % 8
-FROM generate_series(1, {ITEMS}) AS n
+SELECT n, 'Dish ' || n, 0.01 * (150 + n * 37 %% 2500), 'Category ' || n %% 8
+FROM generate_series(1, %(items)s) AS n
 """
 
 
-def make(url: str, size: int, start: datetime = START, customers: int | None = None) -> None:
+def make(url: str, size: int, start: datetime = START, customers: int | None = None, *, items: int = ITEMS) -> None:
     """Create and fill the source tables of an empty database, with keys, recommended indexes and statistics.
 
     `customers` is the number of ids that orders are drawn from, by default a tenth of the orders'. The tables are
     vacuumed, since autovacuum would do it within the first minutes, during a measurement.
     """
-    values = {"size": size, "customers": customers or size // 10, "start": start, "cumulated": _cumulated()}
+    values = {
+        "size": size,
+        "customers": customers or size // 10,
+        "items": items,
+        "start": start,
+        "cumulated": _cumulated(),
+    }
     with psycopg.connect(url, autocommit=True, cursor_factory=psycopg.ClientCursor) as connection:
         connection.execute("SET maintenance_work_mem = '1GB'; SET timezone = 'UTC'")
         for table in SOURCE_TABLES.values():
@@ -85,7 +91,7 @@ def make(url: str, size: int, start: datetime = START, customers: int | None = N
             connection.execute(sql.SQL("CREATE TABLE {} ({})").format(sql.Identifier(table.name), columns))
         connection.execute(TRANSACTIONS, values)
         connection.execute(LINES, values)
-        connection.execute(MENU)
+        connection.execute(MENU, values)
         _fill_dayparts(connection)
         for table in SOURCE_TABLES.values():
             name, key = sql.Identifier(table.name), sql.Identifier(table.key)

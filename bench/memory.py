@@ -5,6 +5,7 @@ Read from /proc, so on Linux only; elsewhere the result is empty.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,12 +19,28 @@ POLL = 0.05  # seconds
 
 def children(parent: int) -> list[int]:
     """The process ids of a process's children."""
-    found = []
+    return [process for process, its in _parents().items() if its == parent]
+
+
+def workers() -> list[int]:
+    """The process ids of all Celery workers that this process or its children have started."""
+    parents, mine, found = _parents(), {os.getpid()}, []
+    for process in sorted(parents):  # a child's id is mostly above its parent's
+        if parents[process] in mine:
+            mine.add(process)
+            with suppress(OSError):
+                if b"worker.app\0worker" in (PROC / str(process) / "cmdline").read_bytes():
+                    found.append(process)
+    return found
+
+
+def _parents() -> dict[int, int]:
+    """Each process's parent."""
+    found = {}
     for stat in PROC.glob("[0-9]*/stat"):
         with suppress(OSError):
             # The fields after the name, which may contain anything: state, parent, …
-            if int(stat.read_text().rpartition(")")[2].split()[1]) == parent:
-                found.append(int(stat.parent.name))
+            found[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
     return found
 
 

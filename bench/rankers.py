@@ -64,7 +64,8 @@ def load(folder: Path, zone: str) -> Orders:
     lines = pd.read_parquet(folder / "items.parquet")
     lines = lines[(lines.quantity > 0) & lines.price.notna()]
     lines = lines.merge(sold.assign(place=np.arange(len(sold)))[["transaction_id", "place"]], on="transaction_id")
-    counts = lines.drop_duplicates(["place", "item_id"]).item_id.value_counts()
+    lines = lines.drop_duplicates(["place", "item_id"]).sort_values("place", kind="stable")
+    counts = lines.item_id.value_counts()
     ids = np.array(sorted(counts.index, key=lambda item: (-counts[item], item)), dtype=np.int64)
     codes = lines.item_id.map(pd.Series(np.arange(len(ids)), index=ids)).to_numpy()
     utc = sold.created_at.dt.tz_convert("UTC").dt.tz_localize(None)
@@ -75,16 +76,15 @@ def load(folder: Path, zone: str) -> Orders:
     names, customers = np.unique(sold.mobile_id.fillna("").to_numpy(dtype=str), return_inverse=True)
 
     def histories(mine: NDArray[np.bool_], numbers: Whole, count: int) -> Histories:
-        place = np.cumsum(mine) - 1
-        of_mine = mine[lines.place.to_numpy()]
+        places = lines.place.to_numpy()
         return Histories.of_rows(
             numbers[mine],
             instants[mine],
             sold.transaction_id.to_numpy()[mine],
             ((walls - DAY_START) // DAY)[mine],
             np.where(dayparts < 0, DAYPARTS - 1, dayparts)[mine],
-            place[lines.place.to_numpy()[of_mine]],
-            codes[of_mine],
+            np.bincount(places, minlength=len(mine))[mine],
+            codes[mine[places]],
             count,
         )
 
@@ -119,14 +119,8 @@ def folds(orders: Orders) -> list[Fold]:
 
 def fit(fold: Fold, parameters: Parameters) -> Model:
     """Our model of what was before the cut."""
-    return fitted(
-        fold.known,
-        fold.guests,
-        parameters,
-        items=len(fold.item_ids),
-        dayparts=DAYPARTS,
-        item_ids=fold.item_ids,
-    )
+    counts = {"items": len(fold.item_ids), "dayparts": DAYPARTS}
+    return fitted(fold.known, fold.guests, parameters, item_ids=fold.item_ids, **counts)[0]
 
 
 def ours(fold: Fold) -> tuple[float, float]:
@@ -138,11 +132,12 @@ def ours(fold: Fold) -> tuple[float, float]:
     chosen = np.zeros(fold.known.customers, dtype=bool)
     chosen[fold.known.visitors[last]] = True
     earlier = fold.known.of_visits(~last)
-    gate = fitted(earlier, fold.guests, parameters, item_ids=fold.item_ids, **counts)
-    result = outcomes(gate, earlier.of_customers(chosen), fold.known.of_visits(last).of_customers(chosen))
+    gate, made = fitted(earlier, fold.guests, parameters, item_ids=fold.item_ids, **counts)
+    result = outcomes(gate, made.of_customers(chosen), fold.known.of_visits(last).of_customers(chosen))
     better = max(("daypart", "global"), key=lambda method: result[method].gain.mean())
     personal = z_of(result["personal"].gain - result[better].gain) > Z
-    found = outcomes(fit(fold, parameters), fold.before, fold.targets)["personal" if personal else better]
+    before = profiles(fold.before, parameters)
+    found = outcomes(fit(fold, parameters), before, fold.targets)["personal" if personal else better]
     return float(found.recall.mean()), float(found.gain.mean())
 
 
@@ -162,7 +157,7 @@ def overall(fold: Fold) -> tuple[float, float]:
 
 
 def _of_method(fold: Fold, method: str) -> tuple[float, float]:
-    found = outcomes(fit(fold, Parameters()), fold.before, fold.targets)[method]
+    found = outcomes(fit(fold, Parameters()), profiles(fold.before, Parameters()), fold.targets)[method]
     return float(found.recall.mean()), float(found.gain.mean())
 
 

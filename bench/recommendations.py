@@ -1,7 +1,7 @@
 """Quality of recommendations compared with other methods, and their time compared with the menu run.
 
     python -m bench.recommendations quality FOLDER TIMEZONE …    # transactions.parquet and items.parquet in each folder
-    python -m bench.recommendations speed [SIZE] [ROUNDS]
+    python -m bench.recommendations speed [SIZE] [ROUNDS] [ITEMS]
 
 Quality is measured on four walk-forward folds, as in the product's backtest; each method runs in its own process, whose
 time and peak memory are reported. Speed is measured with real workers, alternating with the menu run.
@@ -23,6 +23,7 @@ import psycopg
 import requests
 
 from bench import data, door
+from bench.memory import PeakMemory, workers
 from bench.rankers import RANKERS, in_a_process
 
 RESULTS = Path(__file__).parent / "results" / "recommendations"
@@ -41,14 +42,17 @@ def quality(*words: str) -> dict[str, Any]:
     return result
 
 
-def speed(size: int = 1_000_000, rounds: int = 3) -> dict[str, Any]:
-    """Seconds of full runs, refreshes and reads, beside those of the menu and of segments, and what is stored."""
+def speed(size: int = 1_000_000, rounds: int = 3, items: int = data.ITEMS) -> dict[str, Any]:
+    """Seconds of full runs, refreshes and reads, beside those of the menu and of segments; what is stored; memory."""
     with tempfile.TemporaryDirectory() as home:
         os.environ["SMARTCRM_HOME"] = home
         with door.system(Path(home) / "system.log") as settings:
-            data.make(settings.database_url, size, data.until_now())
+            data.make(settings.database_url, size, data.until_now(), items=items)
             door.refresh(settings, "full", ("rfm", "menu"))
-            train = door.published(settings, door.post(settings, kinds=(KIND,), mode="train"))[0]
+            with PeakMemory(lambda: {"training": workers()}) as training:
+                train = door.published(settings, door.post(settings, kinds=(KIND,), mode="train"))[0]
+            with PeakMemory(lambda: {"full": workers()}) as full:
+                door.refresh(settings, "full", (KIND,))
             taken: dict[str, list[float]] = {"menu": [], KIND: [], "refresh": []}
             for _ in range(rounds):
                 taken["menu"].append(door.refresh(settings, "full", ("menu",)))
@@ -61,12 +65,14 @@ def speed(size: int = 1_000_000, rounds: int = 3) -> dict[str, Any]:
     assert train.finished_at is not None and train.started_at is not None
     return {
         "size": size,
+        "items": items,
         "seconds": taken,
         "training": (train.finished_at - train.started_at).total_seconds(),
         "full ÷ menu": medians[KIND] / medians["menu"],
         "refresh of 1,000 orders ÷ full": medians["refresh"] / medians[KIND],
         "reads": reads,
         "stored": stored,
+        "MB of the largest worker process": training.peaks | full.peaks,
     }
 
 
@@ -111,7 +117,7 @@ def main() -> None:
     what, *words = sys.argv[1:] or ["speed"]
     result = quality(*words) if what == "quality" else speed(*map(int, words))
     RESULTS.mkdir(parents=True, exist_ok=True)
-    name = what if what == "quality" else f"{what}-{result['size']}"
+    name = what if what == "quality" else f"{what}-{result['size']}-{result['items']}"
     (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
     print(json.dumps(result, indent=1, ensure_ascii=False))
 

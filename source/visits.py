@@ -77,8 +77,10 @@ def of_touched_days(crm: reading.Connection, plan: Plan) -> Iterator[Block]:
 
 def _of(crm: reading.Connection, plan: Plan, which: sql.Composable) -> Block:
     *columns, skipped, _ = _transactions(crm, plan, sql.SQL("transaction_id IS NOT NULL AND {}").format(which))
-    lines = sql.SQL("transaction_id = ANY({}::bigint[])").format(sql.Literal(columns[0].tolist()))
-    line_ids, items, skipped_lines, _ = _lines(crm, plan, lines, None)
+    ids = columns[0]
+    lines = sql.SQL("transaction_id = ANY({}::bigint[])").format(sql.Literal(f"{{{','.join(map(str, ids.tolist()))}}}"))
+    first = int(ids.min()) if len(ids) and ids.max() - ids.min() < DISTANCE else None
+    line_ids, items, skipped_lines, _ = _lines(crm, plan, lines, first)
     return Block._make([*columns, line_ids, items, skipped, skipped_lines])
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from analytics.recommendations.histories import Histories
 from analytics.recommendations.model import Model, highest, model, popularity_of
 from analytics.recommendations.parameters import Parameters
-from analytics.recommendations.profiles import profiles
+from analytics.recommendations.profiles import Profiles, profiles
 from analytics.recommendations.scoring import popular_scores, score
 from analytics.recommendations.tallies import tally
 
@@ -47,10 +47,14 @@ class Outcomes:
 
 def fitted(
     histories: Histories, guests: Histories, parameters: Parameters, *, items: int, dayparts: int, item_ids: Whole
-) -> Model:
-    """A model fitted to these histories; guests' visits only count for popularity. All items may be recommended."""
+) -> tuple[Model, Profiles]:
+    """A model fitted to these histories, and their profiles; guests' visits only count for popularity.
+
+    All items may be recommended.
+    """
+    made = profiles(histories, parameters)
     found = tally(
-        profiles(histories, parameters),
+        made,
         np.zeros(histories.customers, dtype=np.int64),
         parameters=parameters,
         items=items,
@@ -60,7 +64,8 @@ def fitted(
     known, others = (popularity_of(each, items=items, dayparts=dayparts) for each in (histories, guests))
     orders, transactions = known[0] + others[0], known[1] + others[1]
     everything = np.ones(items, dtype=bool)
-    return model(found, orders, transactions, item_ids=item_ids, available=everything, parameters=parameters)
+    fit = model(found, orders, transactions, item_ids=item_ids, available=everything, parameters=parameters)
+    return fit, made
 
 
 def next_visits(histories: Histories, instant: int, until: int) -> NDArray[np.bool_]:
@@ -75,25 +80,25 @@ def next_visits(histories: Histories, instant: int, until: int) -> NDArray[np.bo
     return found
 
 
-def outcomes(fit: Model, histories: Histories, targets: Histories) -> dict[str, Outcomes]:
-    """The outcomes of the methods' lists for customers with these histories; `targets` has one visit of each."""
-    before = profiles(histories, fit.parameters)
+def outcomes(fit: Model, before: Profiles, targets: Histories) -> dict[str, Outcomes]:
+    """The outcomes of the methods' lists for customers with these profiles; `targets` has one visit of each."""
     size = len(fit.codes)
     step = max(1, CELLS // max(size, 1))
     found: dict[str, list[Outcomes]] = {method: [] for method in METHODS}
     scores = np.stack([popular_scores(fit, daypart) for daypart in range(len(fit.popularity))])
     popular = highest(scores, min(AT, size))
-    for first in range(0, histories.customers, step):
-        chosen = np.zeros(histories.customers, dtype=bool)
-        chosen[first : first + step] = True
-        these, visits = before.of_customers(chosen), targets.of_customers(chosen)
-        scored = score(fit, these, visits.dayparts)
+    target_items, target_lines = fit.places[targets.items], targets.line_visits
+    for first in range(0, before.customers, step):
+        these = before.between(first, first + step)
+        dayparts = targets.dayparts[first : first + step]
+        scored = score(fit, these, dayparts)
         wanted = np.zeros((these.customers, size), dtype=bool)
-        wanted[visits.line_visits, fit.places[visits.items]] = True
+        lines = slice(*targets.lines[[first, first + these.customers]])
+        wanted[target_lines[lines] - first, target_items[lines]] = True
         overall = np.broadcast_to(popular[-1], (these.customers, popular.shape[1]))
         lists = {
             "personal": highest(scored.scores, min(AT, size)),
-            "daypart": popular[visits.dayparts],
+            "daypart": popular[dayparts],
             "global": overall,
         }
         for method, listed in lists.items():

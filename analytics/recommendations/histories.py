@@ -16,7 +16,7 @@ Whole = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Histories:
-    """Visits of customers 0, 1, …: each customer's in order of time, and each visit's items in order of their codes.
+    """Visits of customers 0, 1, …: each customer's in order of time, and each visit's items, each once.
 
     Parameters
     ----------
@@ -45,32 +45,25 @@ class Histories:
         ids: Whole,
         days: Whole,
         dayparts: Whole,
-        line_visits: Whole,
-        line_items: Whole,
+        sizes: Whole,
+        items: Whole,
         count: int,
     ) -> Self:
-        """From visits in any order, of `count` customers, and lines that name their visit by its place.
+        """From visits in any order, of `count` customers, with `sizes` items each, and the items of one after another.
 
-        Visits at the same instant are ordered by their transactions' `ids`. Visits without a line are excluded.
+        Visits at the same instant are ordered by their transactions' `ids`. Visits without an item are excluded.
         """
-        with_lines = np.zeros(len(customers), dtype=bool)
-        with_lines[line_visits] = True
-        order = np.lexsort((ids, times))  # mostly sorted already
-        order = order[stable_order(customers[order])]
-        order = order[with_lines[order]]
-        place = np.empty(len(customers), dtype=np.int64)
-        place[order] = np.arange(len(order))
-        base = int(line_items.max(initial=0)) + 1
-        keys = np.sort(place[line_visits] * base + line_items)
-        keys = keys[_differs(keys)]
-        visits, items = np.divmod(keys, base)
+        order = stable_order(customers)
+        order = _by_time(order[sizes[order] > 0], customers, times, ids)
+        lines = offsets_of(sizes[order])
+        shift = (np.cumsum(sizes) - sizes)[order] - lines[:-1]
         return cls(
-            _offsets(customers[order], count),
+            offsets(customers[order], count),
             times[order],
             days[order],
             dayparts[order],
-            _offsets(visits, len(order)),
-            items,
+            lines,
+            items[np.repeat(shift, sizes[order]) + np.arange(lines[-1])],
         )
 
     @property
@@ -96,18 +89,18 @@ class Histories:
     def of_visits(self, kept: NDArray[np.bool_]) -> Histories:
         """The same customers with only these visits."""
         return Histories(
-            _offsets(self.visitors[kept], self.customers),
+            offsets(self.visitors[kept], self.customers),
             self.times[kept],
             self.days[kept],
             self.dayparts[kept],
-            np.concatenate([[0], np.cumsum(np.diff(self.lines)[kept])]),
+            offsets_of(np.diff(self.lines)[kept]),
             self.items[kept[self.line_visits]],
         )
 
     def of_customers(self, kept: NDArray[np.bool_]) -> Histories:
         """Only these customers, numbered from 0."""
         found = self.of_visits(kept[self.visitors])
-        firsts = np.concatenate([[0], np.cumsum(self.visits[kept])])
+        firsts = offsets_of(self.visits[kept])
         return Histories(firsts, found.times, found.days, found.dayparts, found.lines, found.items)
 
     def before(self, instant: int) -> Histories:
@@ -130,12 +123,26 @@ class Histories:
 def stable_order(keys: Whole) -> Whole:
     """The indices that sort the non-negative keys; stable.
 
-    Sorting numbers is several times as fast as `argsort`, so each index is packed into its key's low bits.
+    Sorted by 16 bits at a time, the lowest ones first: NumPy sorts numbers that short without comparing them.
     """
-    bits = len(keys).bit_length()
-    if int(keys.max(initial=0)) >= 1 << (62 - bits):
-        return np.argsort(keys, kind="stable")
-    return np.sort(keys << bits | np.arange(len(keys))) & ((1 << bits) - 1)
+    order = np.argsort(keys.astype(np.uint16), kind="stable")
+    rest = keys >> 16
+    while rest.any():
+        order = order[np.argsort(rest.astype(np.uint16)[order], kind="stable")]
+        rest >>= 16
+    return order
+
+
+def _by_time(order: Whole, customers: Whole, times: Whole, ids: Whole) -> Whole:
+    """Visits in order of their customers, sorted by time and id where a customer's are not, which is rare."""
+    who, when, which = customers[order], times[order], ids[order]
+    late = (when[1:] < when[:-1]) | ((when[1:] == when[:-1]) & (which[1:] < which[:-1]))
+    late &= who[1:] == who[:-1]
+    unsorted = np.zeros(int(who.max(initial=-1)) + 1, dtype=bool)
+    unsorted[who[1:][late]] = True
+    rows = np.flatnonzero(unsorted[who])
+    order[rows] = order[rows][np.lexsort((which[rows], when[rows], who[rows]))]
+    return order
 
 
 def together(parts: list[Histories]) -> Histories:
@@ -149,16 +156,22 @@ def together(parts: list[Histories]) -> Histories:
     )
 
 
-def _joined(offsets: list[Whole]) -> Whole:
-    return np.concatenate([[0], np.cumsum(np.concatenate([np.diff(each) for each in offsets]))]).astype(np.int64)
+def _joined(parts: list[Whole]) -> Whole:
+    return offsets_of(np.concatenate([np.diff(each) for each in parts]))
 
 
-def _offsets(owners: Whole, count: int) -> Whole:
+def offsets(owners: Whole, count: int) -> Whole:
     """The index at which each owner's rows begin, of rows sorted by owner; then the number of rows."""
-    return np.concatenate([[0], np.cumsum(np.bincount(owners, minlength=count))]).astype(np.int64)
+    return offsets_of(np.bincount(owners, minlength=count))
 
 
-def _differs(column: Whole) -> NDArray[np.bool_]:
+def offsets_of(sizes: Whole) -> Whole:
+    """The index at which each begins of things with these sizes; then the sum of the sizes."""
+    return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+
+
+def differs(column: Whole) -> NDArray[np.bool_]:
+    """Whether a value differs from the one before it; the first always does."""
     found = np.ones(len(column), dtype=bool)
     np.not_equal(column[1:], column[:-1], out=found[1:])
     return found

@@ -22,6 +22,7 @@ SHRINK_REBUY = 20.0  # visits
 SHRINK_NEW = 20.0  # customers
 SHRINK_HITS = 5.0
 BLOCK = 256  # items at a time
+PAIRS = 1_000_000  # at a time
 DIGITS = 9  # decimals of a value by which is ordered
 
 
@@ -177,7 +178,9 @@ def highest(values: Real, limit: int) -> Whole:
 def _both(tallies: Tallies, size: int) -> NDArray[np.int32]:
     """The number of customers of each pair of items, by code."""
     found = np.zeros((size, size), dtype=np.int32)
-    left, right = tallies.pairs >> 32, tallies.pairs & 0xFFFFFFFF
-    found[left, right] = tallies.pair_customers
-    found[right, left] = tallies.pair_customers
+    for first in range(0, len(tallies.pairs), PAIRS):
+        pairs, customers = (each[first : first + PAIRS] for each in (tallies.pairs, tallies.pair_customers))
+        left, right = pairs >> 32, pairs & 0xFFFFFFFF
+        found[left, right] = customers
+        found[right, left] = customers
     return found

@@ -10,10 +10,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from analytics.recommendations.histories import Histories, stable_order
+from analytics.recommendations.histories import Histories, differs, offsets, stable_order
 from analytics.recommendations.parameters import SCALE, Parameters
 
 Whole = NDArray[np.int64]
+
+OF_CUSTOMERS = ("visits", "known", "hits")
+OF_ITEMS = ("items", "counts", "firsts", "days", "weights")
+OF_CELLS = ("cell_items", "cell_dayparts", "cell_counts")
 
 
 @dataclass(frozen=True)
@@ -73,69 +77,83 @@ class Profiles:
         return Profiles(
             starts=np.concatenate([[0], np.cumsum(np.diff(self.starts)[kept])]),
             cell_starts=np.concatenate([[0], np.cumsum(np.diff(self.cell_starts)[kept])]),
-            **{name: getattr(self, name)[kept] for name in ("visits", "known", "hits")},
-            **{name: getattr(self, name)[mine] for name in ("items", "counts", "firsts", "days", "weights")},
-            **{name: getattr(self, name)[cells] for name in ("cell_items", "cell_dayparts", "cell_counts")},
+            **{name: getattr(self, name)[kept] for name in OF_CUSTOMERS},
+            **{name: getattr(self, name)[mine] for name in OF_ITEMS},
+            **{name: getattr(self, name)[cells] for name in OF_CELLS},
+        )
+
+    def between(self, first: int, until: int) -> Profiles:
+        """The profiles of a range of customers, numbered from 0 on."""
+        starts, cell_starts = self.starts[first : until + 1], self.cell_starts[first : until + 1]
+        mine, cells = slice(starts[0], starts[-1]), slice(cell_starts[0], cell_starts[-1])
+        return Profiles(
+            starts=starts - starts[0],
+            cell_starts=cell_starts - cell_starts[0],
+            **{name: getattr(self, name)[first:until] for name in OF_CUSTOMERS},
+            **{name: getattr(self, name)[mine] for name in OF_ITEMS},
+            **{name: getattr(self, name)[cells] for name in OF_CELLS},
         )
 
 
 def profiles(histories: Histories, parameters: Parameters) -> Profiles:
     """The profiles of these histories."""
-    visits = histories.visits
-    of_line = histories.line_visits
+    visits, of_line = histories.visits, histories.line_visits
     visitor = histories.visitors[of_line]
-    number = of_line - histories.firsts[:-1][visitor]
-    gap = visits[visitor] - 1 - number
-    base = int(histories.items.max(initial=0)) + 1
-    keys = visitor * base + histories.items
-    order = stable_order(keys)
-    keys = keys[order]
-    opens = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]])) if len(keys) else np.empty(0, np.int64)
-    counts = np.diff(np.append(opens, len(keys)))
-    closes = opens + counts - 1
-    gaps = gap[order]
-    owners, items = np.divmod(keys[opens], base)
-    found = _learned(visits, owners, counts, gaps, opens, parameters)
+    parts = int(histories.dayparts.max(initial=0)) + 1
+    cells = histories.items * parts + histories.dayparts[of_line]
+    order = stable_order(cells)
+    order = order[stable_order(visitor[order])]
+    owners, cells = visitor[order], cells[order]
+    gaps = histories.firsts[1:][owners] - 1 - of_line[order]  # later visits of the same customer
+    items = cells // parts
+    new_item = differs(owners) | differs(items)
+    opens, opens_cell = np.flatnonzero(new_item), np.flatnonzero(new_item | differs(cells))
+    sizes = np.diff(np.append(opens_cell, len(gaps)))
+    of_cells = _cells(histories, owners[opens_cell], items[opens_cell], cells[opens_cell] % parts, sizes)
+    owners, items = owners[opens], items[opens]
+    last = _reduced(np.minimum, gaps, opens)
+    counts = np.diff(np.append(opens, len(gaps)))
     return Profiles(
         visits,
-        *found,
-        _offsets(owners, len(visits)),
+        *_learned(visits, owners, counts, last, gaps, opens, parameters),
+        offsets(owners, len(visits)),
         items,
         counts,
-        number[order][opens],
-        histories.days[of_line][order][closes],
-        _sums(parameters.weights(gaps), opens),
-        *_cells(histories, of_line, visitor),
+        visits[owners] - 1 - _reduced(np.maximum, gaps, opens),
+        histories.days[histories.firsts[1:][owners] - 1 - last],
+        _reduced(np.add, parameters.weights(gaps), opens),
+        *of_cells,
     )
 
 
 def _learned(
-    visits: Whole, owners: Whole, counts: Whole, gaps: Whole, opens: Whole, parameters: Parameters
+    visits: Whole, owners: Whole, counts: Whole, last: Whole, gaps: Whole, opens: Whole, parameters: Parameters
 ) -> tuple[Whole, Whole]:
-    """`known` and `hits`, from each line's gap, in order of customers and items."""
-    earlier = _sums(np.where(gaps > 0, parameters.weights(np.maximum(gaps - 1, 0)), 0), opens)
+    """`known` and `hits`, from lines' gaps in order of customers and items, and each item's count and last gap."""
+    earlier = _reduced(np.add, np.where(gaps > 0, parameters.weights(np.maximum(gaps - 1, 0)), 0), opens)
     total = parameters.total_weights(np.maximum(visits - 1, 0)) + parameters.prior * SCALE
     shares = np.rint(SCALE * (earlier / total[owners])).astype(np.int64)
-    last = gaps[opens + counts - 1] == 0 if len(opens) else np.empty(0, dtype=bool)
     known = np.zeros(len(visits), dtype=np.int64)
     np.add.at(known, owners, shares)
-    return known, np.bincount(owners[last & (counts > 1)], minlength=len(visits))
+    return known, np.bincount(owners[(last == 0) & (counts > 1)], minlength=len(visits))
 
 
-def _cells(histories: Histories, of_line: Whole, visitor: Whole) -> tuple[Whole, Whole, Whole, Whole]:
-    """Visits by customer, item and daypart, and by customer and daypart."""
-    items, parts = int(histories.items.max(initial=0)) + 2, int(histories.dayparts.max(initial=0)) + 1
-    lines = (visitor * items + histories.items + 1) * parts + histories.dayparts[of_line]
-    alone = histories.visitors * items * parts + histories.dayparts
-    keys, counts = np.unique(np.concatenate([lines, alone]), return_counts=True)
-    rest, dayparts = np.divmod(keys, parts)
-    owners, codes = np.divmod(rest, items)
-    return _offsets(owners, histories.customers), codes - 1, dayparts, counts
+def _cells(
+    histories: Histories, owners: Whole, items: Whole, dayparts: Whole, counts: Whole
+) -> tuple[Whole, Whole, Whole, Whole]:
+    """The cells of items, which are given, and before each customer's those of all its visits."""
+    parts = int(histories.dayparts.max(initial=0)) + 1
+    of_visits = np.bincount(histories.visitors * parts + histories.dayparts, minlength=histories.customers * parts)
+    overall = np.flatnonzero(of_visits)
+    visitors, parts_visited = np.divmod(overall, parts)
+    before, after = offsets(visitors, histories.customers), offsets(owners, histories.customers)
+    first, second = after[visitors] + np.arange(len(visitors)), before[owners + 1] + np.arange(len(owners))
+    found = np.empty((3, len(first) + len(second)), dtype=np.int64)
+    found[:, first] = np.full(len(first), -1), parts_visited, of_visits[overall]
+    found[:, second] = items, dayparts, counts
+    return before + after, *found
 
 
-def _sums(values: Whole, opens: Whole) -> Whole:
-    return np.add.reduceat(values, opens) if len(opens) else np.empty(0, dtype=np.int64)
-
-
-def _offsets(owners: Whole, count: int) -> Whole:
-    return np.concatenate([[0], np.cumsum(np.bincount(owners, minlength=count))]).astype(np.int64)
+def _reduced(how: np.ufunc, values: Whole, opens: Whole) -> Whole:
+    found: Whole = how.reduceat(values, opens) if len(opens) else np.empty(0, dtype=np.int64)
+    return found

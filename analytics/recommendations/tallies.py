@@ -14,7 +14,9 @@ from analytics.recommendations.profiles import Profiles
 Whole = NDArray[np.int64]
 
 MOST_PAIRED = 10_000  # items; pairs are not counted for items with higher codes
-BLOCK = 2_000_000  # pairs at a time
+HEAD = 512  # items with the lowest codes, whose pairs are counted by sets of bits
+CUSTOMERS = 1 << 14  # of a set of bits, so that all sets fit the processor's cache
+BLOCK = 1 << 18  # pairs at a time, for the same reason
 
 
 @dataclass(frozen=True)
@@ -139,17 +141,41 @@ def pairs_of(profiles: Profiles, items: int) -> tuple[Whole, Whole]:
     size = min(items, MOST_PAIRED)
     counts = np.zeros(size * size, dtype=np.int32)
     kept = profiles.items < size
-    codes = profiles.items[kept]
-    owners = profiles.owners[kept]
-    ends = np.searchsorted(owners, owners, side="right")
-    following = ends - 1 - np.arange(len(codes))  # later items of the same customer
+    codes, owners = profiles.items[kept], profiles.owners[kept]
+    head = min(size, HEAD)
+    counts.reshape(size, size)[:head, :head] = _pairs_of_head(codes, owners, head, profiles.customers)
+    # Each pair with another item is found at its first item; the customer's items after that one, and after the head,
+    # are the second ones.
+    ends = np.cumsum(np.bincount(owners, minlength=profiles.customers))[owners]
+    others = np.bincount(owners[codes >= head], minlength=profiles.customers)[owners]
+    begin = np.maximum(np.arange(len(codes)) + 1, ends - others)
+    following = ends - begin
     for first, until in _blocks(following):
         reach = following[first:until]
-        left = np.repeat(np.arange(first, until), reach)
-        behind = np.arange(len(left)) - np.repeat(np.cumsum(reach) - reach, reach)
-        found = codes[left] * size + codes[left + 1 + behind]
-        np.add.at(counts, found, np.int32(1))  # 30 times as fast with the same type
+        shift = begin[first:until] - (np.cumsum(reach) - reach)
+        second = np.repeat(shift, reach)
+        second += np.arange(len(second))
+        np.add.at(counts, np.repeat(codes[first:until] * size, reach) + codes[second], np.int32(1))
     return _sparse(counts, size)
+
+
+def _pairs_of_head(codes: Whole, owners: Whole, head: int, customers: int) -> Whole:
+    """Shape (head, head): the customers of each pair of items with codes below `head`, the lower one first.
+
+    The buyers of an item are a set of bits, so a pair takes an AND and a count of bits per 64 customers.
+    """
+    found = np.zeros((head, head), dtype=np.int64)
+    below = codes < head
+    codes, owners = codes[below], owners[below]
+    for first in range(0, customers, CUSTOMERS):
+        mine = slice(*np.searchsorted(owners, [first, first + CUSTOMERS]))
+        bought = np.zeros((head, CUSTOMERS), dtype=bool)
+        bought[codes[mine], owners[mine] - first] = True
+        bits = np.packbits(bought, axis=1).view(np.uint64)
+        for item in range(head - 1):
+            both = np.bitwise_count(bits[item] & bits[item + 1 :])
+            found[item, item + 1 :] += both.sum(axis=1, dtype=np.int64)
+    return found
 
 
 def _blocks(sizes: Whole) -> Iterator[tuple[int, int]]:
@@ -164,9 +190,15 @@ def _blocks(sizes: Whole) -> Iterator[tuple[int, int]]:
 
 
 def _sparse(counts: NDArray[np.int32], size: int) -> tuple[Whole, Whole]:
-    found = np.flatnonzero(counts)
-    first, second = np.divmod(found, max(size, 1))
-    return first << 32 | second, counts[found].astype(np.int64)
+    """The pairs that are not zero, and their counts; row by row, so that no further array is as large as all pairs."""
+    pairs, customers = np.empty((2, np.count_nonzero(counts)), dtype=np.int64)
+    done = 0
+    for first, row in enumerate(counts.reshape(size, size)):
+        second = np.flatnonzero(row)
+        mine = slice(done, done + len(second))
+        pairs[mine], customers[mine] = first << 32 | second, row[second]
+        done += len(second)
+    return pairs, customers
 
 
 def _flat(pairs: Whole, size: int) -> Whole:

@@ -11,7 +11,7 @@ from analytics.recommendations.evaluation import outcomes
 from analytics.recommendations.histories import Histories
 from analytics.recommendations.model import Model, model, popularity_of, recalibrated
 from analytics.recommendations.parameters import Parameters, grid
-from analytics.recommendations.profiles import profiles
+from analytics.recommendations.profiles import Profiles, profiles
 from analytics.recommendations.tallies import pairs_of, tally
 
 Whole = NDArray[np.int64]
@@ -41,7 +41,7 @@ def tuned(
     judged[np.flatnonzero(judged)[most:]] = False
     target = histories.last_visits() & judged[histories.visitors]
     known = histories.of_visits(~target)
-    customers, visits = known.of_customers(judged), histories.of_visits(target).of_customers(judged)
+    visits = histories.of_visits(target).of_customers(judged)
     orders, transactions = (
         mine + others
         for mine, others in zip(
@@ -52,7 +52,7 @@ def tuned(
     )
     segments, pairs = np.zeros(known.customers, dtype=np.int64), None
     fitted: Model | None = None
-    fits: dict[tuple[int, int], Model] = {}
+    fits: dict[tuple[int, int], tuple[Model, Profiles]] = {}
     chosen, highest = Parameters(), -1.0
     for each in grid():
         form = each.half_life, each.prior
@@ -66,8 +66,9 @@ def tuned(
             fitted = fitted or model(
                 counted, orders, transactions, item_ids=item_ids, available=everything, parameters=each
             )
-            fits[form] = recalibrated(fitted, counted, each)
-        found = outcomes(replace(fits[form], parameters=each), customers, visits)["personal"]
+            fits[form] = recalibrated(fitted, counted, each), made.of_customers(judged)
+        fit, before = fits[form]
+        found = outcomes(replace(fit, parameters=each), before, visits)["personal"]
         sums = round(float(found.recall.mean() + found.gain.mean()), 9) if len(found.recall) else 0.0
         if sums > highest:
             chosen, highest = each, sums

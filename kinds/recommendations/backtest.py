@@ -22,7 +22,7 @@ from analytics.recommendations.gate import Quality
 from analytics.recommendations.histories import Histories, together
 from analytics.recommendations.parameters import Parameters
 from kinds.base import Counts
-from kinds.recommendations import staging, state, visits
+from kinds.recommendations import encoding, staging, state, visits
 from kinds.recommendations.models import StoredOutcomes
 from kinds.recommendations.stored import as_bytes, from_bytes
 from source.window import EPOCH, Plan
@@ -59,7 +59,7 @@ def sample(session: Session, run: Run, item_ids: Whole) -> Sample:
     for shard in range(run.plan["shards"]):
         names, histories = visits.decode(staging.load_visits(session, run, shard), item_ids)
         found.append(histories)
-        hashes.append(visits.hashes(names))
+        hashes.append(encoding.hashes(names))
         count += len(names)
         if count > SAMPLED:
             break
@@ -124,11 +124,11 @@ def _fold(
     chosen = np.zeros(judged.histories.customers, dtype=bool)
     chosen[judged.histories.visitors[target]] = True
     before, guests = judged.histories.before(start), judged.guests.before(start)
-    theirs, visits = before.of_customers(chosen), judged.histories.of_visits(target).of_customers(chosen)
+    visits = judged.histories.of_visits(target).of_customers(chosen)
     arrays = {"customers": np.flatnonzero(chosen)}
     for name, parameters in contenders.items():
-        fit = fitted(before, guests, parameters, items=len(items), dayparts=dayparts, item_ids=items)
-        for method, found in outcomes(fit, theirs, visits).items():
+        fit, made = fitted(before, guests, parameters, items=len(items), dayparts=dayparts, item_ids=items)
+        for method, found in outcomes(fit, made.of_customers(chosen), visits).items():
             prefix = name if method == "personal" else method
             arrays |= {f"{prefix}.{column}": values for column, values in vars(found).items()}
     return as_bytes(**arrays)

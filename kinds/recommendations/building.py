@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
-from uuid import UUID
 
 import numpy as np
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from analytics.recommendations import model as modelling
@@ -15,8 +12,9 @@ from analytics.recommendations.parameters import Parameters
 from analytics.recommendations.segments import Pick, picks
 from analytics.recommendations.tallies import Tallies
 from kinds.recommendations import rows, state, stored
-from kinds.recommendations.models import SegmentPick, StoredModel
+from kinds.recommendations.models import StoredModel
 from kinds.recommendations.stored import Names
+from store.database import driver
 from store.models import Run
 
 
@@ -30,7 +28,8 @@ def build(
     assert run.plan is not None
     codes = state.item_ids(session, generation)
     orders, transactions = rows.daypart_orders(session, generation, codes, state.dayparts(run.plan))
-    available = np.array([item in menu for item in codes.tolist()], dtype=bool)
+    # An item that nobody has ordered any more keeps its code until the next full run.
+    available = np.array([item in menu for item in codes.tolist()], dtype=bool) & (orders.sum(axis=0) > 0)
     made = modelling.model(
         tallies,
         orders,
@@ -58,42 +57,24 @@ def _save_picks(
     """Write the picks that differ from the generation's; returns how many."""
     assert run.plan is not None and run.started_at is not None
     ids = [daypart["daytime_id"] for daypart in run.plan["dayparts"]]
-    old = {_place(row): row for row in session.scalars(select(SegmentPick).where(SegmentPick.generation == generation))}
-    changed = 0
-    for pick in found:
-        row = _row(pick, generation, segment_names[pick.segment - 1], ids[pick.daypart], run.run_id, run.started_at)
-        before = old.pop(_place(row), None)
-        if before is None:
-            session.add(row)
-        elif _values(before) != _values(row):
-            for column in ("menu_item_id", "orders", "share", "lift", "run_id", "created_at"):
-                setattr(before, column, getattr(row, column))
-        else:
-            continue
-        changed += 1
-    for gone in old.values():
-        session.delete(gone)
-    return changed + len(old)
-
-
-def _row(pick: Pick, generation: int, segment: str, daytime_id: int, run_id: UUID, at: datetime) -> SegmentPick:
-    return SegmentPick(
-        generation=generation,
-        segment=segment,
-        daytime_id=daytime_id,
-        rank=pick.rank,
-        menu_item_id=pick.item_id,
-        orders=pick.orders,
-        share=pick.share,
-        lift=pick.lift,
-        run_id=run_id,
-        created_at=at,
-    )
-
-
-def _place(row: SegmentPick) -> tuple[str, int, int]:
-    return row.segment, row.daytime_id, row.rank
-
-
-def _values(row: SegmentPick) -> tuple[int, int, float, float]:
-    return row.menu_item_id, row.orders, row.share, row.lift
+    connection = driver(session)
+    old = {
+        (segment, daytime_id, rank): tuple(values)
+        for segment, daytime_id, rank, *values in connection.execute(
+            "SELECT segment, daytime_id, rank, menu_item_id, orders, share, lift FROM recommendation_segments"
+            " WHERE generation = %s",
+            [generation],
+        )
+    }
+    now = {(segment_names[pick.segment - 1], ids[pick.daypart], pick.rank): pick[3:] for pick in found}
+    gone = [key for key, values in old.items() if now.get(key) != values]
+    written = [key for key, values in now.items() if old.get(key) != values]
+    place = "generation = %s AND segment = %s AND daytime_id = %s AND rank = %s"
+    names = "generation, segment, daytime_id, rank, menu_item_id, orders, share, lift, run_id, created_at"
+    with connection.cursor() as cursor:
+        query = f"DELETE FROM recommendation_segments WHERE {place}"  # noqa: S608  # our own names
+        cursor.executemany(query, [(generation, *key) for key in gone])
+        with cursor.copy(f"COPY recommendation_segments ({names}) FROM STDIN") as copy:
+            for key in written:
+                copy.write_row((generation, *key, *now[key], run.run_id, run.started_at))
+    return len(old.keys() - now.keys()) + len(written)

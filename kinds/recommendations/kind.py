@@ -21,7 +21,18 @@ from sqlalchemy.orm import Session
 from analytics.recommendations.profiles import profiles
 from analytics.recommendations.tallies import tally, total
 from kinds.base import Counts, Draft, Kind, Stage, summed
-from kinds.recommendations import backtest, building, merge, rows, staging, state, training, visits
+from kinds.recommendations import (
+    backtest,
+    building,
+    merge,
+    profile_rows,
+    rows,
+    segments,
+    staging,
+    state,
+    training,
+    visits,
+)
 from kinds.recommendations import plan as planning
 from kinds.recommendations.models import MethodQuality, StoredModel
 from settings import Settings
@@ -96,12 +107,12 @@ def profile(settings: Settings, claimed: Claim) -> Counts:
     codes = state.item_ids(session, run.generation)
     names, histories = visits.decode(staging.load_visits(session, run, shard), codes)
     found = profiles(histories, state.parameters(run))
+    numbers = segments.of_shard(session, run, shard, names)
     mobile_ids = [name.decode() for name in names]
-    segments = state.segments_of(session, run, mobile_ids)
-    rows.save_profiles(session, run.generation, rows.Customers(mobile_ids, segments, found))
+    profile_rows.save_profiles(session, run.generation, profile_rows.Customers(mobile_ids, numbers, found))
     tallies = tally(
         found,
-        segments,
+        numbers,
         parameters=state.parameters(run),
         items=len(codes),
         dayparts=state.dayparts(run.plan),
@@ -122,7 +133,7 @@ def reduce(settings: Settings, claimed: Claim) -> Counts:
     with reading.connect(settings.source_database_url) as crm:
         names = state.names(crm, codes)
     picked = building.build(session, run.generation, run, tallies, names, run.counts["segment_names"])
-    rows.index_generation(session, run.generation)
+    profile_rows.index_generation(session, run.generation)
     return {"items": len(codes), "segment_rows": picked}
 
 
@@ -161,7 +172,7 @@ class Recommendations(Kind):
         ledger.begin(session, run, [part for part in parts if part.stage == "read"])
         staging.create(session, run)
         if run.mode != "incremental":
-            rows.create_generation(session, run.generation)
+            profile_rows.create_generation(session, run.generation)
 
     def publish(self, session: Session, settings: Settings, run: Run) -> None:
         """Store the backtest's result and the decision, and publish the run's generation."""

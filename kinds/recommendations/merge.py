@@ -15,9 +15,9 @@ from sqlalchemy.orm import Session
 from analytics.recommendations.profiles import profiles
 from analytics.recommendations.tallies import Tallies, tally
 from kinds.base import Counts, summed
-from kinds.recommendations import building, rows, staging, state, visits
+from kinds.recommendations import building, profile_rows, rows, staging, state, visits
 from kinds.recommendations.models import StoredModel
-from kinds.recommendations.rows import Customers
+from kinds.recommendations.profile_rows import Customers
 from kinds.rfm import results as rfm
 from settings import Settings
 from source import orders, reading, touched
@@ -62,29 +62,29 @@ def merge(session: Session, settings: Settings, run: Run) -> None:
     generation = run.plan["since"]["generation"]
     last = runs.published_run(session, run.kind)
     assert last.counts is not None
-    rows.move_orders(session, run.generation, generation, run.plan["day_buckets"])
     stored = staging.load_visits(session, run, 0)
-    codes = _coded(session, generation, stored)
+    codes = _coded(session, run, generation, stored)
+    rows.move_orders(session, run.generation, generation, run.plan["day_buckets"])
     mobile_ids = staging.load_customers(session, run)
     names, segments, changed = last.counts["segment_names"], rfm.segment_numbers(session, mobile_ids), []
-    before = rows.load_profiles(session, generation, mobile_ids)
+    before = profile_rows.load_profiles(session, generation, mobile_ids)
     found, histories = visits.decode(stored, codes)
     theirs = [name.decode() for name in found]
     mine = np.array([segments.get(each, 0) for each in theirs], dtype=np.int64)
     after = Customers(theirs, mine, profiles(histories, state.parameters(run)))
     changed += [(-1, _tallied(run, before, codes, names)), (1, _tallied(run, after, codes, names))]
-    rows.remove_profiles(session, generation, mobile_ids)
-    rows.save_profiles(session, generation, after)
+    profile_rows.remove_profiles(session, generation, mobile_ids)
+    profile_rows.save_profiles(session, generation, after)
     moved = {}
     if state.segments_read(session) != last.counts["segments_read"]:
-        moved = rfm.other_segments(session, rows.stored_segments(generation))
-        others = rows.load_profiles(session, generation, list(moved))
+        moved = rfm.other_segments(session, profile_rows.stored_segments(generation))
+        others = profile_rows.load_profiles(session, generation, list(moved))
         now = np.array([moved[each] for each in others.mobile_ids], dtype=np.int64)
         changed += [
             (-1, _tallied(run, others, codes, names)),
             (1, _tallied(run, others._replace(segments=now), codes, names)),
         ]
-        rows.move_customers(session, generation, moved)
+        profile_rows.move_customers(session, generation, moved)
     tallies = rows.load_tallies(session, generation, rows.ALL).widened(len(codes)).plus(changed)
     rows.save_tallies(session, generation, rows.ALL, tallies)
     with reading.connect(settings.source_database_url) as crm:
@@ -104,7 +104,7 @@ def forget(session: Session, kind: str, mobile_id: str) -> int:
     """Remove a customer's profiles, and its contribution to the published tallies and model."""
     removed = ledger.forget(session, kind, f"c:{mobile_id}")
     published = publishing.generation_of(session, kind)
-    customer = None if published is None else rows.load_profiles(session, published, [mobile_id])
+    customer = None if published is None else profile_rows.load_profiles(session, published, [mobile_id])
     if customer is not None and customer.mobile_ids and published is not None:
         run = runs.published_run(session, kind)
         assert run.counts is not None
@@ -116,11 +116,11 @@ def forget(session: Session, kind: str, mobile_id: str) -> int:
     return removed + driver(session).execute(query, [mobile_id]).rowcount
 
 
-def _coded(session: Session, generation: int, stored: list[bytes]) -> Whole:
-    """The generation's items by code; new ones get the next codes, in order of their ids."""
+def _coded(session: Session, run: Run, generation: int, stored: list[bytes]) -> Whole:
+    """The generation's items by code; new ones that the run has read get the next codes, in order of their ids."""
     row = session.get_one(StoredModel, generation)
     known = set(row.item_ids)
-    found = {item for item, _ in rows.item_orders(session, generation)} | set(visits.items_of(stored).tolist())
+    found = {item for item, _ in rows.item_orders(session, run.generation)} | set(visits.items_of(stored).tolist())
     row.item_ids = [*row.item_ids, *sorted(found - known)]
     session.flush()
     return state.item_ids(session, generation)

@@ -1,7 +1,7 @@
 """The tables of recommendations as SQLAlchemy models.
 
-`recommendation_profiles` has no model, since its rows are only moved in bulk (rows.py); nor have the staging tables of
-runs (staging.py).
+`recommendation_profiles` has no model, since its rows are only moved in bulk (profile_rows.py); nor have the staging
+tables of runs (staging.py).
 """
 
 from __future__ import annotations

@@ -1,14 +1,9 @@
-"""Profiles, tallies, orders by daypart and models in our tables: bulk SQL, with arrays as bytes.
-
-Profiles are in a partition of `recommendation_profiles` for each generation. The SQL is raw since these rows are
-only moved in bulk, in PostgreSQL's binary COPY format, which is built here.
-"""
+"""Tallies and orders by daypart in our tables: bulk SQL, with arrays as bytes."""
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+import itertools
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +11,9 @@ from psycopg import sql
 from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
-from analytics.recommendations.packing import Packed, pack, unpack
-from analytics.recommendations.profiles import Profiles
 from analytics.recommendations.tallies import Tallies
+from kinds.arrays import WholeArray
+from kinds.recommendations import profile_rows
 from kinds.recommendations.models import DaypartOrders, StoredTallies
 from kinds.recommendations.stored import as_bytes, from_bytes
 from kinds.recommendations.visits import Counted
@@ -29,117 +24,8 @@ from store.models import Part, Run
 Whole = NDArray[np.int64]
 
 ALL = -1  # the part under which the tallies of all customers are stored
-SLICE = 2_000_000  # pairs
+SLICE = 1_000_000  # pairs
 PAIR = np.dtype([("first", "<u2"), ("second", "<u2"), ("customers", "<u4")])
-COLUMNS = ("generation", "known", "visits", "hits", "segment", "wide", "mobile_id", "items", "cells")
-HEAD = struct.Struct(">hiqiqiiiiihi?i")  # nine fields: the fixed ones with their lengths, and the length of the id
-LENGTH = struct.Struct(">i")
-COPY_START, COPY_END = b"PGCOPY\n\xff\r\n\0" + bytes(8), struct.pack(">h", -1)
-
-
-class Customers(NamedTuple):
-    """Stored customers: ids, segment numbers and profiles."""
-
-    mobile_ids: list[str]
-    segments: Whole
-    profiles: Profiles
-
-
-def partition(generation: int) -> sql.Identifier:
-    """The table of a generation's profiles."""
-    return sql.Identifier(f"recommendation_profiles_g{generation}")
-
-
-def create_generation(session: Session, generation: int) -> None:
-    """Create a generation's partition, not yet visible to readers."""
-    for statement in (
-        "CREATE TABLE {table} (LIKE recommendation_profiles INCLUDING STORAGE)",
-        "ALTER TABLE recommendation_profiles ATTACH PARTITION {table} FOR VALUES IN ({generation})",
-    ):
-        names = {"table": partition(generation), "generation": sql.Literal(generation)}
-        driver(session).execute(sql.SQL(statement).format(**names))
-
-
-def index_generation(session: Session, generation: int) -> None:
-    """Index a generation's profiles by customer."""
-    name = sql.Identifier(f"recommendation_profiles_g{generation}_key")
-    query = sql.SQL("CREATE UNIQUE INDEX IF NOT EXISTS {} ON {} (mobile_id)").format(name, partition(generation))
-    driver(session).execute(query)
-
-
-def save_profiles(session: Session, generation: int, customers: Customers) -> None:
-    """Add customers' profiles to a generation."""
-    copy = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary)").format(
-        partition(generation), sql.SQL(", ").join(map(sql.Identifier, COLUMNS))
-    )
-    with driver(session).cursor().copy(copy) as into:
-        into.write(COPY_START)
-        for block in _copied(generation, customers):
-            into.write(block)
-        into.write(COPY_END)
-
-
-def _copied(generation: int, customers: Customers) -> Iterator[bytes]:
-    found = customers.profiles
-    for packed in pack(found):
-        fixed = zip(
-            packed.customers.tolist(),
-            *(
-                column[packed.customers].tolist()
-                for column in (found.known, found.visits, found.hits, customers.segments)
-            ),
-            packed.item_ends.tolist(),
-            packed.cell_ends.tolist(),
-            strict=True,
-        )
-        row, item, cell = bytearray(), 0, 0
-        for customer, known, visits, hits, segment, item_end, cell_end in fixed:
-            name = customers.mobile_ids[customer].encode()
-            sizes = (4, visits, 4, hits, 2, segment, 1, packed.wide, len(name))
-            row += HEAD.pack(len(COLUMNS), 8, generation, 8, known, *sizes)
-            row += name + LENGTH.pack(item_end - item) + packed.items[item:item_end]
-            row += LENGTH.pack(cell_end - cell) + packed.cells[cell:cell_end]
-            item, cell = item_end, cell_end
-            if len(row) > 1 << 20:
-                yield bytes(row)
-                row.clear()
-        yield bytes(row)
-
-
-def load_profiles(session: Session, generation: int, mobile_ids: Sequence[str]) -> Customers:
-    """These customers' profiles, without customers who have none."""
-    rows = driver(session).execute(
-        "SELECT mobile_id, segment, visits, known, hits, wide, items, cells FROM recommendation_profiles"
-        " WHERE generation = %s AND mobile_id = ANY(%s)",
-        [generation, list(mobile_ids)],
-        binary=True,
-    )
-    found = rows.fetchall()
-    return Customers(
-        [row[0] for row in found],
-        np.array([row[1] for row in found], dtype=np.int64),
-        unpack([Packed(*row[2:]) for row in found]),
-    )
-
-
-def remove_profiles(session: Session, generation: int, mobile_ids: Sequence[str]) -> int:
-    """Remove customers' profiles; returns how many there were."""
-    query = "DELETE FROM recommendation_profiles WHERE generation = %s AND mobile_id = ANY(%s)"
-    return driver(session).execute(query, [generation, list(mobile_ids)]).rowcount
-
-
-def stored_segments(generation: int) -> sql.Composed:
-    """A query for customers with the segment numbers that they were counted in."""
-    return sql.SQL("SELECT mobile_id, segment FROM {}").format(partition(generation))
-
-
-def move_customers(session: Session, generation: int, segments: Mapping[str, int]) -> None:
-    """Store customers' new segments."""
-    query = sql.SQL(
-        "UPDATE {} AS p SET segment = moved.segment FROM unnest(%s::text[], %s::smallint[]) AS moved (id, segment)"
-        " WHERE mobile_id = id"
-    ).format(partition(generation))
-    driver(session).execute(query, [list(segments), list(segments.values())])
 
 
 def save_orders(session: Session, run: Run, part: Part, counted: Counted) -> None:
@@ -147,21 +33,22 @@ def save_orders(session: Session, run: Run, part: Part, counted: Counted) -> Non
     session.execute(
         delete(DaypartOrders).where(DaypartOrders.generation == run.generation, DaypartOrders.part == part.part)
     )
-    place = ["day_bucket", "daypart"]
-    found = dict(iter(counted.orders.groupby(place)))
-    session.add_all(
-        DaypartOrders(
-            generation=run.generation,
-            daypart=daypart,
-            day_bucket=date_of(day_bucket),
-            part=part.part,
-            transactions=transactions,
-            items=found[day_bucket, daypart]["item_id"].tolist(),
-            orders=found[day_bucket, daypart]["orders"].tolist(),
-        )
-        for day_bucket, daypart, transactions in counted.transactions[[*place, "transactions"]].to_numpy().tolist()
+    # Both are in order of their places, and a place has items exactly where it has transactions.
+    places = counted.orders[["day_bucket", "daypart"]].to_numpy()
+    opens = np.flatnonzero((places[1:] != places[:-1]).any(axis=1)) + 1
+    arrays = (np.split(counted.orders[name].to_numpy(), opens) for name in ("item_id", "orders"))
+    cursor = driver(session).cursor()
+    cursor.adapters.register_dumper(np.ndarray, WholeArray)
+    cursor.executemany(
+        "INSERT INTO recommendation_orders (generation, part, day_bucket, daypart, transactions, items, orders)"
+        " VALUES (%s, %s, %s, %s, %s, %s, %s)",
+        [
+            (run.generation, part.part, date_of(day_bucket), *place, *of_place)
+            for (day_bucket, *place), of_place in zip(
+                counted.transactions.to_numpy().tolist(), zip(*arrays, strict=True), strict=bool(len(places))
+            )
+        ],
     )
-    session.flush()
 
 
 def move_orders(session: Session, generation: int, into: int, day_buckets: Sequence[str]) -> None:
@@ -211,13 +98,18 @@ def save_tallies(session: Session, generation: int, part: int, tallies: Tallies)
     """Store tallies, in slices of bounded size, replacing those of an earlier attempt."""
     session.execute(delete(StoredTallies).where(StoredTallies.generation == generation, StoredTallies.part == part))
     sums = {name: values for name, values in vars(tallies).items() if not name.startswith("pair")}
-    pairs = np.empty(len(tallies.pairs), dtype=PAIR)
-    pairs["first"], pairs["second"] = tallies.pairs >> 32, tallies.pairs & 0xFFFFFFFF
-    pairs["customers"] = tallies.pair_customers
-    slices = [pairs[first : first + SLICE].tobytes() for first in range(0, len(pairs), SLICE)]
     query = "INSERT INTO recommendation_tallies (generation, part, slice, data) VALUES (%s, %s, %s, %s)"
-    for number, data in enumerate([as_bytes(**sums), *slices]):
+    for number, data in enumerate(itertools.chain([as_bytes(**sums)], _slices(tallies))):
         driver(session).execute(query, [generation, part, number, data])
+
+
+def _slices(tallies: Tallies) -> Iterator[bytes]:
+    for first in range(0, len(tallies.pairs), SLICE):
+        keys = tallies.pairs[first : first + SLICE]
+        pairs = np.empty(len(keys), dtype=PAIR)
+        pairs["first"], pairs["second"] = keys >> 32, keys & 0xFFFFFFFF
+        pairs["customers"] = tallies.pair_customers[first : first + SLICE]
+        yield pairs.tobytes()
 
 
 def load_tallies(session: Session, generation: int, part: int) -> Tallies:
@@ -228,9 +120,15 @@ def load_tallies(session: Session, generation: int, part: int) -> Tallies:
         binary=True,
     )
     sums, *slices = [bytes(data) for (data,) in rows.fetchall()]
-    pairs = np.concatenate([np.frombuffer(each, dtype=PAIR) for each in slices] or [np.empty(0, dtype=PAIR)])
-    keys = pairs["first"].astype(np.int64) << 32 | pairs["second"].astype(np.int64)
-    return Tallies(**from_bytes(sums), pairs=keys, pair_customers=pairs["customers"].astype(np.int64))
+    keys, customers = np.empty((2, sum(map(len, slices)) // PAIR.itemsize), dtype=np.int64)
+    done = 0
+    for data in slices:
+        pairs = np.frombuffer(data, dtype=PAIR)
+        mine = slice(done, done + len(pairs))
+        keys[mine] = pairs["first"].astype(np.int64) << 32 | pairs["second"].astype(np.int64)
+        customers[mine] = pairs["customers"]
+        done += len(pairs)
+    return Tallies(**from_bytes(sums), pairs=keys, pair_customers=customers)
 
 
 def discard_tallies(session: Session, generation: int) -> None:
@@ -240,14 +138,14 @@ def discard_tallies(session: Session, generation: int) -> None:
 
 def start_again(session: Session, generation: int) -> None:
     """Remove everything that the parts of a run have stored."""
-    driver(session).execute(sql.SQL("TRUNCATE {}").format(partition(generation)))
+    driver(session).execute(sql.SQL("TRUNCATE {}").format(profile_rows.partition(generation)))
     _delete(session, [generation])
 
 
 def discard(session: Session, generations: Sequence[int]) -> None:
     """Remove everything that generations have stored."""
     for generation in generations:
-        driver(session).execute(sql.SQL("DROP TABLE IF EXISTS {}").format(partition(generation)))
+        driver(session).execute(sql.SQL("DROP TABLE IF EXISTS {}").format(profile_rows.partition(generation)))
     _delete(session, generations)
 
 

@@ -1,11 +1,11 @@
-"""Staging tables of a run: the visits that its parts read, and its customers' segments.
+"""Staging tables of a run: the visits that its parts read, and its customers, with their segments in a full run.
 
 Those of a full run are unlogged: a crash of PostgreSQL empties them; parts check for that, and the rows are read again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from psycopg import sql
 from sqlalchemy.orm import Session
@@ -28,20 +28,22 @@ def visits(run: Run) -> sql.Identifier:
     return sql.Identifier(f"recommendation_visits_g{run.generation}")
 
 
-def segments(run: Run) -> sql.Identifier:
-    """The table of customers' segments as the run found them."""
+def customers(run: Run) -> sql.Identifier:
+    """The table of customers: those that an incremental run has read, or all segments as a full run found them."""
     return sql.Identifier(f"recommendation_customers_g{run.generation}")
 
 
 def create(session: Session, run: Run) -> None:
     """Create the run's tables."""
-    persistence = sql.SQL("UNLOGGED" if run.mode != "incremental" else "")
+    full = run.mode != "incremental"
+    persistence = sql.SQL("UNLOGGED" if full else "")
     for table, columns in (
         (visits(run), "shard int, part int, block int, data bytea"),
-        (segments(run), "mobile_id text, segment smallint"),
+        (customers(run), "shard int, data bytea" if full else "mobile_id text"),
     ):
         driver(session).execute(sql.SQL("CREATE {} TABLE {} ({})").format(persistence, table, sql.SQL(columns)))
-    driver(session).execute(sql.SQL("ALTER TABLE {} ALTER data SET STORAGE EXTERNAL").format(visits(run)))
+    for table in (visits(run), *([customers(run)] if full else [])):
+        driver(session).execute(sql.SQL("ALTER TABLE {} ALTER data SET STORAGE EXTERNAL").format(table))
 
 
 def clear_visits(session: Session, run: Run, part: Part) -> None:
@@ -58,14 +60,40 @@ def save_visits(session: Session, run: Run, part: Part, block: int, found: Mappi
 
 def save_customers(session: Session, run: Run, mobile_ids: Sequence[str]) -> None:
     """Store which customers an incremental run has read, including those without a visit."""
-    query = sql.SQL("INSERT INTO {} SELECT unnest(%s::text[]), NULL").format(segments(run))
+    query = sql.SQL("INSERT INTO {} SELECT unnest(%s::text[])").format(customers(run))
     driver(session).execute(query, [list(mobile_ids)])
 
 
 def load_customers(session: Session, run: Run) -> list[str]:
     """The customers that an incremental run has read."""
-    query = sql.SQL("SELECT mobile_id FROM {} ORDER BY mobile_id").format(segments(run))
+    query = sql.SQL("SELECT mobile_id FROM {} ORDER BY mobile_id").format(customers(run))
     return [mobile_id for (mobile_id,) in driver(session).execute(query).fetchall()]
+
+
+def save_segments(session: Session, run: Run, blocks: Iterable[Mapping[int, bytes]]) -> int:
+    """Store blocks of customers with their segments, by shard, replacing earlier ones; returns how many."""
+    number = 0
+    driver(session).execute(sql.SQL("TRUNCATE {}").format(customers(run)))
+    query = sql.SQL("INSERT INTO {} (shard, data) VALUES (%s, %s)").format(customers(run))
+    for found in blocks:
+        driver(session).cursor().executemany(query, list(found.items()))
+        number += 1
+    return number
+
+
+def load_segments(session: Session, run: Run, shard: int, blocks: int) -> list[bytes]:
+    """A shard's customers with their segments.
+
+    Raises
+    ------
+    RowsLostError
+        When the shard does not have its part of each of the blocks.
+    """
+    query = sql.SQL("SELECT data FROM {} WHERE shard = %s").format(customers(run))
+    found = [bytes(data) for (data,) in driver(session).execute(query, [shard], binary=True).fetchall()]
+    if len(found) != blocks:
+        raise RowsLostError("The segments that were copied are gone.")
+    return found
 
 
 def load_visits(session: Session, run: Run, shard: int) -> list[bytes]:

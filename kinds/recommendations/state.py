@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from analytics.recommendations.parameters import Parameters
 from kinds.base import RowsLostError
-from kinds.recommendations import rows, staging
+from kinds.recommendations import rows, segments, staging
 from kinds.recommendations.models import StoredModel
 from kinds.recommendations.stored import Names
 from kinds.rfm import results as rfm
@@ -76,17 +75,15 @@ def read_again_if_lost(session: Session, run: Run) -> bool:
 
 def copy_segments(session: Session, run: Run) -> None:
     """Copy the published segment of every customer, so that all shards use the same state."""
-    driver(session).execute(sql.SQL("TRUNCATE {}").format(staging.segments(run)))
     names, query = rfm.numbered_segments(session)
-    if query is not None:
-        driver(session).execute(sql.SQL("INSERT INTO {} {}").format(staging.segments(run), query))
-    copied = int(scalar(driver(session), sql.SQL("SELECT count(*) FROM {}").format(staging.segments(run))))
+    blocks = [] if query is None else segments.blocks(session, run, query)
+    copied = staging.save_segments(session, run, blocks)
     chosen = (run.counts or {}).get("chosen", "champion")
     run.counts = {
         "chosen": chosen,
         "segment_names": names,
         "segments_read": segments_read(session),
-        "segmented_customers": copied,
+        "segment_blocks": copied,
     }
     session.flush()
 
@@ -102,28 +99,3 @@ def note_newest(session: Session, crm: Connection, run: Run, part: Part) -> None
     assert run.plan is not None
     newest = sql.Literal(scalar(crm, touched.newest_orders(run.plan, part)))
     driver(session).execute(ledger.entry(run, part, newest))
-
-
-def segments_of(session: Session, run: Run, mobile_ids: Sequence[str]) -> Whole:
-    """The numbers of these customers' segments, 0 for none.
-
-    Raises
-    ------
-    RowsLostError
-        When the copy is missing.
-    """
-    assert run.counts is not None
-    found = dict(
-        driver(session)
-        .execute(
-            sql.SQL(
-                "SELECT mobile_id, segment FROM unnest(%s::text[]) AS mine (mobile_id) JOIN {} USING (mobile_id)"
-            ).format(staging.segments(run)),
-            [list(mobile_ids)],
-        )
-        .fetchall()
-    )
-    expected = run.counts["segmented_customers"]
-    if int(scalar(driver(session), sql.SQL("SELECT count(*) FROM {}").format(staging.segments(run)))) != expected:
-        raise RowsLostError("The segments that were copied are gone.")
-    return np.array([found.get(each, 0) for each in mobile_ids], dtype=np.int64)

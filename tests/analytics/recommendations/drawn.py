@@ -30,8 +30,6 @@ def arrays(histories: list[History], seed: int = 0) -> Histories:
     """The same histories, from rows in an order of chance."""
     rows = [(customer, visit) for customer, history in enumerate(histories) for visit in history]
     np.random.default_rng(seed).shuffle(rows)  # type: ignore[arg-type]  # rows of two
-    lines = [(place, item) for place, (_, visit) in enumerate(rows) for item in sorted(visit.items, reverse=True)]
-    lines += lines[:2]  # an item may be twice in a visit
 
     def column(values: list[int]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
         return np.array(values, dtype=np.int64)
@@ -42,7 +40,7 @@ def arrays(histories: list[History], seed: int = 0) -> Histories:
         column([place for place, _ in enumerate(rows)]),
         column([visit.day for _, visit in rows]),
         column([visit.daypart for _, visit in rows]),
-        column([place for place, _ in lines]),
-        column([item for _, item in lines]),
+        column([len(visit.items) for _, visit in rows]),
+        column([item for _, visit in rows for item in sorted(visit.items, reverse=True)]),
         len(histories),
     )

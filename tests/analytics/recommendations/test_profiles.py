@@ -86,7 +86,7 @@ def test_bytes_hold_a_whole_profile(histories: list[History], parameters: Parame
 def test_a_customer_who_comes_more_often_than_a_byte_counts_is_whole() -> None:
     visits = 70_000
     zeros, numbers = np.zeros(visits, dtype=np.int64), np.arange(visits)
-    history = Histories.of_rows(zeros, numbers, numbers, zeros, zeros, numbers, zeros, 1)
+    history = Histories.of_rows(zeros, numbers, numbers, zeros, zeros, zeros + 1, zeros, 1)
     found = profiles(history, Parameters(half_life=0))
     assert found.counts.tolist() == [visits] and found.weights.tolist() == [visits * SCALE]
     assert same(found, unpack(packed(found)))

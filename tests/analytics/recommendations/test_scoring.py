@@ -29,7 +29,7 @@ PARAMETERS = st.builds(
 def fit(histories: list[History], guests: History, parameters: Parameters) -> Model:
     item_ids = np.arange(ITEMS)
     known, others = arrays(histories), arrays([guests])
-    return fitted(known, others, parameters, items=ITEMS, dayparts=DAYPARTS, item_ids=item_ids)
+    return fitted(known, others, parameters, items=ITEMS, dayparts=DAYPARTS, item_ids=item_ids)[0]
 
 
 @given(HISTORIES, st.lists(VISITS, max_size=5), PARAMETERS)
@@ -55,7 +55,7 @@ def test_how_items_are_coded_does_not_show(histories: list[History], parameters:
     ]
     item_ids = np.argsort(codes)
     one = fit(histories, [], parameters)
-    other = fitted(arrays(coded), arrays([[]]), parameters, items=ITEMS, dayparts=DAYPARTS, item_ids=item_ids)
+    other, _ = fitted(arrays(coded), arrays([[]]), parameters, items=ITEMS, dayparts=DAYPARTS, item_ids=item_ids)
     assert one.item_ids.tolist() == other.item_ids.tolist()
     for name in ("popularity", "rebuy", "calibration", "novelty", "similarity"):
         assert np.array_equal(getattr(one, name), getattr(other, name)), name
@@ -105,7 +105,7 @@ def test_recall_and_gain_of_a_list_are_those_worked_out_by_hand() -> None:
     ]
     found = fit([histories[1]], [*histories[2], *histories[0]], Parameters())
     visits = arrays([[Visit(9, 9, 0, frozenset({1, 3}))]])
-    result = outcomes(found, arrays([histories[1]]), visits)["global"]
+    result = outcomes(found, profiles(arrays([histories[1]]), Parameters()), visits)["global"]
     # 0, 1, 2, 3, 4, 5 by orders and ids: hits at ranks 2 and 4 of two items.
     gain = (1 / np.log2(3) + 1 / np.log2(5)) / (1 + 1 / np.log2(3))
     assert (result.recall.tolist(), result.hits.tolist(), result.sizes.tolist()) == ([1.0], [2], [2])

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from analytics.recommendations.tallies import Tallies
-from kinds.recommendations import results, rows, state
+from kinds.recommendations import profile_rows, results, rows, state
 from kinds.recommendations.results import Ranking
 from settings import Settings
 from store.database import snapshot
@@ -65,7 +65,7 @@ def compare(url: str, sold: pd.DataFrame, lines: pd.DataFrame, rules: Rules) -> 
         found = published(session, KIND)
         assert found is not None
         codes = state.item_ids(session, found.generation)
-        customers = rows.load_profiles(session, found.generation, list(known))
+        customers = profile_rows.load_profiles(session, found.generation, list(known))
         query = f"SELECT count(*) AS n FROM recommendation_profiles WHERE generation = {found.generation}"
         assert read(url, query).n[0] == len(known)
     profile, actual = customers.profiles, {}
@@ -84,7 +84,7 @@ def canonical(settings: Settings) -> dict[str, Any]:
         codes = state.item_ids(session, found.generation)
         query = f"SELECT mobile_id FROM recommendation_profiles WHERE generation = {found.generation}"
         everyone = sorted(read(settings.database_url, query).mobile_id)
-        customers = rows.load_profiles(session, found.generation, everyone)
+        customers = profile_rows.load_profiles(session, found.generation, everyone)
         lists = {}
         for daypart in [*results.dayparts(found), None]:
             made = results.rankings(session, found, [*everyone, "nobody"], daypart, limit=50, mode="personal")

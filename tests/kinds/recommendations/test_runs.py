@@ -232,6 +232,13 @@ def test_an_import_of_new_items_and_customers_is_incremental_and_counts(
     )
     assert {item.item_id: item.name for item in made["c3"].items}[9] == "Dish 9"
     assert made["nobody"].method == "global" and [item.item_id for item in made["nobody"].items] == [1, 2, 9]
+    restaurant.remove(lambda number, _: number >= 500)
+    assert both(restaurant, named=(500, 501)) == "incremental"
+    with snapshot(migrated_url) as session:
+        state = published(session, KIND)
+        assert state is not None
+        (now,) = results.rankings(session, state, ["nobody"], None, limit=9, mode="personal")
+    assert [item.item_id for item in now.items] == [1, 2], "nobody has ordered dish 9 any more"
 
 
 def test_a_crash_that_empties_unlogged_tables_has_them_read_again(
