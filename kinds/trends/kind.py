@@ -18,6 +18,7 @@ from functools import partial
 from typing import Any
 
 from psycopg import sql
+from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from analytics import daily
@@ -120,6 +121,7 @@ class Trends(Kind):
     name = "trends"
     stages = (Stage("tally", tally), Stage("visits", visits), Stage("fit", fit), Stage("compare", compare))
     of_one_run = frozenset({"business_date", "daily_after", "incomplete_from", "days", "visits_from"})
+    holds_customers = True  # ids, as the bounds of a run's shards of customers
 
     def plan(self, settings: Settings, crm: Connection) -> dict[str, Any]:
         """How many days are forecast, the source's column types, the dayparts, and the items' categories."""
@@ -162,3 +164,11 @@ class Trends(Kind):
         query = sql.SQL(_UNPUBLISHED).format(has_rows)
         found = [generation for (generation,) in driver(session).execute(query).fetchall()]
         return [partial(rows.discard, generations=found)] if found else []
+
+    def forget(self, session: Session, mobile_id: str) -> int:
+        """Remove the customer's id from shard bounds."""
+        removed = 0
+        for column in (Part.lower, Part.upper):
+            bounds = update(Part).where(Part.stage == "visits", column == mobile_id).values({column: None})
+            removed += len(session.execute(bounds.returning(Part.part)).all())
+        return removed

@@ -24,6 +24,7 @@ from sqlalchemy import select
 
 from errors import BusyError, UnavailableError
 from kinds import upkeep
+from kinds.recommendations import plan as recommendations_plan
 from kinds.rfm import quantiles
 from source import ranges, reading, touched
 from store import inbox, runs
@@ -31,10 +32,13 @@ from store.database import engine, transaction
 from store.models import Run
 from store.schema import migrate
 from tests.books import Restaurant
-from tests.system import do_part, read, state
+from tests.builders import items, transactions
+from tests.kinds.recommendations.states import canonical, compare
+from tests.kinds.trends.checks import check_counts
+from tests.system import do_part, read, run_inline, state
 from worker import steering
 
-KINDS = ("rfm", "menu")
+KINDS = st.integers(0, 1)  # the place of one of a machine's kinds
 NEWEST = 4  # rows that every run reads again
 CUSTOMERS = st.sampled_from(["anna", "bert", "cleo", "dora", "emil", "fred", "gina", None, ""])
 AMOUNTS = st.sampled_from(["10.00", "25.50", "3", "80", "-4.00", "0", "NaN"])
@@ -87,6 +91,7 @@ class Interleavings(RuleBasedStateMachine):
     computed again, which could hide other errors; so in most cases only rows change that need not be named.
     """
 
+    kinds: ClassVar[tuple[str, str]] = ("rfm", "menu")
     modes: ClassVar[Counter[str]] = Counter()
 
     def __init__(self, urls: tuple[str, str], home: Path, commits: Commits, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,7 +156,7 @@ class Interleavings(RuleBasedStateMachine):
     def time_passes(self, minutes: int) -> None:
         self.books.now += timedelta(minutes=minutes)
 
-    @precondition(lambda self: self._working("rfm") is None)
+    @precondition(lambda self: not any(self._working(kind) for kind in ("rfm", "recommendations", "trends")))
     @rule(customer=st.sampled_from(["anna", "bert", "cleo"]))
     def forget(self, customer: str) -> None:
         if self.only_newest and any(row[1] == customer and row[0] <= self.settled for row in self.books.sold.values()):
@@ -222,23 +227,26 @@ class Interleavings(RuleBasedStateMachine):
             case _:
                 self._webhook([])
 
-    @rule(kind=st.sampled_from(KINDS), why=st.sampled_from(["asked for", "of the past"]))
-    def something_makes_a_run_full(self, kind: str, why: str) -> None:
+    @rule(kind=KINDS, why=st.sampled_from(["asked for", "of the past"]))
+    def something_makes_a_run_full(self, kind: int, why: str) -> None:
         """One rule for both causes, since full runs can hide errors."""
         as_of = self.books.now - timedelta(days=2) if why == "of the past" else None
         with suppress(BusyError), transaction(self.books.url) as session:
-            inbox.request(session, [kind], as_of=as_of)
+            inbox.request(session, [self.kinds[kind]], as_of=as_of)
 
     def _webhook(self, names: list[int]) -> None:
         ids = (names[0], names[-1]) if names else None
         with transaction(self.books.url) as session:
-            inbox.request(session, KINDS, mode="incremental", named_ids=ids)
+            inbox.request(session, self.kinds, mode="incremental", named_ids=ids)
         self.unnamed -= set(names)
 
     # Events at workers.
 
-    @rule(kind=st.sampled_from(KINDS), meanwhile=MEANWHILE)
-    def advance(self, kind: str, meanwhile: Any) -> None:
+    @rule(kind=KINDS, meanwhile=MEANWHILE)
+    def advance(self, kind: int, meanwhile: Any) -> None:
+        self._advance(self.kinds[kind], meanwhile)
+
+    def _advance(self, kind: str, meanwhile: Any) -> None:
         run = self._next(kind)
         if run is None:
             return
@@ -266,9 +274,9 @@ class Interleavings(RuleBasedStateMachine):
             if not again:
                 self.sent.remove(message)
 
-    @rule(kind=st.sampled_from(KINDS), how=st.sampled_from(["fail", "cancel"]))
-    def end_a_run(self, kind: str, how: str) -> None:
-        run = self._next(kind)
+    @rule(kind=KINDS, how=st.sampled_from(["fail", "cancel"]))
+    def end_a_run(self, kind: int, how: str) -> None:
+        run = self._next(self.kinds[kind])
         if run is not None:
             if how == "fail":
                 steering.fail(self.books.settings, run.run_id, "test", "It failed.")
@@ -341,7 +349,10 @@ class Interleavings(RuleBasedStateMachine):
         past = True
         while past:  # a run that waited may have been of the past, and behind the one that the webhook joined
             self._webhook(sorted(self.unnamed))
-            past = any([self._finish(kind) for kind in KINDS])
+            past = any([self._finish(kind) for kind in self.kinds])
+        self._check()
+
+    def _check(self) -> None:
         self.books.check()
         self.books.check_names()
 
@@ -351,11 +362,35 @@ class Interleavings(RuleBasedStateMachine):
         while run := self._next(kind):
             last, steps = run, steps + 1
             assert steps < 50, f"{kind} does not come to its end"
-            self.advance(kind, None)
+            self._advance(kind, None)
             for message in list(self.sent):
                 do_part(self.books.settings, *message)
                 self.sent.remove(message)
         return last is not None and last.as_of_given
+
+
+class OfOtherKinds(Interleavings):
+    """The same for two kinds of results without RFM's, so that no series is of a segment."""
+
+    kinds = ("recommendations", "trends")
+    modes: ClassVar[Counter[str]] = Counter()
+
+    def _check(self) -> None:
+        rules = replace(self.books.rules, as_of=self.books.now, rfm_lookback_days=0, menu_lookback_days=0)
+        sold, lines = transactions(list(self.books.sold.values())), items(list(self.books.lines.values()))
+        compare(self.books.url, sold, lines, rules)
+        categories = {dish: category for dish, (_, category) in self.books.menu.items()}
+        check_counts(self.books.url, sold, lines, rules, categories)
+
+    def teardown(self) -> None:
+        super().teardown()
+        if hasattr(self, "books"):
+            once = canonical(self.books.settings)
+            run_inline(self.books.settings, "recommendations", at=self.books.now)
+            assert once == canonical(self.books.settings)
+
+
+Machine = Callable[[type[Interleavings]], Interleavings]
 
 
 def assert_forgotten(url: str, customer: str) -> None:
@@ -373,21 +408,21 @@ def assert_forgotten(url: str, customer: str) -> None:
 
 
 @pytest.fixture
-def machine(
-    migrated_url: str, other_database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[[], Interleavings]:
+def machine(migrated_url: str, other_database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     """Machines that share two databases: ours, and one for the orders."""
     monkeypatch.setattr(touched, "OVERLAP_ROWS", NEWEST)
     monkeypatch.setattr(quantiles, "NEAR", 1)
     monkeypatch.setattr(ranges, "default_ranges", lambda rows, indexed: 3)
+    monkeypatch.setattr(recommendations_plan, "default_ranges", lambda rows, indexed: 3)
     commits = Commits(monkeypatch)
-    monkeypatch.setattr(Interleavings, "modes", Counter())
-    return lambda: Interleavings((migrated_url, other_database_url), tmp_path, commits, monkeypatch)
+    for kind in (Interleavings, OfOtherKinds):
+        monkeypatch.setattr(kind, "modes", Counter())
+    return lambda of: of((migrated_url, other_database_url), tmp_path, commits, monkeypatch)
 
 
-def walk(machine: Callable[[], Interleavings], examples: int, steps: int) -> None:
+def walk(machine: Machine, of: type[Interleavings], examples: int, steps: int) -> None:
     run_state_machine_as_test(  # type: ignore[no-untyped-call]
-        machine,
+        lambda: machine(of),
         settings=hypothesis_settings(
             max_examples=examples,
             stateful_step_count=steps,
@@ -399,16 +434,22 @@ def walk(machine: Callable[[], Interleavings], examples: int, steps: int) -> Non
 
 
 def test_at_rest_the_results_are_those_of_all_orders_whatever_came_between(
-    machine: Callable[[], Interleavings],
+    machine: Machine,
 ) -> None:
-    walk(machine, 3, 25)
+    walk(machine, Interleavings, 3, 25)
 
 
 @pytest.mark.long
 def test_at_rest_the_results_are_those_of_all_orders_after_many_more_orders_of_events(
-    machine: Callable[[], Interleavings],
+    machine: Machine,
 ) -> None:
-    walk(machine, 60, 60)
-    assert {f"{kind} incremental {everything}" for kind in KINDS for everything in (False, True)} <= set(
+    walk(machine, Interleavings, 60, 60)
+    assert {f"{kind} incremental {everything}" for kind in Interleavings.kinds for everything in (False, True)} <= set(
         Interleavings.modes
     )
+
+
+@pytest.mark.long
+def test_at_rest_so_are_profiles_and_series(machine: Machine) -> None:
+    walk(machine, OfOtherKinds, 15, 40)
+    assert {f"{kind} incremental False" for kind in OfOtherKinds.kinds} <= set(OfOtherKinds.modes)

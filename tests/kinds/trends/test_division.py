@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from kinds import upkeep
 from kinds.trends import plan
 from source import ranges
+from store.database import transaction
 from tests.kinds.trends.checks import published
 from tests.kinds.trends.restaurant import MORNING_AFTER, tables
 from tests.system import Workers, fill, make_settings, read, run_inline
@@ -29,6 +31,11 @@ def test_chunks_shards_and_real_workers_give_the_same_rows(
     assert {stage.name: stage.parts for stage in divided.stages} == {"tally": 5, "visits": 5, "fit": 3, "compare": 1}
     found = published(url)
     assert all(whole[name].equals(found[name]) for name in whole)
+
+    bounds = read(url, "SELECT lower FROM analytics_parts WHERE stage = 'visits' AND lower IS NOT NULL").lower
+    with transaction(url) as session:
+        assert upkeep.forget(session, bounds[0]) > 0
+    assert bounds[0] not in set(read(url, "SELECT unnest(ARRAY[lower, upper]) AS bound FROM analytics_parts").bound)
 
     workers.start()
     (done,) = workers.finished(workers.request("trends", as_of=MORNING_AFTER))
