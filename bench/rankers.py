@@ -1,4 +1,6 @@
-"""Methods that recommendations are compared with: each ranks items for customers from their past visits."""
+"""Methods that recommendations are compared with: each ranks items for customers from their past visits; long, since
+all methods are here.
+"""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from store.database import snapshot
 from store.published import PublishedState, published
 
 if TYPE_CHECKING:
-    from kinds.recommendations.results import Ranking, Reason
+    from kinds.recommendations.ranking import Ranking, Reason
 
 KIND = "recommendations"
 WRITTEN = 2_000  # customers at a time

@@ -1,4 +1,5 @@
-"""Tables of results with one row per customer, partitioned by generation and within it by customer shard.
+"""Tables of results with one row per customer, partitioned by generation and within it by customer shard;
+long, since all steps from filling to dropping them are here.
 
     orders ─► <name>_staging_g<run>_s<shard> ─► <name>_results_g<run>_s<shard>
 

@@ -1,4 +1,5 @@
-"""SQL conditions for the rows that a run counts: time window, business date, and a part's key range.
+"""SQL conditions for the rows that a run counts: time window, business date, and a part's key range;
+long, since all conditions are here.
 
 They depend on the run's plan only, so that all parts of a run use the same on every host.
 """

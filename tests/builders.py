@@ -1,4 +1,6 @@
-"""Small sets of orders for tests: from tuples, or drawn by hypothesis with the irregularities of real data."""
+"""Small sets of orders for tests: from tuples, or drawn by hypothesis with the irregularities of real data; long,
+since all irregularities are here.
+"""
 
 from __future__ import annotations
 

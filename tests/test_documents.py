@@ -1,4 +1,6 @@
-"""The documents' commands checked against the command line and the compose file; those for containers are also run."""
+"""The documents' commands checked against the command line and the compose file; those for containers are also run;
+long, since each document has its checks.
+"""
 
 from __future__ import annotations
 

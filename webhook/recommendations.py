@@ -1,4 +1,6 @@
-"""`/recommendations`: ranked items for customers, with reasons, and the quality of such lists in the backtest."""
+"""`/recommendations`: ranked items for customers, with reasons, and the quality of such lists in the backtest; long,
+since the models of all answers stand beside their views.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from kinds.recommendations import described as words
 from kinds.recommendations import results
-from kinds.recommendations.results import Ranking
+from kinds.recommendations.ranking import Ranking
 from settings import Settings
 from store.published import PublishedState
 from webhook.access import authorize

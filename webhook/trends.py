@@ -1,4 +1,6 @@
-"""`/trends`, `/forecasts` and `/series`: how orders, revenue, items and customers move."""
+"""`/trends`, `/forecasts` and `/series`: how orders, revenue, items and customers move; long, since the models of
+all answers stand beside their views.
+"""
 
 from __future__ import annotations
 

@@ -10,7 +10,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from kinds.recommendations.models import SegmentPick
-from kinds.recommendations.results import FEWEST_TOGETHER, model_of
+from kinds.recommendations.ranking import FEWEST_TOGETHER
+from kinds.recommendations.results import model_of
 from store.published import PublishedState
 
 

@@ -19,7 +19,7 @@ from errors import SmartCRMError
 from kinds.clusters import results as clusters
 from kinds.predictions import results as predictions
 from kinds.recommendations import results as recommendations
-from kinds.recommendations.results import Item, Ranking
+from kinds.recommendations.ranking import Item, Ranking
 from kinds.rfm import results
 from settings import Settings
 from source import customers, orders

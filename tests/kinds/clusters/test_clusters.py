@@ -1,6 +1,7 @@
-"""Clusters from orders to results: counts against pandas, kinds of eaters found again, ids and names kept.
+"""Clusters from orders to results: counts against pandas, kinds of eaters found again, ids and names kept;
+long, since all cases share their restaurants.
 
-Those that train several times are long: each training tries ten numbers of clusters.
+Those that train several times are marked as long: each training tries ten numbers of clusters.
 """
 
 from __future__ import annotations

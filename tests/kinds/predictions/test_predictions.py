@@ -1,4 +1,6 @@
-"""Predictions from orders to results: histories against pandas, probabilities against lifetimes; repeatable."""
+"""Predictions from orders to results: histories against pandas, probabilities against lifetimes; repeatable; long,
+since all cases share their restaurants.
+"""
 
 from __future__ import annotations
 

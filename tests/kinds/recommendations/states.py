@@ -11,7 +11,7 @@ import pandas as pd
 
 from analytics.recommendations.tallies import Tallies
 from kinds.recommendations import profile_rows, results, rows, state
-from kinds.recommendations.results import Ranking
+from kinds.recommendations.ranking import Ranking
 from settings import Settings
 from store.database import snapshot
 from store.published import published

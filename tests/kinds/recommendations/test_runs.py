@@ -1,4 +1,6 @@
-"""Runs of recommendations: exact for any division of the work, incremental equal to full, removed with the customer."""
+"""Runs of recommendations: exact for any division of the work, incremental equal to full, removed with the customer;
+long, since all cases share their restaurants.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """The pages in a real browser, on the real system with a generated restaurant: clicks, downloads, live progress, and
-what axe-core and the content security policy have to say.
+what axe-core and the content security policy have to say; long, since all cases share the running system.
 """
 
 from __future__ import annotations
