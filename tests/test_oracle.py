@@ -516,6 +516,7 @@ def test_shares_are_compared_to_twelve_places() -> None:
 # Any restaurant
 
 
+@pytest.mark.long
 @ANY_CASE
 @given(cases(), st.randoms())
 def test_row_order_changes_nothing(case: Case, random: Any) -> None:
@@ -528,6 +529,7 @@ def test_row_order_changes_nothing(case: Case, random: Any) -> None:
     pd.testing.assert_frame_equal(menu(sold, lines, case.rules), menu(case.transactions, case.items, case.rules))
 
 
+@pytest.mark.long
 @ANY_CASE
 @given(cases())
 def test_any_result_keeps_what_the_contract_says_of_all(case: Case) -> None:

@@ -30,7 +30,7 @@ from tests.system import fill, make_settings, menu_on, menu_recommendation, rfm_
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 DATABASE_TEST = hypothesis_settings(
-    max_examples=40,
+    max_examples=30,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )

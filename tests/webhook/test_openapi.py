@@ -97,7 +97,7 @@ def test_every_answer_is_one_that_the_document_knows(app: Flask, mode: Generatio
             continue
 
         @hypothesis_settings(
-            max_examples=30, deadline=None, suppress_health_check=list(HealthCheck), phases=(Phase.generate,)
+            max_examples=20, deadline=None, suppress_health_check=list(HealthCheck), phases=(Phase.generate,)
         )
         @given(case=operation.as_strategy(generation_mode=mode))
         def check(case: Case) -> None:
