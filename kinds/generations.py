@@ -15,13 +15,12 @@ from dataclasses import dataclass
 from functools import partial
 
 from psycopg import sql
-from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from kinds.bulk import insert_from_source
 from source import reading, touched
 from source.window import key_range
-from store import ledger, progress, publishing
+from store import ledger, progress
 from store.database import driver
 from store.models import Part, Run
 
@@ -184,12 +183,13 @@ class Generations:
         query = sql.SQL("CREATE UNIQUE INDEX IF NOT EXISTS {} ON {} (mobile_id)").format(key, self.piece(run, shard))
         driver(session).execute(query)
 
-    def unindexed(self, session: Session, kind: str, indexes: Mapping[str, str]) -> Sequence[Callable[[Session], None]]:
-        """Steps that add indexes to the pieces of the kind's published generation that lack them.
+    def unindexed(
+        self, session: Session, generation: int, indexes: Mapping[str, str]
+    ) -> Sequence[Callable[[Session], None]]:
+        """Steps that add indexes to the pieces of a generation that lack them.
 
         `indexes` has by name the columns in brackets, and the condition of a partial index.
         """
-        generation = publishing.generation_of(session, kind)
         values = {"whole": f"{self.name}_results_g{generation}", "names": list(indexes)}
         lacking = driver(session).execute(_LACKING, values).fetchall()
         return [partial(_index, table=table, name=name, columns=indexes[name]) for table, name in lacking]
@@ -239,11 +239,7 @@ class Generations:
         removed = ledger.forget(session, kind, mobile_id)
         query = sql.SQL("DELETE FROM {} WHERE mobile_id = %s").format(self.results)
         removed += driver(session).execute(query, [mobile_id]).rowcount
-        of_kind = Part.run_id.in_(select(Run.run_id).where(Run.kind == kind))
-        for column in (Part.lower, Part.upper):
-            bounds = update(Part).where(of_kind, column == mobile_id).values({column: None}).returning(Part.part)
-            removed += len(session.execute(bounds).all())
-        return removed
+        return removed + progress.clear_bounds(session, kind, mobile_id)
 
 
 def _index(session: Session, table: str, name: str, columns: str) -> None:

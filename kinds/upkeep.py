@@ -43,7 +43,8 @@ def index(url: str) -> None:
     with transaction(url) as session:
         steps = [step for kind in kinds.every() for step in kind.unindexed(session)]
     for step in steps:
-        with suppress(psycopg.errors.UndefinedTable):  # a generation that another process has dropped
+        # Another process has dropped the generation, or has added the same index.
+        with suppress(psycopg.errors.UndefinedTable, psycopg.errors.UniqueViolation):
             _briefly_locked(url, step)
 
 

@@ -61,6 +61,18 @@ def part_counts(session: Session, run: Run, stage: str, number: int) -> dict[str
     return session.get_one(Part, (run.run_id, stage, number)).counts or {}
 
 
+def clear_bounds(session: Session, kind: str, value: str, stages: Sequence[str] | None = None) -> int:
+    """Clear a value from the bounds of a kind's parts (of some stages); returns the number of parts changed."""
+    parts = [Part.run_id.in_(select(Run.run_id).where(Run.kind == kind))]
+    if stages is not None:
+        parts.append(Part.stage.in_(stages))
+    removed = 0
+    for column in (Part.lower, Part.upper):
+        query = update(Part).where(*parts, column == value).values({column: None}).returning(Part.part)
+        removed += len(session.execute(query).all())
+    return removed
+
+
 def first_failure(session: Session, run: Run) -> Part | None:
     """The run's first failed part."""
     query = select(Part).where(Part.run_id == run.run_id, Part.error_code.is_not(None))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -53,7 +54,13 @@ def _forks() -> _Forks:
 def serving(home: Path, **env: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """`smartcrm up`, with its output until it was ready."""
     process = subprocess.Popen(
-        [SMARTCRM, "up"], env=environment(home, **env), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        [SMARTCRM, "up"],
+        env=environment(home, **env),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        # A shell starts commands in the background with SIGINT ignored, which children inherit.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stdout is not None
     reported = ""

@@ -22,6 +22,7 @@ from source.reading import Connection
 from store import progress, versions
 from store.models import Run
 from store.parts import Claim
+from store.published import published
 
 
 def summarize(settings: Settings, claimed: Claim) -> Counts:
@@ -107,7 +108,9 @@ class Predictions(FittedKind):
 
     def unindexed(self, session: Session) -> Sequence[Callable[[Session], None]]:
         """The overdue customers, who are few."""
-        return TABLES.unindexed(session, self.name, {"overdue": "(mobile_id) WHERE overdue_since IS NOT NULL"})
+        state = published(session, self.name)
+        overdue = {"overdue": "(mobile_id) WHERE overdue_since IS NOT NULL"}
+        return TABLES.unindexed(session, state.generation, overdue) if state else []
 
     def merge(self, session: Session, settings: Settings, run: Run) -> None:
         """Write the changed customers' predictions into the current generation."""

@@ -178,8 +178,10 @@ class Rfm(Kind):
     def unindexed(self, session: Session) -> Sequence[Callable[[Session], None]]:
         """Customers near cut points, for incremental runs, and a segment's customers in each order of the list."""
         state = published(session, self.name)
-        near = rows.near_indexes((state.run.counts or {}).get("near", {})) if state else {}
-        return rows.TABLES.unindexed(session, self.name, near | listing.INDEXES)
+        if state is None:
+            return []
+        near = rows.near_indexes((state.run.counts or {}).get("near", {}))
+        return rows.TABLES.unindexed(session, state.generation, near | listing.INDEXES)
 
     def drop_old(self, session: Session) -> None:
         """Drop old changes."""

@@ -16,7 +16,6 @@ from functools import partial
 
 import psycopg
 from psycopg import sql
-from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from kinds.bulk import insert_from_source
@@ -25,7 +24,7 @@ from kinds.rfm.rules import Rules
 from postgres import scalar, tune
 from source import reading, touched
 from source.window import EPOCH, Plan, business_date, in_window, key_range, local_time
-from store import ledger
+from store import ledger, progress
 from store.database import driver
 from store.models import Part, Run
 
@@ -200,8 +199,4 @@ def forget(session: Session, mobile_id: str) -> int:
     for table in ("rfm_results", "segment_changes", "segment_changes_pending"):
         query = sql.SQL("DELETE FROM {} WHERE mobile_id = %s").format(sql.Identifier(table))
         removed += driver(session).execute(query, [mobile_id]).rowcount
-    bounds = update(Part).where(Part.stage.in_(("aggregate", "score")))
-    for column in (Part.lower, Part.upper):
-        named = bounds.where(column == mobile_id).values({column: None}).returning(Part.part)
-        removed += len(session.execute(named).all())
-    return removed
+    return removed + progress.clear_bounds(session, "rfm", mobile_id)

@@ -18,7 +18,6 @@ from functools import partial
 from typing import Any
 
 from psycopg import sql
-from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from analytics import daily
@@ -167,8 +166,4 @@ class Trends(Kind):
 
     def forget(self, session: Session, mobile_id: str) -> int:
         """Remove the customer's id from shard bounds."""
-        removed = 0
-        for column in (Part.lower, Part.upper):
-            bounds = update(Part).where(Part.stage == "visits", column == mobile_id).values({column: None})
-            removed += len(session.execute(bounds.returning(Part.part)).all())
-        return removed
+        return progress.clear_bounds(session, self.name, mobile_id, ["visits"])

@@ -114,7 +114,7 @@ def test_up_starts_again_after_a_kill_and_the_other_commands_use_what_it_runs(tm
         post_signed(home, f"{url}/webhooks/imports")
         assert "Attempts" in smartcrm(home, "events").stdout
         process.send_signal(signal.SIGINT)
-        assert process.wait(120) == 0  # a worker ends its parts first, such as a training that the import requested
+        assert process.wait(40) == 0
     wait_for(lambda: not left_of(home))
     alone = smartcrm(home, "recompute", "rfm", "--wait")
     assert alone.returncode == 1 and "No worker is listening" in alone.stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
@@ -13,7 +14,7 @@ from psycopg import IsolationLevel
 from kinds import upkeep
 from settings import Settings
 from tests.builders import plain_orders
-from tests.system import fill, make_settings, read, run_inline
+from tests.system import fill, make_settings, read, run_inline, wait_for
 
 STATE = """
 SELECT (SELECT array_agg(DISTINCT run_id) FROM rfm_segments), (SELECT count(*) FROM rfm_segments),
@@ -113,6 +114,20 @@ def test_readers_indexes_are_added_to_what_is_published_and_survive_refreshes(se
         assert read(url, indexed).n[0] == 3 * 3
         assert run_inline(settings, "rfm", mode=mode).run.status == "succeeded"
     assert read(url, indexed).n[0] == 0
+
+
+def test_two_sweeps_may_add_the_same_index_at_once(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upkeep, "LOCK_WAIT", "30s")
+    newest = "SELECT max(relname) AS n FROM pg_class WHERE relname ~ '^rfm_results_g[0-9]+_s1$'"
+    piece = read(settings.database_url, newest).n[0]
+    waiting = "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'CREATE INDEX%'"
+    with psycopg.connect(settings.database_url) as other:
+        other.execute(f"CREATE INDEX {piece}_by_cents ON {piece} (cents)")
+        with ThreadPoolExecutor() as pool:
+            sweep = pool.submit(upkeep.index, settings.database_url)
+            wait_for(lambda: len(read(settings.database_url, waiting)) or sweep.done())
+            other.commit()
+            sweep.result()
 
 
 def test_a_snapshot_that_has_not_read_yet_still_finds_its_generation(settings: Settings) -> None:
