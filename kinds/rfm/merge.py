@@ -23,7 +23,7 @@ from analytics.scores import CENTS, FREQUENCY, Point, edge, passed_expression
 from kinds.rfm import cells, counts
 from kinds.rfm.quantiles import exact_cut_points, moved_cut_points
 from kinds.rfm.results import published_customers
-from kinds.rfm.rows import staging
+from kinds.rfm.rows import staged, staging
 from kinds.rfm.rules import Rules, day_of_rules, measures, own_cut_points, rules
 from postgres import scalar, tune
 from source.window import day_of, today
@@ -101,9 +101,11 @@ def remove_changed(session: Session, run: Run) -> None:
 
 def customers(run: Run) -> sql.Composed:
     """All customers with their values, as a query: the remaining and the new rows."""
-    return sql.SQL("{} UNION ALL SELECT last_day, frequency, cents FROM {} WHERE frequency > 0").format(
-        published_customers(_since(run)["generation"]), staging(run, 0)
-    )
+    return sql.SQL(" UNION ALL ").join(_customers(run))
+
+
+def _customers(run: Run) -> list[sql.Composed]:
+    return [published_customers(_since(run)["generation"]), staged(run, [0])]
 
 
 def _counted(session: Session, run: Run, before: Rules) -> counts.Counts:
@@ -129,7 +131,7 @@ def _cut_points(session: Session, run: Run, last: Run, found: counts.Counts, bef
     if others == [CENTS] and total and old and ranges and "cells" in last.counts:
         edges = [edge(CENTS, point, now) for point in old]
         below = _below(session, run, last.counts["cells"], before)
-        moved = moved_cut_points(session, customers(run), total, below, edges, ranges)
+        moved = moved_cut_points(session, _customers(run), total, below, edges, ranges)
         if moved is not None:
             return points | {CENTS: moved}
     return points | exact_cut_points(session, customers(run), max(total, 1), others, now)[1] if others else points

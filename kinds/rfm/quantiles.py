@@ -59,14 +59,21 @@ def cents_cut_points(
 
 
 def moved_cut_points(
-    session: Session, customers: sql.Composable, count: int, below: Sequence[int], edges: Sequence[int], ranges: Ranges
+    session: Session,
+    customers: Sequence[sql.Composable],
+    count: int,
+    below: Sequence[int],
+    edges: Sequence[int],
+    ranges: Ranges,
 ) -> list[Point] | None:
-    """The cut points of cents over a query's customers, found from those of before; None if one has left its range.
+    """The cut points of cents over customers, found from those of before; None if one has left its range.
 
     Only the customers between an old and a new cut point are read, from the index of the ranges.
 
     Parameters
     ----------
+    customers
+        Queries that together return the customers.
     count
         The number of customers, at least 1.
     below
@@ -74,18 +81,36 @@ def moved_cut_points(
     edges
         The least value on the upper side of each old cut point.
     """
-    picks = []
-    for place, rank in enumerate(quantile_ranks(count)):
-        (least, largest), edge, number = ranges[place // 2], edges[place // 2], below[place // 2]
-        if rank < number:
-            pick, values = "{} BETWEEN {} AND {} ORDER BY cents DESC OFFSET {}", (least, edge - 1, number - 1 - rank)
-        else:
-            pick, values = "{} BETWEEN {} AND {} ORDER BY cents OFFSET {}", (edge, largest, rank - number)
-        where = sql.SQL(pick).format(sql.Identifier("cents"), *map(sql.Literal, values))
-        picks.append(sql.SQL("(SELECT cents FROM ({}) AS c WHERE {} LIMIT 1)").format(customers, where))
-    ranked = driver(session).execute(sql.SQL("SELECT {}").format(sql.SQL(", ").join(picks))).fetchone()
-    assert ranked is not None
-    return None if None in ranked else cut_points(count, ranked)
+    ranks = quantile_ranks(count)
+    picks, wanted = [], []
+    pairs = zip(ranks[::2], ranks[1::2], strict=True)
+    for pair, (least, largest), edge, number in zip(pairs, ranges, edges, below, strict=True):
+        for places, side in (
+            ([number - 1 - rank for rank in pair if rank < number], (least, edge - 1, "DESC")),
+            ([rank - number for rank in pair if rank >= number], (edge, largest, "ASC")),
+        ):
+            if places:
+                picks.append(values_beside(customers, *side, min(places), max(places)))
+                wanted.append([place - min(places) for place in places])
+    found = driver(session).execute(sql.SQL("SELECT {}").format(sql.SQL(", ").join(picks))).fetchone()
+    assert found is not None
+    if any(len(values) <= max(places) for values, places in zip(found, wanted, strict=True)):
+        return None
+    return cut_points(count, [values[place] for values, places in zip(found, wanted, strict=True) for place in places])
+
+
+def values_beside(
+    customers: Sequence[sql.Composable], least: int, largest: int, order: str, first: int, last: int
+) -> sql.Composed:
+    """The cents between two values at these places (0-based) of an order, as an array.
+
+    Each query is limited by itself, so that PostgreSQL reads no more than the first places from its index.
+    """
+    limited = "(SELECT cents FROM ({}) AS c WHERE cents BETWEEN {} AND {} ORDER BY cents {} LIMIT {})"
+    values = (sql.Literal(least), sql.Literal(largest), sql.SQL(order), sql.Literal(last + 1))
+    parts = sql.SQL(" UNION ALL ").join(sql.SQL(limited).format(query, *values) for query in customers)
+    query = "ARRAY(SELECT cents FROM ({}) AS c ORDER BY cents {} OFFSET {} LIMIT {})"
+    return sql.SQL(query).format(parts, sql.SQL(order), sql.Literal(first), sql.Literal(last - first + 1))
 
 
 def _ranked(

@@ -10,6 +10,8 @@ from psycopg import sql
 
 from analytics.scores import passed_expression
 from kinds import upkeep
+from kinds.rfm.quantiles import values_beside
+from kinds.rfm.results import published_customers
 from tests.system import fill, make_settings, read, rfm_segments, run_inline
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -20,6 +22,12 @@ SELECT n, 'c' || n % 20000, 5 + (n * 7919 % 1000003) / 100.0,
   timestamptz '2026-03-02 11:00Z' - n * 6151 % 400 * interval '1 day'
 FROM generate_series(1, 40000) AS n WHERE n % 20000 % 3 > 0 OR n <= 20000
 """
+
+
+def explained(url: str, query: sql.Composable) -> str:
+    with psycopg.connect(url) as connection:
+        connection.execute("ANALYZE rfm_results")
+        return "\n".join(line for (line,) in connection.execute(sql.SQL("EXPLAIN {}").format(query)).fetchall())
 
 
 def test_customers_near_a_cut_point_are_found_by_an_index(migrated_url: str, tmp_path: Path) -> None:
@@ -43,9 +51,13 @@ def test_customers_near_a_cut_point_are_found_by_an_index(migrated_url: str, tmp
         connection.execute("INSERT INTO fact_transactions VALUES (50000, 'c7', 4000, %s)", [NOON])
     refreshed = run_inline(settings, "rfm", at=NOON, mode="incremental").run
     assert refreshed.mode == "incremental" and refreshed.counts is not None
-    with psycopg.connect(migrated_url) as connection:
-        plan = "\n".join(line for (line,) in connection.execute(sql.SQL("EXPLAIN {}").format(query)).fetchall())
+    plan = explained(migrated_url, query)
     assert "_cents" in plan and "_last_day" in plan and "Seq Scan" not in plan, plan
+
+    (least, largest), *_ = published.counts["near"]["cents"]
+    few = values_beside([published_customers(published.generation)], least, largest, "DESC", 3, 4)
+    plan = explained(migrated_url, sql.SQL("SELECT {}").format(few))
+    assert "_cents" in plan and "Seq Scan" not in plan and "Bitmap" not in plan, plan
 
     before = rfm_segments(migrated_url)
     run_inline(settings, "rfm", at=NOON)
