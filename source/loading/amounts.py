@@ -10,15 +10,18 @@ import unicodedata
 
 from source.loading.options import Decimal
 
-# Values that need no rewriting, as a regular expression for Arrow.
+# Values that need no rewriting, as regular expressions for Arrow; with a decimal comma, 1.234 is 1234.
 PLAIN = r"^-?\d{1,30}(?:\.\d{1,60})?$"
+PLAIN_WHOLE = r"^-?\d{1,30}$"
 SPACES = dict.fromkeys(map(ord, "\u00a0\u2007\u2009\u202f\t"), " ")
 MARKS = SPACES | {ord("−"): "-", ord("’"): "'"}
-NUMBER = re.compile(r"(?:\d{1,30}(?:\.\d{0,60})?|\.\d{1,60})(?:[eE][+-]?\d{1,3})?")
+NUMBER = re.compile(r"(?:[0-9]{1,30}(?:\.[0-9]{0,60})?|\.[0-9]{1,60})(?:[eE][+-]?[0-9]{1,3})?")
+NO_CENTS = re.compile(r"(?<=[0-9])[.,](?:--?|[–—])(?![0-9])")  # 12.- is 12, not -12
 NOT_FINITE = re.compile(r"(?i)nan|[+-]?inf(?:inity)?")
 CODES = re.compile(r"[A-Z]{3}|R\$|S/\.?|[Rr][Ss]\.?|[Kk]r\.?|zł|Kč|Ft|lei|Fr\.?|(?:US|A|C|NZ|HK|S)(?=\$)")
-WITH_POINT = re.compile(r"\d{1,3}([, '])(?:\d{2,3}\1)*\d{3}(?:\.\d+)?")
-WITH_COMMA = re.compile(r"\d{1,3}([. '])(?:\d{3}\1)*\d{3}(?:,\d+)?")
+# No thousands begin with a zero: 0,350 is a decimal fraction.
+WITH_POINT = re.compile(r"[1-9]\d{0,2}([, '])(?:\d{2,3}\1)*\d{3}(?:\.\d+)?")
+WITH_COMMA = re.compile(r"[1-9]\d{0,2}([. '])(?:\d{3}\1)*\d{3}(?:,\d+)?")
 
 
 def plain(text: str, decimal: Decimal | None) -> str:
@@ -32,7 +35,7 @@ def plain(text: str, decimal: Decimal | None) -> str:
     stripped = text.translate(MARKS).strip()
     if NOT_FINITE.fullmatch(stripped):
         return stripped
-    bare, negative = _without_sign(stripped)
+    bare, negative = _without_sign(NO_CENTS.sub("", stripped))
     number = _point(bare, decimal, text)
     if not NUMBER.fullmatch(number):
         raise ValueError(f"{_shown(text)} is not a number")
@@ -41,8 +44,9 @@ def plain(text: str, decimal: Decimal | None) -> str:
 
 def _without_sign(text: str) -> tuple[str, bool]:
     """The digits and separators without currency, and whether the amount is negative."""
-    negative = text.startswith("(") and text.endswith(")")
-    bare = text[1:-1] if negative else text
+    outer = _without_currency(text)
+    negative = outer.startswith("(") and outer.endswith(")")
+    bare = outer[1:-1] if negative else text
     for _ in range(2):  # the sign may be before or after the currency
         bare = bare.strip()
         if bare[:1] in ("-", "+"):
@@ -76,7 +80,7 @@ def _point(text: str, decimal: Decimal | None, written: str) -> str:
             raise ValueError(f"{_shown(written)} has no decimal comma, as --decimal , says")
         return text
     grouped = WITH_POINT.fullmatch(text)
-    if grouped and decimal is None and re.fullmatch(r"\d{1,3},\d{3}", text) and text[0] != "0":
+    if grouped and decimal is None and re.fullmatch(r"\d{1,3},\d{3}", text):
         raise ValueError(f"{_shown(written)} has a comma that may be decimal or not; use --decimal , or --decimal .")
     if grouped:
         return re.sub(r"[, ']", "", text)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import itertools
+import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -40,6 +41,8 @@ class DelimitedFile:
             first = next((line for line in lines if line.strip("\r\n")), "")
         if first.lower().startswith("sep=") and len(first.strip("\r\n")) == 5:
             self.delimiter = options.delimiter or first[4]  # Excel's sep= line names the delimiter
+        if len(self.delimiter) != 1 or not self.delimiter.isascii() or self.delimiter in '"\r\n\0':
+            raise LoadError(f"--delimiter is {self.delimiter!r}; it is one character of ASCII, or the word tab.")
         skip = first.lower().startswith("sep=")
         self._header_lines, header = 0, [""]
         with open_text(path, self.encoding) as text:
@@ -55,6 +58,11 @@ class DelimitedFile:
         if any("\ufffd" in name or "\0" in name for name in header):
             raise undecodable(path, self.encoding)
         self.columns = [name.strip() for name in header]
+        if any(re.match(r"""["'].*["']$""", name) for name in self.columns):
+            raise LoadError(
+                f"{path}, line {self._header_lines}: {self.columns[0]} … has single quotation marks, or spaces before"
+                " its quotation marks; use double ones beside the separators."
+            )
 
     def other_delimiter(self) -> str | None:
         """The separator that would split a header of one column."""
@@ -67,15 +75,19 @@ class DelimitedFile:
     def batches(self, places: Sequence[int], progress: Progress) -> Iterator[list[pa.Array]]:
         """The columns at these places, some records at a time; empty lines are skipped."""
         done = 0
-        stream = Utf8Stream(self.path, self.encoding, after_lines=self._header_lines, progress=progress)
+        stream = Utf8Stream(
+            self.path, self.encoding, delimiter=self.delimiter, after_lines=self._header_lines, progress=progress
+        )
         try:
             for batch in self._arrow_batches(stream, places):
                 yield [batch.column(f"{place}") for place in places]
                 done += batch.num_rows
+            sure = stream.quotes.ended()
         except pa.ArrowInvalid:
             yield from self._slow_batches(places, done)
-        if stream.odd_quotes:
-            self._require_closed_quotes()
+            sure = False
+        if not sure:
+            self._check_quotes()
 
     def _arrow_batches(self, stream: Utf8Stream, places: Sequence[int]) -> Iterator[pa.RecordBatch]:
         # Memory is a few blocks. A record that is longer than a block makes Arrow raise, and the csv module continues.
@@ -137,12 +149,10 @@ class DelimitedFile:
             before = reader.line_num
 
     def _reader(self, text: Iterable[str], *, strict: bool = False) -> Any:
-        try:
-            return csv.reader(text, delimiter=self.delimiter, strict=strict)
-        except (TypeError, ValueError):
-            raise LoadError(f"--delimiter is {self.delimiter!r}; it is one character, or the word tab.") from None
+        return csv.reader(text, delimiter=self.delimiter, strict=strict)
 
-    def _require_closed_quotes(self) -> None:
+    def _check_quotes(self) -> None:
+        """Refuse a quotation mark that is not closed, or that closes in the middle of a field: rows would be lost."""
         with open_text(self.path, self.encoding) as text:
             reader, line = self._reader(text, strict=True), 0
             try:
@@ -151,4 +161,6 @@ class DelimitedFile:
             except csv.Error as error:
                 if "unexpected end" in str(error):
                     reason = "a quotation mark is not closed"
-                    raise LoadError(f"{self.path}, line {line + 1}: {reason}; nothing was loaded.") from None
+                else:
+                    reason = "text follows a closing quotation mark; those within a field have to be doubled"
+                raise LoadError(f"{self.path}, line {line + 1}: {reason}; nothing was loaded.") from None

@@ -6,12 +6,14 @@ import itertools
 import re
 from pathlib import Path
 
+import pyarrow as pa
+
 from errors import LoadError
 from source.loading.delimited import SEPARATORS
 from source.loading.files import SourceFile
 from source.loading.options import Options
 from source.loading.streams import Utf8Stream, find_encoding, open_text
-from source.loading.texts import as_text
+from source.loading.texts import BadValueError, as_text
 
 ROWS = 50_000
 
@@ -52,8 +54,17 @@ def rows_of(file: SourceFile) -> list[list[str]]:
     rows: list[list[str]] = []
     places = range(len(file.columns))
     for arrays in file.batches(places, lambda *_: None):
-        texts = [as_text(array).to_pylist() for array in arrays]
+        texts = [_texts(array) for array in arrays]
         rows += [[value or "" for value in row] for row in zip(*texts, strict=True)]
         if len(rows) >= ROWS:
             break
     return rows[:ROWS]
+
+
+def _texts(column: pa.Array) -> list[str | None]:
+    """A column as text, or empty if its type can't be loaded: lists and the like."""
+    try:
+        texts: list[str | None] = as_text(column).to_pylist()
+    except BadValueError:
+        texts = [None] * len(column)
+    return texts

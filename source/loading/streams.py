@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, cast
 
+import numpy as np
+
 from errors import LoadError
 
 BLOCK = 1 << 20
@@ -21,6 +23,12 @@ MARKS = (  # UTF-32 first: its byte order mark begins with UTF-16's
     (codecs.BOM_UTF16_BE, "utf-16"),
     (codecs.BOM_UTF8, "utf-8-sig"),
 )
+ARCHIVES = {  # by the first bytes
+    b"\x1f\x8b": "compressed by gzip; its name should end in .gz",
+    b"PK\x03\x04": "a zip archive or an Excel workbook; unpack it, or save it as CSV",
+    b"\xd0\xcf\x11\xe0": "an old Excel workbook; save it as CSV",
+    b"PAR1": "Parquet; its name should end in .parquet",
+}
 Progress = Callable[[int, int], None]
 
 
@@ -47,7 +55,8 @@ def find_encoding(path: Path, given: str | None) -> str:
     Raises
     ------
     LoadError
-        When the name is unknown, or the bytes look like UTF-16 without a byte order mark.
+        When the name is unknown or is not that of the byte order mark, or the bytes look like UTF-16 without a mark or
+        like another kind of file.
     """
     if given is not None:
         try:
@@ -59,14 +68,22 @@ def find_encoding(path: Path, given: str | None) -> str:
             ) from None
     with reading(path), _bytes_of(path)[1] as file:
         start = file.read(4096)
+    for magic, advice in ARCHIVES.items():
+        if start.startswith(magic):
+            raise LoadError(f"{path} is not text, but {advice}.")
     marked = next((name for mark, name in MARKS if start.startswith(mark)), None)
-    name = given or marked or "utf-8"
-    if codecs.lookup(name).name == "utf-8" and marked == "utf-8-sig":
+    if marked is not None:
+        family = marked.removesuffix("-sig")
+        if given is not None and not codecs.lookup(given).name.startswith(family):
+            raise LoadError(f"{path} begins with the byte order mark of {family.upper()}, but --encoding is {given}.")
         return marked
-    if codecs.lookup(name).name == "utf-8" and start.count(b"\0") > len(start) / 4:
+    name = codecs.lookup(given or "utf-8").name
+    if name in ("utf-8", "utf-16") and start.count(b"\0") > len(start) / 4:
         order = "be" if start.startswith(b"\0") else "le"
         raise LoadError(f"{path} looks like UTF-16 without a byte order mark; try --encoding utf-16-{order}.")
-    return name
+    if name in ("utf-16", "utf-32") and start:
+        raise LoadError(f"{path} has no byte order mark; try --encoding {name}-le or {name}-be, or leave it out.")
+    return given or name
 
 
 def _bytes_of(path: Path) -> tuple[IO[bytes], IO[bytes]]:
@@ -75,15 +92,53 @@ def _bytes_of(path: Path) -> tuple[IO[bytes], IO[bytes]]:
     return raw, cast(IO[bytes], gzip.GzipFile(fileobj=raw)) if path.suffix.lower() == ".gz" else raw
 
 
+class Quotes:
+    """Whether all quotation marks so far are where CSV has them: around fields, or doubled within them.
+
+    Every second mark closes a field, or is the first of a doubled one. If one of another kind is found, such as an inch
+    sign, this can't tell: the csv module can.
+    """
+
+    def __init__(self, delimiter: str) -> None:
+        beside = np.zeros(256, bool)
+        beside[np.frombuffer(f'{delimiter}\r\n"'.encode(), np.uint8)] = True
+        self._beside, self._before, self._opened, self.good = beside, b"\n", False, True
+
+    def add(self, block: bytes) -> None:
+        """Check a block of UTF-8, up to its last byte."""
+        data = self._before + block
+        self._before = data[-2:]
+        if not self.good or b'"' not in data[1:-1]:
+            return
+        codes = np.frombuffer(data, np.uint8)
+        places = np.flatnonzero(codes[1:-1] == ord('"')) + 1
+        closing = (np.arange(len(places)) + self._opened) % 2 == 1
+        self.good = bool(self._beside[codes[np.where(closing, places + 1, places - 1)]].all())
+        self._opened ^= len(places) % 2 == 1
+
+    def ended(self) -> bool:
+        """Check the last byte; returns whether all are good and closed."""
+        self.add(b"\n")
+        return self.good and not self._opened
+
+
 class Utf8Stream(io.RawIOBase):
     """A text file's bytes as UTF-8, from a given line on; line ends are unchanged.
 
     Reading raises LoadError with the line of the first byte that can't be decoded, or of a zero byte.
     """
 
-    def __init__(self, path: Path, encoding: str, *, after_lines: int = 0, progress: Progress = lambda *_: None):
+    def __init__(
+        self,
+        path: Path,
+        encoding: str,
+        *,
+        delimiter: str = ",",
+        after_lines: int = 0,
+        progress: Progress = lambda *_: None,
+    ):
         self.path, self.encoding = path, encoding
-        self.odd_quotes = False  # an odd number of quotation marks so far
+        self.quotes = Quotes(delimiter)
         self._raw, binary = _bytes_of(path)
         self._text = io.TextIOWrapper(cast(io.BufferedReader, binary), encoding, newline="")
         self._total, self._progress = path.stat().st_size, progress
@@ -116,8 +171,8 @@ class Utf8Stream(io.RawIOBase):
                 raise undecodable(self.path, self.encoding) from None
             if not text:
                 return b""
-            self.odd_quotes ^= text.count('"') % 2 == 1
             self._left = text.encode()
+            self.quotes.add(self._left)
             self._progress(self._raw.tell(), self._total)
         block, self._left = (self._left, b"") if size < 0 else (self._left[:size], self._left[size:])
         return block

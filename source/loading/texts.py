@@ -22,11 +22,32 @@ def places_of(mask: pa.Array) -> list[int]:
     return found
 
 
+def is_text(kind: pa.DataType) -> bool:
+    """True for the types of text and bytes."""
+    return any(
+        same(kind)
+        for same in (
+            pa.types.is_string,
+            pa.types.is_large_string,
+            pa.types.is_string_view,
+            pa.types.is_binary,
+            pa.types.is_large_binary,
+            pa.types.is_binary_view,
+        )
+    )
+
+
 def as_text(column: pa.Array, *, ids: bool = False) -> pa.Array:
-    """A column as text; float and decimal ids lose `.0`, and NaN becomes NULL."""
+    """A column as text; float and decimal ids lose `.0`, and NaN becomes NULL.
+
+    Raises
+    ------
+    BadValueError
+        With the first id that is not exact, or when the type can't be loaded.
+    """
     kind = column.type
-    if pa.types.is_string(kind):
-        return column
+    if is_text(kind):
+        return column if pa.types.is_string(kind) else pc.cast(pc.cast(column, pa.binary()), pa.string())
     if pa.types.is_floating(kind):
         nan = pc.is_nan(column)
         column = pc.if_else(nan, None, column) if pc.any(nan).as_py() else column
@@ -34,16 +55,17 @@ def as_text(column: pa.Array, *, ids: bool = False) -> pa.Array:
             return _float_ids(column)
         return pc.cast(column, pa.string())
     if pa.types.is_decimal(kind) and ids:
-        return pc.replace_substring_regex(pc.cast(column, pa.string()), r"\.0+$", "")
+        text = pc.replace_substring_regex(pc.cast(column, pa.string()), r"\.0+$", "")
+        if places := places_of(pc.match_substring(text, ".")):
+            raise BadValueError(places[0], "this decimal is not a whole number")
+        return text
     if pa.types.is_timestamp(kind):
         text = pc.cast(pc.cast(column, pa.timestamp(kind.unit)), pa.string())
         return text if kind.tz is None else pc.binary_join_element_wise(text, "Z", "")
     if pa.types.is_time(kind) or pa.types.is_integer(kind) or pa.types.is_decimal(kind) or pa.types.is_date(kind):
         return pc.cast(column, pa.string())
-    if pa.types.is_null(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+    if pa.types.is_null(kind) or (pa.types.is_boolean(kind) and not ids):
         return pc.cast(column, pa.string())
-    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
-        return pc.cast(pc.cast(column, pa.binary()), pa.string())
     raise BadValueError(0, f"the column has the type {kind}, which can't be loaded")
 
 

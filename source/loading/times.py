@@ -30,6 +30,7 @@ ORDERED = re.compile(r"(\d{1,4})([./ -])(\d{1,2})\2(\d{1,4})(?:(?:[Tt]|,? +)(.+)
 DAY_MONTH = re.compile(r"(\d{1,2})[ -]([A-Za-z]{3,9})\.?,?[ -](\d{4}|\d{2})(?:,? +(.+))?")
 MONTH_DAY = re.compile(r"([A-Za-z]{3,9})\.? (\d{1,2}),? (\d{4})(?:,? +(.+))?")
 CLOCK = re.compile(r"(\d{1,2})(?::(\d{2}))?(?::(\d{2})(?:[.,](\d{1,9}))?)? ?([AaPp]\.?[Mm]\.?)? ?(.*)")
+MIDNIGHT = re.compile(r"[ T]00:00(?::00(?:\.0+)?)? (?=\d{1,2}:)")  # a spreadsheet's day, joined with a time of day
 OFFSET = re.compile(r"([+-])(\d{2}):?(\d{2})?")
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 NOON = time(12)
@@ -50,7 +51,7 @@ def instant(text: str, order: DateOrder | None, zone: ZoneInfo, remark: Remark) 
     ValueError
         With the reason, when it is not a time or is ambiguous.
     """
-    stripped = text.replace("\u202f", " ").replace("\u00a0", " ").strip()
+    stripped = MIDNIGHT.sub(" ", text.replace("\u202f", " ").replace("\u00a0", " ").strip())
     day, rest = _day(stripped, order)
     if not FIRST_YEAR <= day.year <= 9998:
         raise ValueError(f'"{text}" is not between the years {FIRST_YEAR} and 9998')

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from source.loading import amounts, times
 from source.loading.options import Options
 from source.loading.report import Remarks
-from source.loading.texts import BadValueError, as_text, places_of
+from source.loading.texts import BadValueError, as_text, is_text, places_of
 
 Kind = Literal["key", "line", "whole", "customer", "amount", "quantity", "time", "clock", "text"]
 WHOLE = r"^-?[1-9]\d{0,17}$|^0$"
@@ -25,6 +25,7 @@ WORDS = r"(?i)^(?:nan|none|null|nil|n/?a|#n/?a|undefined|unknown|error|)$"
 SHORTENED = r"^\d(?:[.,]\d+)?[eE]\+?\d+$"
 FLOAT_ID = r"^[1-9]\d*\.0+$"
 BLANK = "values that are only spaces, used unchanged"
+SPACED = "values with spaces before or after them, used unchanged"
 WORD = "words such as NULL, None or nan, used unchanged, since only an empty field is a guest"
 MIXED = "ids that are not whole numbers, among others that are; new numbers were assigned to them"
 SHORT = "numbers that a spreadsheet has shortened, such as 4.477E+11: their last digits are lost"
@@ -67,14 +68,17 @@ class Reader:
             return [self._times(text, remark)]
         if kind == "text":
             return [text]
+        # Parquet's numbers are written with a point here, whatever the file's texts have.
+        decimal = self.options.decimal if all(is_text(part.type) for part in parts) else "."
         rewrite = {
             "line": lambda value: _line_id(value),
             "whole": lambda value: _whole(value, 2**31),
-            "amount": lambda value: amounts.plain(value, self.options.decimal),
-            "quantity": lambda value: _finite(amounts.plain(value, self.options.decimal), value),
+            "amount": lambda value: amounts.plain(value, decimal),
+            "quantity": lambda value: _finite(amounts.plain(value, decimal), value),
             "clock": times.clock,
         }[kind]
-        plain = {"line": WHOLE, "amount": amounts.PLAIN, "quantity": amounts.PLAIN}.get(kind)
+        number = amounts.PLAIN_WHOLE if decimal == "," else amounts.PLAIN
+        plain = {"line": WHOLE, "amount": number, "quantity": number}.get(kind)
         odd = _places(text, plain)
         rewritten = _rewritten(text, odd, rewrite)
         if kind == "amount" and odd:
@@ -115,8 +119,10 @@ class Reader:
             return text
         chosen = text.take(pa.array(odd))
         trimmed = pc.utf8_trim_whitespace(chosen)
-        remark(BLANK, _chosen(odd, pc.equal(trimmed, "")))
-        remark(WORD, _chosen(odd, pc.and_(pc.match_substring_regex(trimmed, WORDS), pc.not_equal(trimmed, ""))))
+        blank = pc.equal(trimmed, "")
+        remark(BLANK, _chosen(odd, blank))
+        remark(SPACED, _chosen(odd, pc.and_not(pc.not_equal(trimmed, chosen), blank)))
+        remark(WORD, _chosen(odd, pc.and_not(pc.match_substring_regex(trimmed, WORDS), blank)))
         remark(SHORT, _chosen(odd, pc.match_substring_regex(trimmed, SHORTENED)))
         floats = _chosen(odd, pc.match_substring_regex(chosen, FLOAT_ID))
         remark("whole numbers with a decimal point, such as 447700900001.0, read without it", floats)

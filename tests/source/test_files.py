@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
+import io
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
@@ -11,10 +13,13 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from errors import LoadError
 from source.load import load
 from source.loading.options import Options
+from source.loading.streams import Quotes
 from tests.system import read
 
 HEADER = "transaction_id,mobile_id,total_amount,created_at"
@@ -158,6 +163,9 @@ def parquet(folder: Path, **columns: pa.Array) -> Path:
         (pa.array([1.0, 2.0, 2.0**53]), "row 3, column mobile_id: this float"),
         (pa.array([1.0, 2.0**24, 2.0], pa.float32()), "row 2, column mobile_id: this float"),
         (pa.array([1.0, float("inf"), 2.0]), "row 2, column mobile_id: this float"),
+        (pa.array([Decimal("7.00"), Decimal("7.50"), None]), "row 2, column mobile_id: this decimal is not a whole"),
+        (pa.array([b"a", b"b", b"\xff"]), "row 3, column mobile_id: its bytes are not UTF-8"),
+        (pa.array(["a", "b\0", None], pa.large_string()), "row 2, column mobile_id: its bytes are not UTF-8"),
         (pa.array([True, False, True]), "column mobile_id: the column has the type bool"),
         (pa.array([[1], [2], [3]]), "column mobile_id: the column has the type list"),
     ],
@@ -192,9 +200,38 @@ def test_parquet_times_of_day_are_dayparts(database_url: str, tmp_path: Path) ->
     assert read(database_url, "SELECT * FROM dim_menu_daytimes").values.tolist() == [[1, "Day", time(6), time(23, 59)]]
 
 
+@pytest.mark.parametrize(
+    ("encoding", "options", "said"),
+    [
+        ("utf-16-le", Options(encoding="utf-16"), "try --encoding utf-16-le"),
+        ("utf-8-sig", Options(encoding="cp1252"), "the byte order mark of UTF-8, but --encoding is cp1252"),
+        ("utf-16", Options(encoding="utf-8"), "the byte order mark of UTF-16, but --encoding is utf-8"),
+        ("utf-8", Options(delimiter="§"), "--delimiter is '§'; it is one character of ASCII"),
+        ("utf-8", Options(delimiter='"'), "one character of ASCII, or the word tab"),
+        ("utf-8", Options(delimiter="||"), "one character of ASCII, or the word tab"),
+    ],
+)
+def test_options_that_can_not_be_those_of_the_file_are_refused(
+    database_url: str, tmp_path: Path, encoding: str, options: Options, said: str
+) -> None:
+    (tmp_path / "o.csv").write_bytes(text(HEADER, *ROWS).encode(encoding))
+    with pytest.raises(LoadError, match=said):
+        load(database_url, {"fact_transactions": tmp_path / "o.csv"}, timezone="UTC", options=options)
+
+
+@given(st.text(st.sampled_from('a,"\n'), max_size=12), st.integers(1, 4))
+def test_misplaced_quotation_marks_are_never_overlooked(content: str, size: int) -> None:
+    quotes, data = Quotes(","), content.encode()
+    for start in range(0, len(data), size):
+        quotes.add(data[start : start + size])
+    if quotes.ended():
+        list(csv.reader(io.StringIO(content, newline=""), strict=True))
+
+
 WARNED = [
     (["nan", "NULL", "None", "n/a", ""], "words such as NULL, None or nan", "4, the first in line 2"),
     (["a", " ", "  "], "values that are only spaces", "2, the first in line 3"),
+    (["a", "a ", "a b"], "values with spaces before or after them", "1, the first in line 3"),
     (["a", "4.477E+11", "4,477E+11"], "numbers that a spreadsheet has shortened", "2, the first in line 3"),
     (["447700900001.0", "447700900002"], "whole numbers with a decimal point", "1, the first in line 2"),
 ]

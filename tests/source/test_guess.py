@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from errors import LoadError
@@ -80,6 +82,13 @@ def test_where_nothing_can_be_guessed_it_is_said(tmp_path: Path) -> None:
     (tmp_path / "s.csv").write_text("a,b\n1,2\n")
     with pytest.raises(LoadError, match="no column looks like a time; it has a, b"):
         guess(tmp_path / "s.csv", Options())
+
+
+def test_parquet_columns_that_can_not_be_loaded_are_not_used(tmp_path: Path) -> None:
+    table = {"Date": ["2024-06-05"], "Item": ["Soup"], "Price": [5.0], "Paid": [True], "Tags": [["hot"]]}
+    pq.write_table(pa.table(table), tmp_path / "s.parquet")
+    found = guess(tmp_path / "s.parquet", Options())
+    assert found.unused == ["Paid", "Tags"] and found.columns["price"] == ["Price"]
 
 
 def test_every_map_that_ships_can_be_read_and_names_amounts() -> None:

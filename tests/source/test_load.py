@@ -14,6 +14,7 @@ import pytest
 
 from errors import LoadError, UnavailableError
 from source.load import load
+from source.loading.options import Options
 from source.tables import SOURCE_TABLES
 from tests.system import read
 from tests.worker.test_workers import files_in, frame_of
@@ -80,6 +81,24 @@ def test_half_cents_extra_columns_and_any_order_of_columns_are_kept_as_they_are(
     assert (found.price, found.quantity, found["item_id"]) == (Decimal("0.125"), 6, 5)
 
 
+def test_with_a_decimal_comma_a_point_separates_thousands_except_in_numbers_of_parquet(
+    database_url: str, tmp_path: Path
+) -> None:
+    options = Options(delimiter=";", decimal=",")
+    path = csv(tmp_path, HEADER.replace(",", ";"), "1;a;1.234;2026-03-02 12:00", "2;a;2,5;2026-03-02 12:00")
+    load(database_url, {"fact_transactions": path}, timezone="UTC", options=options)
+    frame = pd.DataFrame(
+        {"transaction_id": [3], "mobile_id": ["a"], "total_amount": [1.234], "created_at": ["2026-03-02 12:00"]}
+    )
+    frame.to_parquet(tmp_path / "orders.parquet")
+    load(database_url, {"fact_transactions": tmp_path / "orders.parquet"}, timezone="UTC", options=options)
+    found = read(database_url, "SELECT total_amount FROM fact_transactions ORDER BY transaction_id").total_amount
+    assert found.tolist() == [1234, Decimal("2.5"), Decimal("1.234")]
+    path = csv(tmp_path, HEADER.replace(",", ";"), "4;a;1;2026-03-02 12:00", "5;a;12.50;2026-03-02 12:00")
+    with pytest.raises(LoadError, match=r'line 3, column total_amount: "12\.50" has no decimal comma'):
+        load(database_url, {"fact_transactions": path}, timezone="UTC", options=options)
+
+
 def test_a_byte_order_mark_and_windows_line_ends_are_read(database_url: str, tmp_path: Path) -> None:
     path = csv(tmp_path, "\ufeff" + HEADER, GOOD, end="\r\n")
     assert load_orders(database_url, path) == {"fact_transactions": 1}
@@ -95,6 +114,9 @@ def test_a_byte_order_mark_and_windows_line_ends_are_read(database_url: str, tmp
         ([HEADER, GOOD, '2,a,"1,234",2026-03-02'], ["line 3", "column total_amount", "--decimal"]),
         ([HEADER, GOOD, '2,a,1,"2026-03-02'], ["line 3", "quotation mark"]),
         ([HEADER, GOOD, '2,"a,1,2026-03-02', "3,a,1,2026-03-02"], ["line 3"]),
+        ([HEADER, '2,"a,1,2026-03-02', '3,"b",1,2026-03-02', GOOD], ["line 2", "text follows a closing quotation"]),
+        ([HEADER, GOOD, r'2,"a \"b\"",1,2026-03-02'], ["line 3", "have to be doubled"]),
+        ([HEADER.replace(",", ', "') + '"', '1, "a", 1, "2026-03-02"'], ["line 1", "quotation marks"]),
         ([HEADER.replace(",", ";"), GOOD], ["no columns", "transaction_id, mobile_id", "--delimiter ';'"]),
         ([HEADER, GOOD, "2,a,1,2026-02-30"], ["line 3", "column created_at", "2026-02-30"]),
         ([HEADER, GOOD, "2,a,1,now"], ["line 3", "column created_at", '"now"']),
@@ -199,6 +221,8 @@ def test_naive_parquet_times_are_in_the_time_zone(database_url: str, tmp_path: P
         ("orders.parquet", b"PAR0", "can't be read as Parquet"),
         ("orders.csv", b"\xff\xfea", "line 1: the byte 0x61 is not UTF-16"),
         ("orders.csv.gz", b"no gzip", "can't be decompressed"),
+        ("orders.csv", b"\x1f\x8b\x08", r"compressed by gzip; its name should end in \.gz"),
+        ("orders.csv", b"PK\x03\x04\x14", "an Excel workbook"),
         ("orders.csv", HEADER.encode("utf-16-le"), "--encoding utf-16-le"),
         ("orders.csv", HEADER.encode("utf-16-be"), "--encoding utf-16-be"),
         ("orders.csv", HEADER.encode() + b"\n1,a\0,1,2026-03-02\n", "line 2: a zero byte"),
