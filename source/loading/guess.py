@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,8 +21,28 @@ from source.loading.sniff import delimiter_of, encoding_of, rows_of
 NAMES = {
     name: words.split() for name, words in tomllib.loads(Path(__file__).with_name("names.toml").read_text()).items()
 }
-LEFT_OUT = ("cancel", "void", "unpaid", "pending", "fail", "declin", "expire", "storn", "open", "abandon")
+# The first letters of statuses of unpaid orders, and of refunded ones, in English, German, Spanish and French.
+LEFT_OUT = (
+    *("cancel", "void", "unpaid", "pending", "fail", "declin", "expire", "open", "abandon", "reject"),
+    *(
+        "storn",
+        "unbezahlt",
+        "offen",
+        "abgebrochen",
+        "abgelehnt",
+        "fehlgeschlagen",
+        "anul",
+        "pendient",
+        "impag",
+        "rechaz",
+    ),
+    *("fallid", "abiert", "annul", "impay", "en attente", "refus"),
+)
+REFUNDED = ("refunded", "erstattet", "rückerstattet", "reembols", "devuelt", "rembours")
+NOT_SAID = ("false", "no", "0", "nein", "non", "n", "f")  # of a column such as Void?
+SAID = ("true", "yes", "1", "ja", "si", "sí", "oui", "y", "j", "t")
 NO_VALUES = ("error", "unknown", "null", "none", "n/a", "na", "nan", "-")
+NEGATIVE = re.compile(r"[-−(]|.*-\D*$")
 DATE = re.compile(r"(\d{1,4})[./ -](\d{1,2})[./ -](\d{1,4})\b")
 
 
@@ -91,9 +112,21 @@ def guess(path: Path, options: Options) -> Guess:
         found.notes.append("No column has the order's id, so each row is an order.")
     if "line_total" in found.columns and "total_amount" not in found.columns:
         found.notes.append("The orders' totals are the sums of their lines, without tax and tips.")
+    if not {"item_id", "menu_item_name"} & set(found.columns):
+        found.notes.append("No column has the item, so no lines are loaded and there are no menu rankings.")
+    tips = [name for name in found.unused if _bare(name) in NAMES["gratuity"]]
+    if tips and "total_amount" in found.columns:
+        total = found.columns["total_amount"][0]
+        found.notes.append(f"If {total!r} includes {tips[0]!r}, add tip = {_toml(tips[0])} to [columns].")
     if "mobile_id" not in found.columns:
         found.notes.append("No column has the customer's id, so all orders are guests' and there are no segments.")
     return found
+
+
+def _bare(name: str) -> str:
+    """A header's name as in NAMES: normal, and without accents."""
+    letters = unicodedata.normalize("NFKD", name)
+    return normal("".join(letter for letter in letters if not unicodedata.combining(letter)))
 
 
 def _toml(value: object) -> str:
@@ -123,13 +156,13 @@ def _shipped(file: SourceFile) -> tuple[dict[str, list[str]], Options, list[str]
 def _by_name(file: SourceFile) -> dict[str, list[str]]:
     headers: dict[str, str] = {}
     for name in file.columns:
-        headers.setdefault(normal(name), name)
+        headers.setdefault(_bare(name), name)
     columns: dict[str, list[str]] = {}
     for column in SALES:
         known = next((name for name in NAMES.get(column.name, ()) if name in headers), None)
         if known is not None:
             columns[column.name] = [headers.pop(known)]
-    if "created_at" in columns and "time" not in normal(columns["created_at"][0]).replace("datetime", ""):
+    if "created_at" in columns and not re.search("time|zeit|hora|heure", _bare(columns["created_at"][0])):
         clock = next((name for name in NAMES["clock"] if name in headers), None)
         if clock is not None:
             columns["created_at"].append(headers.pop(clock))
@@ -170,7 +203,8 @@ def _format(found: Guess, file: SourceFile, rows: Sequence[Sequence[str]], optio
     numbers = amounts + _values(found, file, rows, ("quantity",))
     times = _values(found, file, rows, ("created_at",))
     decimal: Decimal | None = options.decimal
-    if decimal is None and any(re.search(r"\d,\d{1,2}\D*$", each) for each in amounts):
+    fractions = any(re.fullmatch(r"\D*0,\d+\D*", each) for each in numbers)  # no thousands begin with a zero
+    if decimal is None and (fractions or any(re.search(r"\d,\d{1,2}\D*$", each) for each in amounts)):
         decimal = ","
     elif decimal is None and any("," in each for each in numbers):
         pointed = any(re.search(r"\.\d{1,2}\D*$", each) for each in amounts)
@@ -189,6 +223,8 @@ def _format(found: Guess, file: SourceFile, rows: Sequence[Sequence[str]], optio
 
 def _date_order(found: Guess, times: Sequence[str]) -> DateOrder | None:
     dates = [match.groups() for match in map(DATE.match, times) if match is not None]
+    if times and not dates:  # the order of a date with the month's name is certain, but it is not ISO 8601
+        return "mdy" if times[0][:1].isalpha() else "dmy" if re.match(r"\d{1,2}\D", times[0]) else None
     if any(len(one) == 4 for one, _, _ in dates):
         slashes = any(DATE.match(each) and not re.match(r"\d{4}-", each) for each in times)
         return "ymd" if slashes else None
@@ -212,10 +248,23 @@ def _statuses(found: Guess, file: SourceFile, rows: Sequence[Sequence[str]]) -> 
         del found.columns["status"]
         found.unused.append(name)
         return
-    if set(seen) <= {"true", "false", "yes", "no", "0", "1"}:
-        found.leave_out = ["true", "yes", "1"] if re.match("void|cancel", normal(name)) else ["false", "no", "0"]
+    if re.match("(is_)?(void|cancel|storn|anul|annul)", _bare(name)):
+        found.leave_out = sorted({*seen, "true", "yes", "1"} - set(NOT_SAID))
+    elif set(seen) <= {*SAID, *NOT_SAID}:
+        found.leave_out = sorted({"false", "no", "0", *(each for each in seen if each in NOT_SAID)})
     else:
-        words = LEFT_OUT if "refund" in found.columns else (*LEFT_OUT, "refunded")
-        guessed = {each for each in seen if any(each.startswith(word) for word in words)}
+        negative = _negative_statuses(found, file, rows)
+        words = LEFT_OUT if "refund" in found.columns else (*LEFT_OUT, *REFUNDED)
+        guessed = {each for each in seen if each.startswith(words) and each not in negative}
         found.leave_out = sorted({*found.leave_out, *guessed})
     found.notes.append(f"Statuses seen: {', '.join(seen)}.")
+
+
+def _negative_statuses(found: Guess, file: SourceFile, rows: Sequence[Sequence[str]]) -> set[str]:
+    """The statuses of rows with a negative amount or quantity: these are refunds of other orders, which count."""
+    names = [
+        found.columns[name][0] for name in ("total_amount", "line_total", "price", "quantity") if name in found.columns
+    ]
+    places = [file.columns.index(name) for name in names]
+    status = file.columns.index(found.columns["status"][0])
+    return {row[status].strip().lower() for row in rows if any(NEGATIVE.match(row[place].strip()) for place in places)}

@@ -6,6 +6,7 @@ Only ISO 8601 is accepted without an option. Other dates need --date-order; word
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
@@ -27,12 +28,23 @@ WITH_OFFSET = rf"{_OFFSET}$"
 ISO = re.compile(r"(\d{4})-(\d{1,2})-(\d{1,2})(?:(?:[Tt]|[ ,]+)(.+))?")
 COMPACT = re.compile(r"(\d{4})(\d{2})(\d{2})[Tt](\d{2})(\d{2})(\d{2})?(?:\.\d+)?(.*)")
 ORDERED = re.compile(r"(\d{1,4})([./ -])(\d{1,2})\2(\d{1,4})(?:(?:[Tt]|,? +)(.+))?")
-DAY_MONTH = re.compile(r"(\d{1,2})[ -]([A-Za-z]{3,9})\.?,?[ -](\d{4}|\d{2})(?:,? +(.+))?")
-MONTH_DAY = re.compile(r"([A-Za-z]{3,9})\.? (\d{1,2}),? (\d{4})(?:,? +(.+))?")
+DAY_MONTH = re.compile(r"(\d{1,2})\.?[ -](?:de )?([^\W\d_]{3,10})\.?,?[ -](?:del? )?(\d{4}|\d{2})(?:,? +(.+))?")
+MONTH_DAY = re.compile(r"([^\W\d_]{3,10})\.? (\d{1,2}),? (\d{4})(?:,? +(.+))?")
 CLOCK = re.compile(r"(\d{1,2})(?::(\d{2}))?(?::(\d{2})(?:[.,](\d{1,9}))?)? ?([AaPp]\.?[Mm]\.?)? ?(.*)")
 MIDNIGHT = re.compile(r"[ T]00:00(?::00(?:\.0+)?)? (?=\d{1,2}:)")  # a spreadsheet's day, joined with a time of day
 OFFSET = re.compile(r"([+-])(\d{2}):?(\d{2})?")
-MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+# The first letters of months in English, German, Spanish and French, without accents.
+MONTHS = {
+    letters: number
+    for number, names in enumerate(
+        (
+            *("jan ene", "feb fev", "mar mrz", "apr abr avr", "may mai", "jun juin", "jul juil", "aug ago aou", "sep"),
+            *("oct okt", "nov", "dec dez dic"),
+        ),
+        1,
+    )
+    for letters in names.split()
+}
 NOON = time(12)
 FIRST_YEAR = 1900
 ADVICE = "give the order of its dates: --date-order dmy, mdy or ymd"
@@ -92,9 +104,11 @@ def _ordered(text: str, order: DateOrder | None) -> tuple[str, str, str, str]:
     if words is not None:
         one, two, year, rest = words.groups()
         day, name = (one, two) if one.isdigit() else (two, one)
-        if name[:3].lower() not in MONTHS:
+        letters = "".join(each for each in unicodedata.normalize("NFKD", name.lower()) if each.isascii())
+        month = MONTHS.get(letters[:4]) or MONTHS.get(letters[:3])
+        if month is None:
             raise ValueError(f'"{text}" names no month')
-        return _four_digits(year), str(MONTHS.index(name[:3].lower()) + 1), day, rest
+        return _four_digits(year), str(month), day, rest
     assert numbers is not None
     one, _, two, three, rest = numbers.groups()
     parts = dict(zip(order, (one, two, three), strict=True))
@@ -111,7 +125,7 @@ def _four_digits(year: str) -> str:
 
 def _clock(rest: str, text: str, order: DateOrder | None) -> tuple[timedelta, timedelta | None]:
     """The time since midnight, and the offset from UTC, if there is one."""
-    found = CLOCK.fullmatch(rest)
+    found = CLOCK.fullmatch(rest.removesuffix(" Uhr"))
     if found is None or (found[2] is None and found[5] is None):
         raise ValueError(f'"{text}" is not a time such as 2024-06-05 13:00')
     hour, minute, second = (int(found[place] or 0) for place in (1, 2, 3))

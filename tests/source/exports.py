@@ -75,3 +75,22 @@ a1b2;;1001;Sale Line;;Soup;S1;2;10.00;1.00;0.00;11.00;CLOSED
 a1b2;;1001;Sale Line;;Tea;T1;1;2.00;0.20;0.00;2.20;CLOSED
 a1b2;;1001;Payment;;;;;;;;13.20;CLOSED
 """
+GERMAN = """\
+Belegnr.;Datum;Zeit;Kundennr;Artikelbezeichnung;Warengruppe;Menge;E-Preis;Rabatt;Gesamt;Storno
+1001;15.06.24;12:03 Uhr;4711;Schnitzel;Mains;2;12,90;0,00;25,80;
+1001;15.06.24;12:03 Uhr;4711;Apfelschorle 0,5l;Drinks;1;3,50;0,50;3,00;
+1002;15.06.24;19:45 Uhr;;Suppe;Starters;1;1.012,00;0,00;1.012,00;X
+1003;15.06.24;20:00 Uhr;4711;Suppe;Starters;-1;11,00;0,00;-11,00;
+"""
+SPANISH = """\
+Nº Ticket;Fecha;Hora;Cliente;Teléfono;Artículo;Familia;Cantidad;Precio;Importe;Estado
+1;5 jun. 2024;13:05;Ana;+34600000001;Paella;Arroces;1;14,50 €;14,50 €;Pagado
+1;5 jun. 2024;13:05;Ana;+34600000001;Agua;Bebidas;2;1,50 €;3,00 €;Pagado
+2;15 dic. 2024;21:15;;;Sangría;Bebidas;1;12,00 €;12,00 €;Anulado
+"""
+ENGLISH = """\
+Receipt No,Order Time,Phone,Product,Dept,Qty,Unit Price,Line Total,Status
+1,2024-06-05 13:05,+44,Burger,Food,1,"1,012.00","1,012.00",Completed
+2,2024-06-05 14:05,,Fries,Food,1,3.00,3.00,Voided
+3,2024-06-06 13:05,+44,Burger,Food,-1,"1,012.00","-1,012.00",Refunded
+"""

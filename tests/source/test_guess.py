@@ -23,6 +23,9 @@ GUESSED = {
     "coffee": (exports.COFFEE, [[1, "ANON-0001", 38.7], [2, "ANON-0002", 38.7], [3, "ANON-0002", 38.7]]),
     "lightspeed": (exports.LIGHTSPEED, [[1001, "Ann", 12]]),
     "shopify": (exports.SHOPIFY, [[1, "+447700900003", 21], [2, "b@x.com", 3]]),
+    "german": (exports.GERMAN, [[1001, "4711", 28.8], [1003, "4711", -11]]),
+    "spanish": (exports.SPANISH, [[1, "+34600000001", 17.5]]),
+    "english": (exports.ENGLISH, [[1, "+44", 1012], [3, "+44", -1012]]),
     "square": (exports.SQUARE, [[1, "CUST1", 1012], [2, "CUST1", -4]]),
 }
 
@@ -59,7 +62,13 @@ def test_the_order_of_dates_is_taken_from_days_above_12_or_requested(
 
 @pytest.mark.parametrize(
     ("prices", "decimal", "requested"),
-    [(["2,39", "1.234,50"], ",", False), (["1,234.50"], ".", False), (["1,234"], None, True), (["2.39"], None, False)],
+    [
+        (["2,39", "1.234,50"], ",", False),
+        (["1,234.50"], ".", False),
+        (["1,234"], None, True),
+        (["0,350"], ",", False),
+        (["2.39"], None, False),
+    ],
 )
 def test_the_decimal_sign_is_taken_from_cents_or_requested(
     tmp_path: Path, prices: list[str], decimal: str | None, requested: bool
@@ -82,6 +91,13 @@ def test_where_nothing_can_be_guessed_it_is_said(tmp_path: Path) -> None:
     (tmp_path / "s.csv").write_text("a,b\n1,2\n")
     with pytest.raises(LoadError, match="no column looks like a time; it has a, b"):
         guess(tmp_path / "s.csv", Options())
+
+
+def test_what_a_map_leaves_out_is_noted(tmp_path: Path) -> None:
+    (tmp_path / "s.csv").write_text("Order,Date,Total,Tip\n1,2024-06-05,12.00,2.00\n")
+    found = guess(tmp_path / "s.csv", Options())
+    assert any("no lines are loaded" in note for note in found.notes)
+    assert any("If 'Total' includes 'Tip', add tip = \"Tip\"" in note for note in found.notes)
 
 
 def test_parquet_columns_that_can_not_be_loaded_are_not_used(tmp_path: Path) -> None:

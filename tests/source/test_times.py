@@ -55,6 +55,9 @@ def read(text: str, order: DateOrder | None = None, zone: ZoneInfo = LONDON) -> 
         ("2024-06-05 01:00 PM", "ymd", "2024-06-05T12:00"),
         ("Jun 5, 2024, 1:00 PM", "mdy", "2024-06-05T12:00"),
         ("05-Jun-2024 13:00", "dmy", "2024-06-05T12:00"),
+        ("5. März 2024 13:00 Uhr", "dmy", "2024-03-05T13:00"),
+        ("5 de agosto de 2024 13:00", "dmy", "2024-08-05T12:00"),
+        ("14 juil. 2024 13:00", "dmy", "2024-07-14T12:00"),
         ("2024-06-05 13:00", "dmy", "2024-06-05T12:00"),
     ],
 )
@@ -72,6 +75,7 @@ def test_a_time_has_one_meaning(text: str, order: DateOrder | None, right: str) 
         ("05/06/2024", "ymd", "not in the order ymd"),
         ("2024-06-05 01:00 PM", None, "AM or PM"),
         ("Jun 5, 2024, 1:00 PM", None, "--date-order"),
+        ("5 Foo 2024", "dmy", "names no month"),
         ("2024-06-05 13:00:00 EST", None, "ambiguous time zone"),
         ("2024-06-05 13:00:00 BST", "dmy", "ambiguous time zone"),
         ("1717592400", None, "is a number"),
