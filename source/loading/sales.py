@@ -171,7 +171,8 @@ def _orders(connection: Connection, sales: Landing, sales_map: Map, loaded: Load
         # If some rows have items, rows without an item only repeat the order's amount or payment.
         " sum({cents}) FILTER (WHERE item_id IS NOT NULL), sum({cents}))"
         " - abs(coalesce(max(refund), 0)) AS total_amount, min(created_at) AS created_at,"
-        " min(mobile_id) <> max(mobile_id) AS several FROM kept GROUP BY transaction_id",
+        " min(mobile_id) <> max(mobile_id) AS several, max(created_at) - min(created_at) >= '12 h' AS apart"
+        " FROM kept GROUP BY transaction_id",
         customer=_first("mobile_id"),
         cents=f"round({AMOUNT}, 2) + coalesce(tax, 0)",  # a till rounds each line
     )
@@ -179,6 +180,11 @@ def _orders(connection: Connection, sales: Landing, sales_map: Map, loaded: Load
         ("created_at IS NULL", "without a time, which runs skip"),
         ("total_amount IS NULL", "without an amount, which runs skip"),
         ("several", "with several customers, of whom the first was taken"),
+        (
+            "apart",
+            "whose rows are 12 hours or more apart; if numbers restart, join them with the date in the map, such as"
+            ' transaction_id = ["Date", "Receipt"]',
+        ),
     ):
         if condition == "several" and len(sales_map.columns.get("mobile_id", ())) > 1:
             continue  # a phone number in the first row, an e-mail address in the others
@@ -211,13 +217,14 @@ def _lines(connection: Connection, sales: Landing, loaded: Loaded) -> Landing:
 
 
 def _menu(connection: Connection, sales: Landing, mapped: set[str]) -> Landing:
-    """Each item with the name, price and category of its latest sale."""
+    """Each item with the name, price and category of its latest sale, or of its latest refund if there are no sales."""
     _run(
         connection,
         "CREATE TEMP TABLE landed_menu ON COMMIT DROP AS SELECT DISTINCT ON (item_id) record, item_id,"
         " coalesce(nullif(trim(menu_item_name), ''), item_id_text, item_id::text) AS menu_item_name,"
         " coalesce(price, {price}) AS price, category FROM kept WHERE item_id IS NOT NULL"
-        " ORDER BY item_id, created_at DESC NULLS LAST, record DESC",
+        " ORDER BY item_id, (quantity <= 0 OR coalesce(price, {price}) < 0) IS TRUE, created_at DESC NULLS LAST,"
+        " record DESC",
         price=PRICE,
     )
     columns = ["item_id", "menu_item_name", "price", *(["category"] if "category" in mapped else [])]

@@ -57,6 +57,16 @@ def sell(url: str, folder: Path, text: str, columns: str, **options: object) -> 
 PLAIN = 'transaction_id = "o"\ncreated_at = "t"\nmobile_id = "c"\nmenu_item_name = "i"\nquantity = "q"\nprice = "p"'
 
 
+def test_numbers_that_restart_are_reported_and_a_refund_does_not_set_the_menus_price(
+    database_url: str, tmp_path: Path
+) -> None:
+    text = "o,t,i,p\n1,2024-06-05 12:00,Tea,2\n2,2024-06-05 13:00,Tea,2\n1,2024-06-06 00:00,Tea,-2\n"
+    columns = 'transaction_id = "o"\ncreated_at = "t"\nmenu_item_name = "i"\nprice = "p"'
+    (warning,) = sell(database_url, tmp_path, text, columns).warnings
+    assert "12 hours or more apart" in warning and "(1, the first in line 2)" in warning
+    assert rows(database_url, "SELECT menu_item_name, price::int FROM dim_menu_items") == [["Tea", 2]]
+
+
 def test_a_tills_rows_become_orders_lines_and_a_menu(database_url: str, tmp_path: Path) -> None:
     path = write(tmp_path, TILL, encoding="cp1252")
     found = guess(path, Options())
