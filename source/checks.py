@@ -47,7 +47,9 @@ def orders(url: str, *, separate: bool, timezone: str) -> Iterator[Finding]:
             yield version("source database", crm)
             for table in reading.REQUIRED:
                 wrong = list(_columns(crm, table, timezone))
-                yield from wrong or _table(crm, table, separate)
+                yield from wrong
+                if all(finding.level != "fault" for finding in wrong):
+                    yield from _table(crm, table, separate)
     except (SmartCRMError, psycopg.Error) as error:
         message = error.diag.message_primary if isinstance(error, psycopg.Error) else None
         yield Finding("fault", "source", message or str(error), "Provide the tables or views that the README lists.")
@@ -65,11 +67,17 @@ def _columns(crm: reading.Connection, table: str, timezone: str) -> Iterator[Fin
         remedy = f"GRANT SELECT ON {table} TO {user};"
         yield Finding("fault", table, " ".join(str(errors[column]) for column in denied), remedy)
     wrong = {column: types.get(column) for column in errors if column not in denied}
+    found = [str(errors[column]) for column in wrong]
+    level: Level = "fault" if wrong else "warning"
+    for column in ("price", "cost") if table == "dim_menu_items" else ():
+        if column in types and not reading.is_amount(types[column]):
+            wrong[column] = types[column]
+            found.append(f"{table}.{column} has type {types[column]}, which is not an amount, so it is not used.")
     if wrong:
         schema = str(scalar(crm, "SELECT relnamespace::regnamespace FROM pg_class WHERE oid = to_regclass(%s)", table))
         columns = [*reading.REQUIRED[table], *(name for name in ("id", "price", "cost") if name in types)]
         remedy = remedies.view_statements(table, schema, dict.fromkeys(columns), wrong, user, timezone)
-        yield Finding("fault", table, " ".join(str(errors[column]) for column in wrong), remedy)
+        yield Finding(level, table, " ".join(found), remedy)
 
 
 def _table(crm: reading.Connection, table: str, separate: bool) -> Iterator[Finding]:

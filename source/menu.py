@@ -43,7 +43,7 @@ def read_menu(crm: reading.Connection, items: Sequence[int] | None = None) -> di
 def _amount(column: str, types: Mapping[str, str]) -> sql.Composable:
     """The column as exact numeric; NULL if it is not finite, or the table has no such numeric column."""
     kind = types.get(column, "")
-    if kind not in reading.INTEGERS | reading.FLOATS and not kind.startswith("numeric"):
+    if not reading.is_amount(kind):
         return sql.SQL("NULL::numeric")
     name = sql.Identifier(column)
     return sql.SQL("CASE WHEN {} THEN {} END").format(reading.finite(name, kind), reading.exact(name, kind))

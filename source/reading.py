@@ -115,8 +115,7 @@ def _column_error(
 ) -> SourceError | None:
     if found is None:
         return SourceError(f"The source table {table} has no column {column}.", code="source_column_missing")
-    name = _MODIFIER.sub("", found)  # without length; an array keeps its brackets
-    suits = name in INTEGERS | FLOATS or name == "numeric" if accepted == AMOUNT else name in accepted
+    suits = is_amount(found) if accepted == AMOUNT else _bare(found) in accepted
     if not suits:
         return SourceError(
             f"The source column {table}.{column} has type {found}, which can't be read as"
@@ -126,6 +125,15 @@ def _column_error(
     if not readable:
         return SourceError(f"The source column {table}.{column} may not be read by this user.", code="source_denied")
     return None
+
+
+def is_amount(kind: str) -> bool:
+    """Whether a column of this type can be read as exact numbers."""
+    return _bare(kind) in INTEGERS | FLOATS | {"numeric"}
+
+
+def _bare(kind: str) -> str:
+    return _MODIFIER.sub("", kind)  # without length; an array keeps its brackets
 
 
 def identity(source: Connection) -> list[Any]:

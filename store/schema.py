@@ -131,7 +131,8 @@ def _names() -> list[str]:
 
 def grants(url: str) -> str:
     """The statements that let a role named reader read the results."""
-    schema = schema_of(url)
+    with engine(url).connect() as connection:  # a name such as order has to be quoted
+        schema = connection.scalar(text("SELECT quote_ident(:schema)"), {"schema": schema_of(url)})
     return f"GRANT USAGE ON SCHEMA {schema} TO reader; GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO reader;"
 
 

@@ -116,6 +116,17 @@ def test_weak_secrets_and_embedded_servers_are_warnings(settings: Settings, tmp_
     assert reported == {"API_TOKENS", "FLOWER_PASSWORD", "WEBHOOK_SECRETS", "TIMEZONE", "DATABASE_URL", "REDIS_URL"}
 
 
+def test_a_cost_that_is_no_number_is_reported_with_the_view_that_mends_it(settings: Settings) -> None:
+    fill(settings.database_url, plain_orders())
+    with psycopg.connect(settings.database_url, autocommit=True) as connection:
+        connection.execute("ALTER TABLE dim_menu_items ALTER cost TYPE money")
+    reported = [finding for finding in found(settings, "warning") if "cost" in finding.found]
+    assert [finding.found for finding in reported] == [
+        "dim_menu_items.cost has type money, which is not an amount, so it is not used."
+    ]
+    assert "t.cost::numeric AS cost" in reported[0].remedy
+
+
 STRANGE = """
 CREATE TABLE fact_transactions (transaction_id uuid PRIMARY KEY, mobile_id int, total_amount money,
  created_at timestamp);

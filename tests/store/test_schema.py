@@ -11,7 +11,7 @@ from cli.doctor import examine
 from errors import SettingsError
 from postgres import connect, schema_of
 from store.database import engine
-from store.schema import SchemaError, migrate, require_current
+from store.schema import SchemaError, grants, migrate, require_current
 from tests.builders import plain_orders
 from tests.system import fill, make_settings, read, run_inline
 from webhook.app import create_app
@@ -99,6 +99,16 @@ def test_results_live_in_a_schema_of_their_own_and_are_those_of_public(
     }
     assert read(crm, "SELECT segment FROM rfm_segments").segment.tolist() == ["theirs"]
     assert read(crm, "SELECT version_num FROM alembic_version").version_num.tolist() == ["9f3c"]
+
+
+def test_the_grants_that_are_printed_can_be_run_also_for_a_name_that_has_to_be_quoted(
+    database_url: str, tmp_path: Path
+) -> None:
+    settings = make_settings(database_url, tmp_path, RESULTS_SCHEMA="order")
+    migrate(settings.database_url)
+    with psycopg.connect(database_url) as connection:
+        connection.execute(grants(settings.database_url).replace("reader", "current_user").encode())
+        assert connection.execute('SELECT count(*) FROM "order".rfm_segments').fetchone() == (0,)
 
 
 def test_the_orders_are_those_of_the_users_search_path_whatever_our_schema_holds(
