@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import psycopg
 from psycopg import sql
 
 from postgres import scalar
@@ -66,7 +67,11 @@ def give_numbers(connection: Connection, numbering: Numbering, landings: Sequenc
             " AND NOT EXISTS (SELECT FROM {numbers} WHERE {text} = {waiting}) GROUP BY {waiting}) AS news"
         )
         base = sql.Literal(_highest(connection, numbering, table, landings))
-        new += connection.execute(sql.SQL(query).format(**each, base=base)).rowcount
+        try:
+            new += connection.execute(sql.SQL(query).format(**each, base=base)).rowcount
+        except psycopg.errors.NumericValueOutOfRange:
+            reason = f"no numbers are left for ids that are text, since {numbering.number} {base.as_string()} is in use"
+            landing.refuse(None, numbering.number, reason)
         query = "UPDATE {landing} SET {number} = {numbers}.{number} FROM {numbers} WHERE {waiting} = {text}"
         connection.execute(sql.SQL(query).format(**each))
     if new:

@@ -54,6 +54,11 @@ def test_a_text_id_keeps_its_number_over_imports_and_files(database_url: str, tm
     assert found == [[7, "a"], [8, "a"], [9, "a"], [10, "a"], [20, "b"], [21, "b"]]
 
 
+def test_where_the_highest_number_is_in_use_none_is_given(database_url: str, tmp_path: Path) -> None:
+    with pytest.raises(LoadError, match="no numbers are left for ids that are text, since transaction_id 9223"):
+        bring(database_url, tmp_path, f"{2**63 - 1},a,1,{AT}\n#1,a,1,{AT}")
+
+
 def test_text_item_ids_are_numbered_too(database_url: str, tmp_path: Path) -> None:
     bring(database_url, tmp_path, lines="1,1,SKU-9,1,1\n2,1,4,1,1", menu="SKU-9,Soup,5,\n4,Tea,,")
     assert rows(database_url, "SELECT item_id, menu_item_name, price FROM dim_menu_items ORDER BY 1") == [
