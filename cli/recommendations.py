@@ -122,20 +122,19 @@ def shape(found: Ranking, state: PublishedState) -> dict[str, Any]:
 
 
 def _reason(reason: Reason) -> dict[str, Any]:
-    other = {"item_id": reason.together_with, "name": reason.together_name}
     return {
         "kind": reason.kind,
         "orders": reason.orders,
         "last_ordered": None if reason.last_ordered is None else reason.last_ordered.isoformat(),
-        "with": None if reason.together_with is None else other,
+        "with": None if reason.together_with is None else vars(reason.together_with),
     }
 
 
 def _why(reason: Reason) -> str:
     if reason.kind == "ordered":
         return f"ordered {counted(reason.orders, 'time')}, last on {reason.last_ordered}"
-    if reason.kind == "together":
-        other = reason.together_name or reason.together_with
+    if reason.together_with is not None:
+        other = reason.together_with.name or reason.together_with.item_id
         return f"{counted(reason.orders, 'customer')} ordered it as well as {other}"
     return f"popular: {counted(reason.orders, 'order')}"
 
@@ -179,11 +178,11 @@ def _export(
 def _rows(ranking: Ranking, run_id: str) -> Iterator[tuple[Any, ...]]:
     daytime_id = ranking.daypart.daytime_id if ranking.daypart else None
     for item in ranking.items:
-        reason = item.reason
+        reason, other = item.reason, item.reason.together_with
         last = reason.last_ordered and reason.last_ordered.isoformat()
         yield (
             *(ranking.mobile_id, ranking.method, daytime_id, item.rank, item.item_id, item.name, item.category),
-            *(item.score, reason.kind, reason.orders, last, reason.together_with, reason.together_name, run_id),
+            *(item.score, reason.kind, reason.orders, last, other and other.item_id, other and other.name, run_id),
         )
 
 

@@ -77,6 +77,8 @@ class RecommendedDaypart(BaseModel):
 class OtherItem(BaseModel):
     """The customer's item that a recommended item is often ordered with."""
 
+    model_config = ConfigDict(from_attributes=True)
+
     item_id: int
     name: str | None
 
@@ -89,7 +91,7 @@ class Reason(BaseModel):
     have it, in the daypart or at all times of day.
     """
 
-    model_config = ConfigDict(serialize_by_alias=True)
+    model_config = ConfigDict(from_attributes=True, serialize_by_alias=True)
 
     kind: Literal["ordered", "together", "popular"]
     orders: int
@@ -99,6 +101,8 @@ class Reason(BaseModel):
 
 class RecommendedItem(BaseModel):
     """An item of a list, best first."""
+
+    model_config = ConfigDict(from_attributes=True)
 
     item_id: int
     name: str | None
@@ -243,22 +247,5 @@ def _shown(ranking: Ranking, mobile_id: str, state: PublishedState) -> CustomerR
         method=ranking.method,
         daypart=RecommendedDaypart(daytime_id=daypart.daytime_id, daytime_label=daypart.label) if daypart else None,
         run_id=state.run.run_id,
-        items=[
-            RecommendedItem(
-                item_id=item.item_id,
-                name=item.name,
-                category=item.category,
-                rank=item.rank,
-                score=item.score,
-                reason=Reason(
-                    kind=item.reason.kind,
-                    orders=item.reason.orders,
-                    last_ordered=item.reason.last_ordered,
-                    together_with=None
-                    if item.reason.together_with is None
-                    else OtherItem(item_id=item.reason.together_with, name=item.reason.together_name),
-                ),
-            )
-            for item in ranking.items
-        ],
+        items=[RecommendedItem.model_validate(item) for item in ranking.items],
     )

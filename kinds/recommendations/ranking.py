@@ -33,6 +33,14 @@ class Daypart:
 
 
 @dataclass(frozen=True)
+class OtherItem:
+    """The customer's item that a recommended item is often ordered with."""
+
+    item_id: int
+    name: str | None
+
+
+@dataclass(frozen=True)
 class Reason:
     """Why an item is in a list.
 
@@ -43,8 +51,7 @@ class Reason:
     kind: Literal["ordered", "together", "popular"]
     orders: int
     last_ordered: date | None = None
-    together_with: int | None = None
-    together_name: str | None = None
+    together_with: OtherItem | None = None
 
 
 @dataclass(frozen=True)
@@ -144,7 +151,7 @@ class Maker:
             if other is not None:
                 item_id = int(self.model.item_ids[other[0]])
                 name, _ = self.published.names.get(item_id, (None, None))
-                return Reason("together", other[1], together_with=item_id, together_name=name)
+                return Reason("together", other[1], together_with=OtherItem(item_id, name))
         return self._popular_reason(place)
 
     def _strongest(self, place: int, owned: _Owned) -> tuple[int, int] | None:

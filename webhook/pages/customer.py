@@ -144,8 +144,8 @@ def why(item: Item) -> str:
         if reason.orders == 1:
             return write.text("ordered once, on %(day)s", day=last)
         return write.text("ordered %(number)s times, last on %(day)s", number=write.number(reason.orders), day=last)
-    if reason.kind == "together":
-        other = reason.together_name or write.text("Item %(id)s", id=reason.together_with)
+    if reason.together_with is not None:
+        other = reason.together_with.name or write.text("Item %(id)s", id=reason.together_with.item_id)
         return write.text(
             "%(number)s customers who order %(other)s order it, too", number=write.number(reason.orders), other=other
         )
