@@ -44,6 +44,11 @@ TOTALS = (
     "average_ticket",
 )
 
+_OF_ALL = (
+    *(counted.ORDERS, counted.GUEST_ORDERS, counted.REVENUE, counted.COUNTED_AMOUNT),
+    *(counted.KNOWN_CUSTOMERS, counted.NEW_CUSTOMERS),
+)
+
 
 @dataclass(frozen=True)
 class Span:
@@ -111,8 +116,10 @@ class Series:
         """Several as one."""
         return cls([key for part in parts for key in part.keys], np.concatenate([part.values for part in parts]))
 
-    def only(self, keys: Container[Key]) -> Series:
-        """Those with these keys."""
+    def only(self, keys: Container[Key] | None) -> Series:
+        """Those with these keys; all if None."""
+        if keys is None:
+            return self
         which = [place for place, key in enumerate(self.keys) if key in keys]
         return Series([self.keys[place] for place in which], self.values[which])
 
@@ -169,8 +176,9 @@ def of_segments(days: Sequence[tuple[int, str, int, float]], span: Span) -> Seri
 
 
 def keys_of(cells: Whole, categories: Sequence[str]) -> set[Key]:
-    """The series of dayparts, categories and items that cells belong to."""
-    return {key for keys, _, _ in _groups(cells, categories) for key in keys}
+    """The series that cells belong to; if one is of all orders, all that are of all orders."""
+    totals = [(name, "") for name in TOTALS] if np.isin(cells[:, 1], _OF_ALL).any() else []
+    return {*totals, *(key for keys, _, _ in _groups(cells, categories) for key in keys)}
 
 
 def _groups(cells: Whole, categories: Sequence[str]) -> Iterator[tuple[list[Key], Whole, Whole]]:

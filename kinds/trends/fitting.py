@@ -12,6 +12,7 @@ from analytics import series as made
 from analytics import trends
 from analytics.forecasts import LEAST_DAYS
 from analytics.series import Key, Series, Span
+from analytics.smoothing import Reals
 from analytics.trends import LEAST_WEEKS
 from kinds.base import Counts, Plan
 from kinds.rfm.results import segment_days
@@ -20,33 +21,49 @@ from kinds.trends import rows, tallies
 from kinds.trends.names import Names
 from source.window import EPOCH, date_of, day_of
 
+SEGMENTS = ("segment_customers", "segment_revenue")
+
 
 def span_of(session: Session, plan: Plan, generation: int) -> Span | None:
     """The days that a generation's series are of."""
-    totals = tallies.cells(session, generation, planning.TOTALS_SHARD)
-    return Span.of(totals, day_of(plan["incomplete_from"]))
+    orders = tallies.cells(session, generation, planning.TOTALS_SHARD, stage="tally")
+    return Span.of(orders, day_of(plan["incomplete_from"]))
 
 
-def series_of(session: Session, plan: Plan, generation: int, shard: int, span: Span) -> Series:
-    """All series of a shard."""
+def series_of(
+    session: Session, plan: Plan, generation: int, shard: int, span: Span, keys: AbstractSet[Key] | None = None
+) -> Series:
+    """All series of a shard, or those with these keys, where they exist."""
     _, categories = planning.categories(plan)
     cells = tallies.cells(session, generation, shard)
-    if shard != planning.TOTALS_SHARD:
-        return made.by_dimension(cells, span, categories)
-    segments = [
+    if shard == planning.TOTALS_SHARD:
+        parts = [made.totals(cells, span), made.by_dimension(cells, span, categories), segments(session, span)]
+        return Series.together(parts).only(keys)
+    if keys is not None:
+        items = {int(dimension.partition(":")[0]) for _, dimension in keys}
+        cells = cells[np.isin(cells[:, 2], list(items))]
+    return made.by_dimension(cells, span, categories).only(keys)
+
+
+def segments(session: Session, span: Span) -> Series:
+    """The series of segments."""
+    days = [
         ((day - EPOCH).days, segment, customers, float(revenue))
         for day, segment, customers, revenue in segment_days(session)
     ]
-    parts = [made.totals(cells, span), made.by_dimension(cells, span, categories), made.of_segments(segments, span)]
-    return Series.together(parts)
+    return made.of_segments(days, span)
 
 
-def some_items(session: Session, plan: Plan, generation: int, shard: int, span: Span, keys: AbstractSet[Key]) -> Series:
-    """These series of a shard of items, where they exist."""
-    cells = tallies.cells(session, generation, shard)
-    items = {int(dimension.partition(":")[0]) for _, dimension in keys}
+def values_of(session: Session, plan: Plan, generation: int, shard: int, span: Span) -> dict[Key, Reals]:
+    """The values of a shard's series but those of segments, in the days of the span; of items that have some."""
     _, categories = planning.categories(plan)
-    return made.by_dimension(cells[np.isin(cells[:, 2], list(items))], span, categories).only(keys)
+    cells = tallies.cells(session, generation, shard, since=span.first)
+    found = made.by_dimension(cells, span, categories)
+    values = dict(zip(found.keys, np.nan_to_num(found.values), strict=True))
+    if shard == planning.TOTALS_SHARD:
+        totals = made.totals(cells, span)
+        values |= zip(totals.keys, totals.values, strict=True)
+    return values
 
 
 def save(session: Session, plan: Plan, generation: int, shard: int, series: Series, span: Span, names: Names) -> None:

@@ -7,19 +7,30 @@ that are not complete. If a day is complete now, or no longer closed, or the fir
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from sqlalchemy.orm import Session
 
 from analytics import series as made
 from analytics.cells import Whole
-from analytics.series import Span
-from kinds.base import summed
+from analytics.series import Key, Span
+from analytics.smoothing import Reals
+from kinds.base import Plan, summed
 from kinds.trends import fitting, rows, tallies
 from kinds.trends import plan as planning
 from kinds.trends.names import Names
+from kinds.trends.rows import NOTHING
 from settings import Settings
 from store import progress, publishing, runs
 from store.models import Run
+
+
+class Update(NamedTuple):
+    """The series of a shard to fit again; and of others how many points stay, and those that follow."""
+
+    again: set[Key]
+    tails: dict[Key, tuple[int, Reals]]
 
 
 def merge(session: Session, settings: Settings, run: Run) -> None:
@@ -28,56 +39,68 @@ def merge(session: Session, settings: Settings, run: Run) -> None:
     plan, generation = run.plan, run.plan["since"]["generation"]
     published = runs.published_run(session, run.kind)
     before = fitting.span_of(session, published.plan or {}, generation)
-    weeks_before = rows.weekly(session, generation)
     changed = tallies.replace(session, run)
     span = fitting.span_of(session, plan, generation)
     names = Names.read(settings, plan)
-    fitted = _fit_all(session, run, planning.TOTALS_SHARD, span, names)
-    for shard in range(1, plan["item_shards"] + 1):
-        if span is None or not span.fits_like(before):
-            fitted += _fit_all(session, run, shard, span, names)
-        else:
-            longer = before is None or span.last != before.last
-            fitted += _fit_changed(session, run, shard, span, changed[shard], names, all_series=longer)
     rows.rename(session, generation, names)
+    again, updates = None, []
+    if span is not None and span.fits_like(before):
+        longer = before is None or span.last != before.last
+        updates = [_update(session, plan, shard, span, its, all_series=longer) for shard, its in changed.items()]
+        again = set().union(*(update.again for update in updates))
+    weeks_before = rows.weekly(session, generation, again)
+    fitted = 0
+    for shard in changed:
+        fitted += _fit(session, plan, shard, span, updates[shard].again if updates else None, names)
+    rows.set_last_points(session, generation, {key: tail for update in updates for key, tail in update.tails.items()})
     counted = summed([part for stage in ("tally", "visits") for part in progress.parts(session, run, stage)])
-    if not rows.are_equal(weeks_before, rows.weekly(session, generation)):
+    if not rows.are_equal(weeks_before, rows.weekly(session, generation, again)):
         counted |= fitting.compare(session, generation)
     run.counts = counted | {"days": len(plan["days"]), "fitted_series": fitted} | fitting.days(span)
     publishing.name_current(session, run, generation)
 
 
-def _fit_all(session: Session, run: Run, shard: int, span: Span | None, names: Names) -> int:
-    assert run.plan is not None
-    generation = run.plan["since"]["generation"]
-    rows.delete(session, "metric_results", generation, rows.first_days(session, generation, shard))
-    if span is None:
-        return 0
-    series = fitting.series_of(session, run.plan, generation, shard, span)
-    fitting.save(session, run.plan, generation, shard, series, span, names)
-    return len(series.keys)
-
-
-def _fit_changed(
-    session: Session, run: Run, shard: int, span: Span, changed: Whole, names: Names, *, all_series: bool
-) -> int:
-    """Update the changed series of a shard of items, or all if their last day is another; how many were fitted."""
-    assert run.plan is not None
-    if not len(changed) and not all_series:
-        return 0
-    plan, generation = run.plan, run.plan["since"]["generation"]
+def _update(session: Session, plan: Plan, shard: int, span: Span, changed: Whole, *, all_series: bool) -> Update:
+    """What changes in a shard's series; `all_series` if their last day is another."""
+    generation, is_totals = plan["since"]["generation"], shard == planning.TOTALS_SHARD
+    if not len(changed) and not all_series and not is_totals:
+        return Update(set(), {})
     _, categories = planning.categories(plan)
     known, ahead = rows.first_days(session, generation, shard), span.incomplete()
-    late = made.by_dimension(tallies.cells(session, generation, shard, since=ahead.first), ahead, categories)
-    begun = {key for key in {*late.keys, *known} if known.get(key, ahead.first) >= ahead.first}
+    known = {key: first for key, first in known.items() if not key[0].startswith("segment")}
+    late = fitting.values_of(session, plan, generation, shard, ahead)
+    begun = {key for key in {*late, *known} if known.get(key, ahead.first) >= ahead.first}
     again = begun | made.keys_of(changed[changed[:, 0] < ahead.first], categories)
-    if again:
-        rows.delete(session, "metric_results", generation, again)
-        series = fitting.some_items(session, plan, generation, shard, span, again)
-        fitting.save(session, plan, generation, shard, series, span, names)
     longer = known.keys() if all_series else known.keys() & made.keys_of(changed, categories)
-    values = dict(zip(late.keys, np.nan_to_num(late.values), strict=True))
     nothing = np.zeros(ahead.days)
-    tails = {key: (ahead.first - known[key], values.get(key, nothing)) for key in longer - again}
-    rows.set_last_points(session, generation, tails)
-    return len(again)
+    tails = {key: (ahead.first - known[key], late.get(key, nothing)) for key in longer - again}
+    if not is_totals:
+        return Update(again, tails)
+    of_segments = _update_segments(session, generation, span)
+    return Update(again | of_segments.again, tails | of_segments.tails)
+
+
+def _update_segments(session: Session, generation: int, span: Span) -> Update:
+    """What changes in the series of segments, which follow from the history of segments instead of from tallies."""
+    series, known = fitting.segments(session, span), rows.points(session, generation, fitting.SEGMENTS)
+    again, tails = known.keys() - set(series.keys), dict[Key, tuple[int, Reals]]()
+    for key, values, start in zip(series.keys, series.values, series.starts().tolist(), strict=True):
+        first, points = known.get(key, (None, NOTHING))
+        kept, values = max(0, span.complete - start), values[start:]
+        if first != span.first + start or not np.array_equal(points[:kept], values[:kept], equal_nan=True):
+            again.add(key)
+        elif not np.array_equal(points, values, equal_nan=True):
+            tails[key] = kept, values[kept:]
+    return Update(again, tails)
+
+
+def _fit(session: Session, plan: Plan, shard: int, span: Span | None, again: set[Key] | None, names: Names) -> int:
+    """Fit these series of a shard again, or all of it if None; returns how many."""
+    generation = plan["since"]["generation"]
+    known = rows.first_days(session, generation, shard).keys() if again is None else again
+    rows.delete(session, "metric_results", generation, known)
+    if span is None or again == set():
+        return 0
+    series = fitting.series_of(session, plan, generation, shard, span, again)
+    fitting.save(session, plan, generation, shard, series, span, names)
+    return len(series.keys)

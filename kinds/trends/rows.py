@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from psycopg import sql
 from sqlalchemy.orm import Session
 
 from analytics.series import Fit, Key, Series, Span
+from analytics.smoothing import Reals
 from analytics.trends import WEEKS, Trends, Weekly
 from kinds.arrays import RealArray
 from kinds.trends import tallies
@@ -69,18 +69,14 @@ def _number(value: float) -> float | None:
     return None if np.isnan(value) else float(value)
 
 
-def weekly(session: Session, generation: int) -> tuple[list[Key], Weekly]:
-    """All series of a generation in order, and what their weeks tell."""
-    rows = (
-        driver(session)
-        .execute(
-            "SELECT metric, dimension, CASE WHEN score IS NULL THEN 0 ELSE weeks END, change, score, variance,"
-            " autocorrelation, season_unknown FROM metric_results WHERE generation = %s"
-            ' ORDER BY metric COLLATE "C", dimension COLLATE "C"',
-            [generation],
-        )
-        .fetchall()
-    )
+def weekly(session: Session, generation: int, keys: Collection[Key] | None = None) -> tuple[list[Key], Weekly]:
+    """A generation's series in order, all or those with these keys, and what their weeks tell."""
+    query = sql.SQL(
+        "SELECT metric, dimension, CASE WHEN score IS NULL THEN 0 ELSE weeks END, change, score, variance,"
+        " autocorrelation, season_unknown FROM metric_results WHERE generation = %s AND {}"
+        ' ORDER BY metric COLLATE "C", dimension COLLATE "C"'
+    ).format(sql.SQL("true") if keys is None else _THESE)
+    rows = driver(session).execute(query, [generation, *(() if keys is None else _columns(keys))]).fetchall()
     columns = list(zip(*rows, strict=True)) if rows else [()] * 8
     numbers = [np.array([np.nan if one is None else one for one in column]) for column in columns[3:7]]
     return list(zip(columns[0], columns[1], strict=True)), Weekly(
@@ -124,22 +120,41 @@ def first_days(session: Session, generation: int, shard: int) -> dict[Key, int]:
     return {(metric, dimension): (first - EPOCH).days for metric, dimension, first in rows}
 
 
-def set_last_points(
-    session: Session, generation: int, tails: Mapping[Key, tuple[int, np.ndarray[Any, np.dtype[np.float64]]]]
-) -> None:
+def points(session: Session, generation: int, metrics: Sequence[str]) -> dict[Key, tuple[int, Reals]]:
+    """The series of these metrics: the days since 2000-01-01 on which they begin, and their points."""
+    query = (
+        "SELECT metric, dimension, first_date, points FROM metric_results WHERE generation = %s AND metric = ANY(%s)"
+    )
+    rows = driver(session).execute(query, [generation, list(metrics)]).fetchall()
+    return {
+        (metric, dimension): ((first - EPOCH).days, np.array(points, dtype=np.float64))
+        for metric, dimension, first, points in rows
+    }
+
+
+def set_last_points(session: Session, generation: int, tails: Mapping[Key, tuple[int, Reals]]) -> None:
     """Replace the last points of series: those after a number of points that stay."""
+    if not tails:
+        return
+    kept, values = zip(*tails.values(), strict=True)
+    ends = np.cumsum([len(each) for each in values]).tolist()
     with driver(session).cursor() as cursor:
         cursor.adapters.register_dumper(np.ndarray, RealArray)
-        cursor.executemany(
-            "UPDATE metric_results SET points = points[:%s] || %s"
-            " WHERE generation = %s AND metric = %s AND dimension = %s",
-            [(kept, tail, generation, *key) for key, (kept, tail) in tails.items()],
+        cursor.execute(
+            "UPDATE metric_results AS r SET points = points[:kept] || (%s::float8[])[1 + start:until]"
+            " FROM unnest(%s::text[], %s::text[], %s::int[], %s::int[], %s::int[])"
+            "  AS tails (metric, dimension, kept, start, until)"
+            " WHERE generation = %s AND (r.metric, r.dimension) = (tails.metric, tails.dimension)",
+            [np.concatenate(values), *_columns(tails), list(kept), [0, *ends[:-1]], ends, generation],
         )
 
 
 def rename(session: Session, generation: int, names: Names) -> None:
-    """Write the names that differ."""
+    """Write the names of items that differ; dayparts have no others in an incremental run."""
     query = "SELECT metric, dimension, name FROM metric_results WHERE generation = %s"
+    of_items = driver(session).execute(f"{query} AND metric = 'item_orders'", [generation])  # each item has one
+    if all(name == names.of(*key) for *key, name in of_items):
+        return
     rows = driver(session).execute(query, [generation]).fetchall()
     changed = [(now, generation, *key) for *key, name in rows if (now := names.of(*key)) != name]
     with driver(session).cursor() as cursor:
@@ -150,11 +165,17 @@ def rename(session: Session, generation: int, names: Names) -> None:
 
 def delete(session: Session, table: str, generation: int, keys: Collection[Key]) -> None:
     """Delete these series' rows of a table."""
-    query = sql.SQL(
-        "DELETE FROM {} WHERE generation = %s AND (metric, dimension) IN (SELECT * FROM unnest(%s::text[], %s::text[]))"
-    ).format(sql.Identifier(table))
     if keys:
-        driver(session).execute(query, [generation, *map(list, zip(*keys, strict=True))])
+        query = sql.SQL("DELETE FROM {} WHERE generation = %s AND {}").format(sql.Identifier(table), _THESE)
+        driver(session).execute(query, [generation, *_columns(keys)])
+
+
+_THESE = sql.SQL("(metric, dimension) IN (SELECT * FROM unnest(%s::text[], %s::text[]))")
+
+
+def _columns(keys: Collection[Key]) -> list[list[str]]:
+    """The metrics and dimensions of `_THESE`."""
+    return [[metric for metric, _ in keys], [dimension for _, dimension in keys]]
 
 
 def discard(session: Session, generations: Sequence[int]) -> None:

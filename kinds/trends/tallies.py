@@ -114,13 +114,16 @@ def save_cohorts(session: Session, run: Run, part: Part, cohorts: Whole) -> None
             copy.write_row((run.generation, date_of(day), part.part, *its))
 
 
-def cells(session: Session, generation: int, shard: int, *, since: int | None = None) -> Whole:
+def cells(
+    session: Session, generation: int, shard: int, *, since: int | None = None, stage: str | None = None
+) -> Whole:
     """A shard's cells, those of one day maybe in several parts; with `since` those from this day on."""
     query = (
-        "SELECT business_date, cells FROM metric_tallies WHERE generation = %s AND shard = %s AND business_date >= %s"
+        "SELECT business_date, cells FROM metric_tallies"
+        " WHERE generation = %s AND shard = %s AND business_date >= %s AND stage = coalesce(%s, stage)"
     )
     first = date.min if since is None else date_of(since)
-    return _cells(driver(session).execute(query, [generation, shard, first], binary=True))
+    return _cells(driver(session).execute(query, [generation, shard, first, stage], binary=True))
 
 
 def _cells(rows: Iterable[tuple[date, bytes]]) -> Whole:

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, Phase, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from analytics.series import TOTALS
 from kinds.trends import plan
 from source import touched
 from store.models import Run
@@ -168,30 +169,55 @@ def test_a_refresh_fits_only_what_its_days_touch(
         assert whole.counts is not None and run.counts is not None
         assert all(found[name].equals(rows) for name, rows in published(migrated_url).items())
         assert run.counts["last_complete_date"] == whole.counts["last_complete_date"]
-        return int(run.counts["fitted_series"]) - totals
+        return int(run.counts["fitted_series"])
 
-    totals = 0
     with psycopg.connect(migrated_url) as connection:
         (last,) = connection.execute("SELECT 1 + max(transaction_id) FROM fact_transactions").fetchone() or (1,)
     refresh("full")
     sell(last, today, 1)
     assert refitted() > 5, "with an order of today, yesterday is complete"
     found = published(migrated_url)["metric_trends"]
-    totals = int((~found["metric"].str.startswith("item")).sum())
-    of_items = len(found) - totals
+    of_day = len(TOTALS) + 2 + 2  # of all orders, of the daypart and of the category
     sell(last + 1, today, 1)
-    assert refitted() == 1, "tea at five in the morning has only begun; of the others only today's value is another"
+    begun = 3  # early breakfast's orders and revenue, and those of tea
+    assert refitted() == begun, "at five in the morning these have only begun; of the others only today's value changes"
     sell(last + 2, today, 2, None)
-    assert refitted() == 2, "and now soup, too"
+    assert refitted() == begun + 1, "and now soup, too"
     sell(last + 3, saturday, 2)
-    assert refitted() == 3 + 2, "soup's orders, revenue and orders at noon"
+    assert refitted() == begun + 1 + 3 + of_day, "soup's orders, revenue and orders at noon"
     with psycopg.connect(migrated_url) as connection:
         connection.execute("DELETE FROM fact_transactions WHERE transaction_id = %s", [last + 3])
-    assert refitted() == 3 + 2, "so when it is taken back"
+    assert refitted() == begun + 1 + 3 + of_day, "so when it is taken back"
     sell(last + 4, sunday, 1, "a new one")
-    assert refitted() == of_items + 1, "a day that was closed is not any more"
+    assert refitted() == len(found) + 1, "a day that was closed is not any more"
     sell(last + 5, half_a_year.FIRST - timedelta(days=3), 1)
-    assert refitted() == of_items + 1, "the series begin on another day"
+    assert refitted() == len(found) + 1, "the series begin on another day"
+
+
+def test_a_refresh_follows_the_history_of_segments(migrated_url: str, tmp_path: Path) -> None:
+    books = Books(migrated_url, tmp_path, now=EVENING)
+    books.open()
+    books.sell(9000, "c1", "10.00", EVENING - timedelta(hours=1), 1)
+    books.trends("full")
+    today, begun = EVENING.date(), (books.trends().counts or {})["fitted_series"]
+
+    def check(fitted: int, **rows: int) -> None:
+        with psycopg.connect(migrated_url) as connection:
+            for segment, days in rows.items():
+                row = (
+                    "SELECT %s::date - day, %s, day + 1, 10 * day, gen_random_uuid() FROM generate_series(0, %s) AS day"
+                )
+                connection.execute("DELETE FROM segment_history WHERE segment = %s", [segment])
+                connection.execute(f"INSERT INTO segment_history {row}", [today, segment, days])
+        run = books.trends()
+        assert (run.counts or {})["fitted_series"] == begun + fitted
+        books.check_like_full(run)
+
+    check(2, Lost=0)
+    check(0, Lost=0)
+    check(4, Lost=40, Promising=30)
+    check(2, Lost=40, Promising=20)
+    check(0, Lost=-1, Promising=20)
 
 
 BY_MONTH = """
