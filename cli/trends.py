@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from datetime import date
 from typing import Any
 
 import click
@@ -86,7 +85,7 @@ def _show(state: PublishedState, rows: Sequence[Any]) -> None:
         table.add_column(name, justify="right")
     table.add_column("Trend", no_wrap=True)
     for row in rows[:SHOWN]:
-        weeks = _weeks(row, date.fromisoformat(last))
+        weeks = _weeks(row)
         direction = DIRECTIONS.get(row.direction, ("too little data", "dim"))
         season = "?" if row.season_unknown and row.direction in ("rising", "falling") else ""
         table.add_row(
@@ -106,9 +105,9 @@ def _show(state: PublishedState, rows: Sequence[Any]) -> None:
     out.print(table)
 
 
-def _weeks(row: Any, last: date) -> list[float]:
+def _weeks(row: Any) -> list[float]:
     """The sums (means, for a ticket) of the last weeks, counted back from the last complete day; NaN where unknown."""
-    points = row.points[: (last - row.first_date).days + 1]
+    points = row.points
     weeks = [points[max(end - WEEK, 0) : end] for end in range(len(points), WEEK - 1, -WEEK)][:WEEKS]
     return [_total(week, row.metric) for week in reversed(weeks)]
 

@@ -27,10 +27,10 @@ from store.models import Run
 
 
 class Update(NamedTuple):
-    """The series of a shard to fit again; and of others how many points stay, and those that follow."""
+    """The series of a shard to fit again; and others with their values of the days that are not complete."""
 
     again: set[Key]
-    tails: dict[Key, tuple[int, Reals]]
+    late: dict[Key, Reals]
 
 
 def merge(session: Session, settings: Settings, run: Run) -> None:
@@ -52,7 +52,7 @@ def merge(session: Session, settings: Settings, run: Run) -> None:
     fitted = 0
     for shard in changed:
         fitted += _fit(session, plan, shard, span, updates[shard].again if updates else None, names)
-    rows.set_last_points(session, generation, {key: tail for update in updates for key, tail in update.tails.items()})
+    rows.set_last_points(session, generation, {key: its for update in updates for key, its in update.late.items()})
     counted = summed([part for stage in ("tally", "visits") for part in progress.parts(session, run, stage)])
     if not rows.are_equal(weeks_before, rows.weekly(session, generation, again)):
         counted |= fitting.compare(session, generation)
@@ -73,25 +73,25 @@ def _update(session: Session, plan: Plan, shard: int, span: Span, changed: Whole
     again = begun | made.keys_of(changed[changed[:, 0] < ahead.first], categories)
     longer = known.keys() if all_series else known.keys() & made.keys_of(changed, categories)
     nothing = np.zeros(ahead.days)
-    tails = {key: (ahead.first - known[key], late.get(key, nothing)) for key in longer - again}
+    others = {key: late.get(key, nothing) for key in longer - again}
     if not is_totals:
-        return Update(again, tails)
+        return Update(again, others)
     of_segments = _update_segments(session, generation, span)
-    return Update(again | of_segments.again, tails | of_segments.tails)
+    return Update(again | of_segments.again, others | of_segments.late)
 
 
 def _update_segments(session: Session, generation: int, span: Span) -> Update:
     """What changes in the series of segments, which follow from the history of segments instead of from tallies."""
     series, known = fitting.segments(session, span), rows.points(session, generation, fitting.SEGMENTS)
-    again, tails = known.keys() - set(series.keys), dict[Key, tuple[int, Reals]]()
+    again, late = known.keys() - set(series.keys), dict[Key, Reals]()
     for key, values, start in zip(series.keys, series.values, series.starts().tolist(), strict=True):
-        first, points = known.get(key, (None, NOTHING))
-        kept, values = max(0, span.complete - start), values[start:]
-        if first != span.first + start or not np.array_equal(points[:kept], values[:kept], equal_nan=True):
+        first, *points = known.get(key, (None, NOTHING, NOTHING))
+        now = values[start : span.complete], values[max(start, span.complete) :]
+        if first != span.first + start or not np.array_equal(points[0], now[0], equal_nan=True):
             again.add(key)
-        elif not np.array_equal(points, values, equal_nan=True):
-            tails[key] = kept, values[kept:]
-    return Update(again, tails)
+        elif not np.array_equal(points[1], now[1], equal_nan=True):
+            late[key] = now[1]
+    return Update(again, late)
 
 
 def _fit(session: Session, plan: Plan, shard: int, span: Span | None, again: set[Key] | None, names: Names) -> int:

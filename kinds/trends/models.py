@@ -66,8 +66,9 @@ class CohortTally(Base):
 class MetricResult(Base):
     """One daily series with its forecasts, and what its weeks tell by themselves (analytics/trends.py).
 
-    `points` begin on `first_date`, a NaN where there is no value; the forecasts on `forecast_from`. `methods` are
-    places in analytics/forecasts.py's METHODS, from 1.
+    `points` are those of complete days, from `first_date` on, a NaN where there is no value; `last_points` are those of
+    the days that follow. The forecasts begin on `forecast_from`. `methods` are places in analytics/forecasts.py's
+    METHODS, from 1.
     """
 
     __tablename__ = "metric_results"
@@ -79,6 +80,7 @@ class MetricResult(Base):
     name: Mapped[str | None]
     first_date: Mapped[date]
     points: Mapped[list[float]] = mapped_column(Reals)
+    last_points: Mapped[list[float]] = mapped_column(Reals, server_default="{}")
     forecast_from: Mapped[date | None]
     forecasts: Mapped[list[float]] = mapped_column(Reals)
     lows: Mapped[list[float]] = mapped_column(Reals)

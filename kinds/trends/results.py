@@ -66,7 +66,7 @@ def series(generation: int, wanted: Wanted) -> Query:
         generation,
         wanted,
         f"SELECT metric, dimension, {days} AS business_date, value, name"  # noqa: S608  # our own names
-        " FROM metric_results, unnest(points) WITH ORDINALITY AS points (value, place)",
+        " FROM metric_results, unnest(points || last_points) WITH ORDINALITY AS points (value, place)",
         days,
         ["value <> 'NaN'"],
     )
@@ -104,7 +104,7 @@ def _by_day(generation: int, wanted: Wanted, select: str, days: str, more: Seque
 
 
 def trends(generation: int, wanted: Wanted, direction: str | None = None, *, weeks: bool = False) -> Query:
-    """A row for each series, with the last day's anomaly; with `weeks` also its points and when they begin.
+    """A row for each series, with the last day's anomaly; with `weeks` also its points of complete days.
 
     In order of metrics and dimensions; of `wanted` no dates are looked at.
     """
@@ -115,7 +115,7 @@ def trends(generation: int, wanted: Wanted, direction: str | None = None, *, wee
     if wanted.after:
         conditions.append("(metric, dimension) > (%(after_metric)s, %(after_dimension)s)")
         values |= {"after_metric": wanted.after[0], "after_dimension": wanted.after[1]}
-    more = ", first_date, points, forecasts" if weeks else ""
+    more = ", points, forecasts" if weeks else ""
     select = (
         "SELECT metric, dimension, direction, change, p_value, q_value,"  # noqa: S608  # our own names
         f" weeks, season_unknown, anomaly, name{more}"

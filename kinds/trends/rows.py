@@ -36,7 +36,8 @@ def save_fit(session: Session, generation: int, shard: int, series: Series, span
                 shard,
                 names.of(metric, dimension),
                 date_of(span.first + int(starts[place])),
-                series.values[place, starts[place] :],
+                series.values[place, starts[place] : span.complete],
+                series.values[place, max(starts[place], span.complete) :],
                 date_of(span.last_complete + 1) if enough else None,
                 *(part[place] if enough else NOTHING for part in (found.forecast, found.low, found.high)),
                 (found.method[place] + 1).tolist() if enough else [],
@@ -56,11 +57,26 @@ def save_fit(session: Session, generation: int, shard: int, series: Series, span
 
 
 _COPY = """
-COPY metric_results (generation, metric, dimension, shard, name, first_date, points, forecast_from, forecasts, lows,
-  highs, methods, weeks, change, score, variance, autocorrelation, season_unknown, anomaly) FROM STDIN (FORMAT binary)
+COPY metric_results (generation, metric, dimension, shard, name, first_date, points, last_points, forecast_from,
+  forecasts, lows, highs, methods, weeks, change, score, variance, autocorrelation, season_unknown, anomaly)
+FROM STDIN (FORMAT binary)
 """
 _TYPES = (
-    *("int8", "text", "text", "int4", "text", "date", "float8[]", "date", "float8[]", "float8[]", "float8[]", "int2[]"),
+    *(
+        "int8",
+        "text",
+        "text",
+        "int4",
+        "text",
+        "date",
+        "float8[]",
+        "float8[]",
+        "date",
+        "float8[]",
+        "float8[]",
+        "float8[]",
+        "int2[]",
+    ),
     *("int4", "float8", "float8", "float8", "float8", "bool", "bool"),
 )
 
@@ -120,32 +136,31 @@ def first_days(session: Session, generation: int, shard: int) -> dict[Key, int]:
     return {(metric, dimension): (first - EPOCH).days for metric, dimension, first in rows}
 
 
-def points(session: Session, generation: int, metrics: Sequence[str]) -> dict[Key, tuple[int, Reals]]:
-    """The series of these metrics: the days since 2000-01-01 on which they begin, and their points."""
+def points(session: Session, generation: int, metrics: Sequence[str]) -> dict[Key, tuple[int, Reals, Reals]]:
+    """The series of these metrics: the days since 2000-01-01 on which they begin, their points, and the last ones."""
     query = (
-        "SELECT metric, dimension, first_date, points FROM metric_results WHERE generation = %s AND metric = ANY(%s)"
+        "SELECT metric, dimension, first_date, points, last_points FROM metric_results"
+        " WHERE generation = %s AND metric = ANY(%s)"
     )
     rows = driver(session).execute(query, [generation, list(metrics)]).fetchall()
     return {
-        (metric, dimension): ((first - EPOCH).days, np.array(points, dtype=np.float64))
-        for metric, dimension, first, points in rows
+        (metric, dimension): ((first - EPOCH).days, *(np.array(each, dtype=np.float64) for each in points))
+        for metric, dimension, first, *points in rows
     }
 
 
-def set_last_points(session: Session, generation: int, tails: Mapping[Key, tuple[int, Reals]]) -> None:
-    """Replace the last points of series: those after a number of points that stay."""
-    if not tails:
+def set_last_points(session: Session, generation: int, found: Mapping[Key, Reals]) -> None:
+    """Replace these series' points of the days that are not complete."""
+    if not found:
         return
-    kept, values = zip(*tails.values(), strict=True)
-    ends = np.cumsum([len(each) for each in values]).tolist()
+    ends = np.cumsum([len(each) for each in found.values()]).tolist()
     with driver(session).cursor() as cursor:
         cursor.adapters.register_dumper(np.ndarray, RealArray)
         cursor.execute(
-            "UPDATE metric_results AS r SET points = points[:kept] || (%s::float8[])[1 + start:until]"
-            " FROM unnest(%s::text[], %s::text[], %s::int[], %s::int[], %s::int[])"
-            "  AS tails (metric, dimension, kept, start, until)"
-            " WHERE generation = %s AND (r.metric, r.dimension) = (tails.metric, tails.dimension)",
-            [np.concatenate(values), *_columns(tails), list(kept), [0, *ends[:-1]], ends, generation],
+            "UPDATE metric_results AS r SET last_points = (%s::float8[])[1 + start:until]"
+            " FROM unnest(%s::text[], %s::text[], %s::int[], %s::int[]) AS found (metric, dimension, start, until)"
+            " WHERE generation = %s AND (r.metric, r.dimension) = (found.metric, found.dimension)",
+            [np.concatenate(list(found.values())), *_columns(found), [0, *ends[:-1]], ends, generation],
         )
 
 

@@ -36,6 +36,8 @@ from worker import steering
 
 # Recency as version 0017 stored it, in results and in the staging of a run under way.
 AS_0017 = """
+DROP VIEW metric_series;
+ALTER TABLE metric_results DROP last_points;
 DROP TABLE metric_cohort_tallies;
 CREATE TABLE metric_cohort_tallies (
     generation BIGINT, cohort DATE, month DATE, part INTEGER, customers BIGINT, cents BIGINT,

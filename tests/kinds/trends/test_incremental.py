@@ -220,6 +220,33 @@ def test_a_refresh_follows_the_history_of_segments(migrated_url: str, tmp_path: 
     check(0, Lost=-1, Promising=20)
 
 
+ONE_COLUMN = """
+UPDATE metric_results SET points = points || last_points;
+CREATE OR REPLACE VIEW metric_series AS
+SELECT metric, dimension, first_date + (place - 1)::int AS business_date, value
+FROM metric_results, unnest(points) WITH ORDINALITY AS points (value, place)
+WHERE generation = (SELECT generation FROM analytics_published WHERE kind = 'trends') AND value <> 'NaN';
+ALTER TABLE metric_results DROP last_points;
+"""
+
+
+def test_series_of_version_0021_are_divided_so_that_a_refresh_follows(migrated_url: str, tmp_path: Path) -> None:
+    books = Books(migrated_url, tmp_path, now=EVENING)
+    books.open()
+    books.sell(9000, "c1", "10.00", EVENING - timedelta(hours=1), 1)
+    books.trends("full")
+    before = published(migrated_url)["metric_series"]
+    migration = Path(__file__).parents[3] / "migrations" / "versions" / "0022_last_points.py"
+    with psycopg.connect(migrated_url) as connection:
+        connection.execute(ONE_COLUMN)
+        connection.execute(runpy.run_path(str(migration))["UPGRADE"])
+    assert published(migrated_url)["metric_series"].equals(before)
+    books.sell(9001, "c2", "20.00", EVENING, 2)
+    run = books.trends()
+    assert run.mode == "incremental"
+    books.check_like_full(run)
+
+
 BY_MONTH = """
 ALTER TABLE metric_cohort_tallies RENAME TO by_day;
 ALTER TABLE by_day RENAME CONSTRAINT pk_metric_cohort_tallies TO pk_by_day;
