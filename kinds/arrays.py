@@ -6,8 +6,11 @@ import struct
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 from psycopg.adapt import Dumper
 from psycopg.pq import Format
+
+HEADER = 20  # bytes: dimensions, whether there are NULLs, the elements' type, their number, the first one's place
 
 
 class _Numbers(Dumper):
@@ -38,3 +41,8 @@ class RealArray(_Numbers):
 
     oid, of = 1022, 701
     element = np.dtype([("size", ">i4"), ("value", ">f8")])
+
+
+def whole(sent: bytes) -> NDArray[np.int64]:
+    """A one-dimensional bigint[] without NULLs, from what array_send returns."""
+    return np.frombuffer(sent[HEADER:], dtype=WholeArray.element)["value"].astype(np.int64)

@@ -7,6 +7,9 @@ may have got another customer or time, or been deleted.
 
 The ledger has no entries for rows at or below the last covered id. If a request names such rows, everything is
 recomputed.
+
+Recommendations read all orders of the touched customers, with their lines, so their ledger also has a digest of the
+newest rows. If these are as they were read, only rows above them are touched.
 """
 
 from __future__ import annotations
@@ -92,7 +95,8 @@ def newest_days(plan: Plan, part: KeyRange) -> sql.Composable:
 
 
 def newest_orders(plan: Plan, part: KeyRange) -> sql.Composable:
-    """The customers (`c:` and the id) and business days (`d:` and the day) of such rows, in the part's range.
+    """The customers (`c:` and the id) and business days (`d:` and the day) of such rows, in the part's range, and their
+    digest (`h:`), see `unchanged_to`.
 
     Its ranges are of transaction ids; on a connection with `use_time_zone`.
     """
@@ -102,7 +106,40 @@ def newest_orders(plan: Plan, part: KeyRange) -> sql.Composable:
         business_date(local_time(sql.Identifier("created_at")), plan), sql.Literal(EPOCH)
     )
     days = _newest(plan, day, sql.SQL("isfinite(created_at) AND {} AND {}").format(in_window(plan), mine))
-    return sql.SQL("SELECT ({}) || ({})").format(customers, days)
+    digest = sql.SQL("SELECT ARRAY['h:' || concat_ws(':', last, rows, hashes)] FROM ({}) AS newest").format(
+        _digest(sql.SQL("transaction_id > {} AND {}").format(sql.Literal(plan["covered_id"]), mine))
+    )
+    return sql.SQL("SELECT CASE WHEN ({0}) IS NOT NULL THEN ({0}) || ({1}) || ({2}) END").format(
+        customers, days, digest
+    )
+
+
+def _digest(which: sql.Composable) -> sql.Composed:
+    """The highest id of these transactions, and how many rows they and their lines have, with the sum of their hashes.
+
+    Such sums can be added, in any order.
+    """
+    return sql.SQL(
+        "SELECT coalesce(max(id), 0) AS last, count(*) AS rows, coalesce(sum(hash), 0) AS hashes FROM ("
+        "SELECT transaction_id AS id, hashtextextended(ROW(transaction_id, mobile_id, total_amount,"
+        " timestamptz_send(created_at))::text, 0) AS hash FROM fact_transactions WHERE {0}"
+        " UNION ALL SELECT NULL, hashtextextended(ROW(transaction_id, item_id, quantity, price)::text, 0)"
+        " FROM fact_transaction_items WHERE {0}) AS hashed"
+    ).format(which)
+
+
+def unchanged_to(crm: reading.Connection, plan: Plan, ledger: Iterable[str]) -> int | None:
+    """The highest id that the last run has read, if all rows above its covered id are as it has read them; else None.
+
+    With the digests of its ledger, which `newest_orders` has made from the same snapshots as its results.
+    """
+    digests = [tuple(map(int, key.split(":")[1:])) for key in ledger if key.startswith("h:")]
+    if not digests:
+        return None
+    lasts, rows, hashes = zip(*digests, strict=True)
+    last, expected = max(lasts), (max(lasts), sum(rows), sum(hashes))
+    same = sql.SQL("transaction_id > {} AND transaction_id <= {}").format(plan["since"]["covered_id"], last)
+    return last if crm.execute(_digest(same)).fetchone() == expected else None
 
 
 def _newest(plan: Plan, key: sql.Composable, of_part: sql.Composable) -> sql.Composable:
@@ -135,7 +172,7 @@ def _transactions(plan: Plan) -> sql.Composable:
     if last["covered_id"] is None:
         return sql.SQL("SELECT mobile_id, created_at FROM fact_transactions")
     reasons = [
-        sql.SQL("transaction_id > {}").format(sql.Literal(last["covered_id"])),
+        sql.SQL("transaction_id > {}").format(sql.Literal(last.get("unchanged_to") or last["covered_id"])),
         sql.SQL("created_at > {}::timestamptz AND created_at <= {}::timestamptz").format(
             sql.Literal(last["as_of"]), sql.Literal(plan["as_of"])
         ),

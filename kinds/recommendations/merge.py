@@ -14,7 +14,8 @@ from sqlalchemy.orm import Session
 
 from analytics.recommendations.profiles import profiles
 from analytics.recommendations.tallies import Tallies, tally
-from kinds.base import Counts, summed
+from errors import UnavailableError
+from kinds.base import Counts, Plan, summed
 from kinds.recommendations import building, profile_rows, rows, staging, state, visits
 from kinds.recommendations.models import StoredModel
 from kinds.recommendations.profile_rows import Customers
@@ -37,8 +38,10 @@ def read(settings: Settings, claimed: Claim) -> Counts:
     times = visits.calendar(run.plan)
     with orders.snapshot(settings.source_database_url, run.plan) as crm:
         state.note_newest(session, crm, run, part)
-        known = ledger.keys(session, run.plan["since"]["ledger"])
-        before = [key.removeprefix("c:") for key in known if key.startswith("c:")]
+        known, unchanged = ledger.keys(session, run.plan["since"]["ledger"]), run.plan["since"]["unchanged_to"]
+        if unchanged is not None:
+            _check_unchanged(crm, run.plan, known)
+        before = [key.removeprefix("c:") for key in known if key.startswith("c:") and unchanged is None]
         customers = sorted({*touched.customers(crm, run.plan), *before})
         block = sold.of_customers(crm, run.plan, customers)
         counted = [visits.divide(day, times, 1)[0] for day in sold.of_touched_days(crm, run.plan)]
@@ -54,6 +57,19 @@ def read(settings: Settings, claimed: Claim) -> Counts:
         "stored_blocks": len(shards),
         "touched_customers": len(customers),
     }
+
+
+def _check_unchanged(crm: reading.Connection, plan: Plan, known: list[str]) -> None:
+    """Check that no row has changed, and no business day was touched, since the run was planned, moments before.
+
+    Raises
+    ------
+    UnavailableError
+        If so; the run is planned again.
+    """
+    days = touched.day_buckets(crm, plan, [])
+    if touched.unchanged_to(crm, plan, known) is None or not set(days) <= set(plan["day_buckets"]):
+        raise UnavailableError("Orders have changed while a run was planned.", code="orders_changed")
 
 
 def merge(session: Session, settings: Settings, run: Run) -> None:

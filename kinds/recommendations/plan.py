@@ -73,7 +73,9 @@ def changed(draft: Draft) -> list[Part] | None:
         return None
     keys = ledger.keys(session, plan["since"]["ledger"])
     session.rollback()
-    days = [key.removeprefix("d:") for key in keys if key.startswith("d:")]
+    unchanged = touched.unchanged_to(draft.crm, plan, keys) if plan["inline"] else None
+    plan["since"] |= {"unchanged_to": unchanged}
+    days = [key.removeprefix("d:") for key in keys if key.startswith("d:") and unchanged is None]
     plan["day_buckets"] = touched.day_buckets(draft.crm, plan, days)
     published = runs.published_run(session, draft.run.kind)
     model = session.get(StoredModel, plan["since"]["generation"])

@@ -12,7 +12,7 @@ from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
 from analytics.recommendations.tallies import Tallies
-from kinds.arrays import WholeArray
+from kinds.arrays import WholeArray, whole
 from kinds.recommendations import profile_rows
 from kinds.recommendations.models import DaypartOrders, StoredTallies
 from kinds.recommendations.stored import as_bytes, from_bytes
@@ -76,21 +76,17 @@ def item_orders(session: Session, generation: int) -> list[tuple[int, int]]:
 
 def daypart_orders(session: Session, generation: int, item_ids: Whole, dayparts: int) -> tuple[Whole, Whole]:
     """Orders (dayparts, items by code), and transactions (dayparts)."""
-    connection = driver(session)
-    orders = np.zeros((dayparts, len(item_ids)), dtype=np.int64)
-    codes = {item: code for code, item in enumerate(item_ids.tolist())}
-    for daypart, item, count in connection.execute(
-        "SELECT daypart, item, sum(o)::bigint FROM recommendation_orders, unnest(items, orders) AS t (item, o)"
-        " WHERE generation = %s GROUP BY 1, 2",
+    orders, transactions = np.zeros((dayparts, len(item_ids)), dtype=np.int64), np.zeros(dayparts, dtype=np.int64)
+    sorter = np.argsort(item_ids)
+    rows = driver(session).execute(
+        "SELECT daypart, transactions, array_send(items), array_send(orders) FROM recommendation_orders"
+        " WHERE generation = %s",
         [generation],
-    ):
-        orders[daypart, codes[item]] = count
-    transactions = np.zeros(dayparts, dtype=np.int64)
-    for daypart, count in connection.execute(
-        "SELECT daypart, sum(transactions)::bigint FROM recommendation_orders WHERE generation = %s GROUP BY 1",
-        [generation],
-    ):
-        transactions[daypart] = count
+        binary=True,
+    )
+    for daypart, count, items, its in rows:
+        orders[daypart, sorter[np.searchsorted(item_ids, whole(items), sorter=sorter)]] += whole(its)
+        transactions[daypart] += count
     return orders, transactions
 
 

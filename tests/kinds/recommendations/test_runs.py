@@ -17,6 +17,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from analytics.recommendations.parameters import Parameters
+from errors import UnavailableError
 from kinds import upkeep
 from kinds.base import RowsLostError
 from kinds.recommendations import plan, results
@@ -241,6 +242,77 @@ def test_an_import_of_new_items_and_customers_is_incremental_and_counts(
         assert state is not None
         (now,) = results.rankings(session, state, ["nobody"], None, limit=9, mode="personal")
     assert [item.item_id for item in now.items] == [1, 2], "nobody has ordered dish 9 any more"
+
+
+@pytest.fixture
+def newest(migrated_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Restaurant:
+    """Ten customers with four orders each; a refresh looks at the ten newest orders again."""
+    monkeypatch.setattr(touched, "OVERLAP_ROWS", 10)
+    restaurant = Restaurant(migrated_url, tmp_path)
+    restaurant.open()
+    for dish in (1, 2, 3):
+        restaurant.name(dish, f"Dish {dish}", "Mains")
+    for number in range(40):
+        sell(restaurant, 100 + 2 * number, (f"c{number % 10}", "10.00", 3000 - number, [1 + number % 2]))
+    both(restaurant)
+    return restaurant
+
+
+def touched_customers(restaurant: Restaurant) -> int:
+    """How many a refresh reads; what it publishes has to equal what a full run does."""
+    restaurant.now += timedelta(minutes=1)
+    assert both(restaurant) == "incremental"
+    counts = read(
+        restaurant.url, "SELECT counts FROM analytics_runs WHERE kind = 'recommendations' ORDER BY generation"
+    )
+    once = canonical(restaurant.settings)
+    both(restaurant, mode="full")
+    assert once == canonical(restaurant.settings)
+    return int(counts["counts"].iloc[-1]["touched_customers"])
+
+
+def test_a_refresh_reads_customers_of_the_newest_orders_again_only_if_one_has_changed(newest: Restaurant) -> None:
+    assert touched_customers(newest) == 0
+    sell(newest, 500, ("c1", "10.00", 0, [2]))
+    assert touched_customers(newest) == 1
+    sell(newest, 499, ("c2", "10.00", 0, [3]))  # committed late
+    assert touched_customers(newest) > 5
+    both(newest)
+    assert touched_customers(newest) == 0, "nor if a refresh has read them"
+    for change in (("customer", 40, ("c3",)), ("time", 40, (None, None, 9000)), ("lines", 41, (None,) * 3 + ([3, 1],))):
+        edit(newest, change)
+        assert touched_customers(newest) > 5, change
+    with psycopg.connect(newest.url) as connection:
+        connection.execute("UPDATE fact_transaction_items SET quantity = 0 WHERE transaction_id = 500")
+    newest.lines = {key: (*row[:2], 0, row[3]) if row[0] == 500 else row for key, row in newest.lines.items()}
+    assert touched_customers(newest) > 5
+    edit(newest, ("delete", 41, ()))
+    assert touched_customers(newest) > 5
+    sell(newest, 600, ("c4", "10.00", -3, [2]))  # in three minutes
+    assert [touched_customers(newest) for _ in range(4)] == [1, 0, 1, 0]
+
+
+def test_orders_that_change_while_a_refresh_is_planned_have_it_planned_again(
+    newest: Restaurant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sell(newest, 500, ("c1", "10.00", 0, [2]))
+    with transaction(newest.url) as session:
+        asked = inbox.request(session, [KIND], mode="incremental")[0]
+        asked.as_of = newest.now
+    planned = touched.day_buckets
+
+    def change(*given: Any) -> list[str]:
+        monkeypatch.setattr(touched, "day_buckets", planned)
+        edit(newest, ("customer", 39, ("c3",)))
+        return planned(*given)
+
+    monkeypatch.setattr(touched, "day_buckets", change)
+    with pytest.raises(UnavailableError):
+        steering.advance(newest.settings, asked.run_id)
+    assert finish_inline(newest.settings, asked.run_id).run.mode == "incremental"
+    once = canonical(newest.settings)
+    run(newest.settings, at=newest.now, mode="full")  # with the same segments
+    assert once == canonical(newest.settings)
 
 
 def test_a_crash_that_empties_unlogged_tables_has_them_read_again(
