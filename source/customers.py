@@ -62,13 +62,14 @@ def visits(crm: reading.Connection, plan: Plan, part: KeyRange, since: date | No
     With `since`, only customers with a transaction on that business day or later; some others may be among them.
     """
     kind, amount = plan["columns"]["fact_transactions"]["total_amount"], sql.Identifier("total_amount")
-    # The inner ORDER BY matches the index, so that rows are grouped without a sort; OFFSET 0 keeps it.
+    # The inner ORDER BY matches the index, so that all rows are grouped without a sort; OFFSET 0 keeps it. Rows of some
+    # customers are found customer by customer, and are grouped by their hashes.
     query = sql.SQL(
         "SELECT string_agg(int8send(number), ''), string_agg(days, ''), string_agg(cents, '') FROM"
         " (SELECT count(*) AS number, string_agg(date_send(day), '') AS days, string_agg(int8send(cents), '') AS cents"
         "  FROM (SELECT mobile_id, {day} AS day, {cents} AS cents FROM fact_transactions"
         "   WHERE {mine} AND mobile_id <> '' AND {window} AND isfinite(created_at) AND {finite} AND {recent}"
-        "   ORDER BY mobile_id OFFSET 0) AS orders"
+        "   {order} OFFSET 0) AS orders"
         "  GROUP BY mobile_id) AS customers"
     ).format(
         day=business_date(local_time(sql.Identifier("created_at")), plan),
@@ -77,6 +78,7 @@ def visits(crm: reading.Connection, plan: Plan, part: KeyRange, since: date | No
         window=in_window(plan),
         finite=reading.finite(amount, kind),
         recent=sql.SQL("true") if since is None else _with_transactions(plan, since),
+        order=sql.SQL("ORDER BY mobile_id" if since is None else ""),
     )
     row = crm.execute(query, binary=True).fetchone()
     assert row is not None
