@@ -29,14 +29,18 @@ import requests
 from bench import data, door, memory
 from embedded.ports import HOST
 from kinds import KINDS
+from kinds.rfm.listing import Position
 from settings import Settings
 from webhook.cursors import closed
+from webhook.filters import to_cursor
 
 RESULTS = Path(__file__).parent / "results" / "pages"
 PER_CUSTOMER = 4  # transactions
 ORDERS = 100  # per import
 EVERY = 1.0  # seconds between imports
 SORTED = "/customers?segment=Loyal+Customers&sort=-monetary"
+OVERDUE = "/customers?overdue=true&sort=-frequency"
+CLUSTER = "/customers?cluster=1"
 API = "/rfm_segments/{customer}"
 PAGES = (
     "/",
@@ -55,6 +59,24 @@ PAGES = (
     "/customers?cluster=2",
     "/customers?mobile_id_prefix={prefix}",
     "/customers?mobile_id_prefix={prefix}&sort=-monetary",
+    "/customers?segment=Champions&overdue=true",
+    "/customers?segment=Champions&overdue=true&sort=recency_days",
+    "/customers?segment=At+Risk&cluster=1&overdue=true&sort=-monetary",
+    "/customers?segment=Lost&cluster=1",  # nobody, or nearly
+    "/customers?overdue=true&cluster=2",
+    OVERDUE,
+    f"{OVERDUE}&cursor={{tied}}",
+    "/customers?overdue=true&sort=recency_days",
+    f"{CLUSTER}&sort=-monetary",
+    f"{CLUSTER}&sort=-frequency&cursor={{tied}}",
+    f"{CLUSTER}&sort=-monetary&overdue=false",
+    f"{CLUSTER}&sort=-monetary&overdue=false&mobile_id_prefix={{country}}",
+    f"{SORTED}&mobile_id_prefix={{country}}",
+    "/customers?segment=About+To+Sleep&overdue=false&sort=-frequency&mobile_id_prefix={country}",
+    f"{CLUSTER}&mobile_id_prefix={{country}}&cursor={{deep}}",
+    "/customers?mobile_id_prefix={area}",
+    "/customers?segment=Lost&mobile_id_prefix={area}&sort=-frequency",
+    f"{SORTED}&overdue=false&mobile_id_prefix={{area}}",
     "/customers/{customer}",
     "/menu",
     "/menu?daytime_id=4&day=weekend&days=364",
@@ -67,13 +89,6 @@ PAGES = (
     "/rules",
     "/operations",
     "/operations?kind=rfm&status=succeeded",
-)
-# Without a segment no index has the order, so all customers of the filter are read and sorted. Few of these Champions
-# are overdue, so they are looked for among all.
-SLOW = (
-    "/customers?segment=Champions&overdue=true",
-    "/customers?overdue=true&sort=-frequency",
-    "/customers?cluster=1&sort=-monetary",
 )
 # The system has run for minutes, so the moves and sizes of segments of a year are added.
 A_YEAR = """
@@ -108,7 +123,7 @@ def pages(settings: Settings, rounds: int) -> dict[str, Any]:
     with imports(settings) as posted:
         for number in range(rounds):
             values = known[number % len(known)]
-            for page in (*PAGES, *SLOW):
+            for page in PAGES:
                 for session, path in ((api, API), (owner, page)):
                     began = time.perf_counter()
                     answer = session.get(door_url + path.format(**values), timeout=60, allow_redirects=False)
@@ -152,6 +167,9 @@ def places(mobile_id: str, item: str, sorted_page: str) -> dict[str, str]:
         "prefix": quote(mobile_id[:6], safe=""),
         "deep": quote(closed(mobile_id), safe=""),
         "sorted": following[1] if following else "",
+        "tied": quote(to_cursor(Position("2", mobile_id)), safe=""),  # among the many with two visits
+        "area": quote(mobile_id[:5], safe=""),  # a tenth of the ids
+        "country": quote(mobile_id[:4], safe=""),  # all ids begin so
     }
 
 

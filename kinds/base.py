@@ -121,6 +121,9 @@ class Kind(ABC):
         """Merge an incremental run's results into the published ones, in the transaction that ends the run."""
         raise NotImplementedError(f"{self.name} has no incremental runs")
 
+    def follow(self, session: Session, run: Run) -> None:  # noqa: B027  # most kinds keep nothing of others
+        """Update what this kind stores of another kind's results, in the transaction that publishes that kind's run."""
+
     @abstractmethod
     def discard(self, session: Session, generations: Sequence[int]) -> None:
         """Remove generations that no snapshot can still read."""

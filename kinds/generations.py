@@ -22,6 +22,7 @@ from source import reading, touched
 from source.window import key_range
 from store import ledger, progress
 from store.database import driver
+from store.indexes import lacking
 from store.models import Part, Run
 
 OLDER_STATEMENTS_WAIT = 2.0
@@ -33,15 +34,6 @@ SELECT relname FROM pg_class JOIN analytics_runs
 WHERE pg_table_is_visible(pg_class.oid)
   AND (starts_with(relname, %(name)s || '_staging') AND status IN ('succeeded', 'failed', 'cancelled')
     OR relkind = 'p' AND status IN ('failed', 'cancelled'))
-"""
-
-_LACKING = """
-SELECT piece.relname, name
-FROM pg_inherits JOIN pg_class AS piece ON piece.oid = inhrelid CROSS JOIN unnest(%(names)s::text[]) AS name
-WHERE inhparent = to_regclass(%(whole)s)
-  AND NOT EXISTS (SELECT FROM pg_index JOIN pg_class AS known ON known.oid = indexrelid
-                  WHERE indrelid = piece.oid AND known.relname = piece.relname || '_' || name)
-ORDER BY piece.relname, name
 """
 
 
@@ -190,9 +182,8 @@ class Generations:
 
         `indexes` has by name the columns in brackets, and the condition of a partial index.
         """
-        values = {"whole": f"{self.name}_results_g{generation}", "names": list(indexes)}
-        lacking = driver(session).execute(_LACKING, values).fetchall()
-        return [partial(_index, table=table, name=name, columns=indexes[name]) for table, name in lacking]
+        found = lacking(session, f"{self.name}_results_g{generation}", indexes)
+        return [partial(_index, table=table, name=name, columns=indexes[name]) for table, name in found]
 
     def lost_shards(self, session: Session, run: Run, rows: Mapping[int, int]) -> list[int]:
         """The shards whose part has stored rows but whose staging table is empty."""

@@ -155,6 +155,16 @@ class Restaurant:
             f" UNION ALL SELECT 'recency_days', last_day, count(*) FROM rfm_results WHERE {published} GROUP BY 1, 2",
         )
         assert set(kept.itertuples(index=False, name=None)) == set(counted.itertuples(index=False, name=None))
+        groups = read(
+            self.url,
+            "SELECT segment_number, overdue, cluster_id, customers FROM rfm_groups"
+            f" WHERE customers <> 0 AND {published}",
+        )
+        counted = read(
+            self.url,
+            f"SELECT segment_number, overdue, cluster_id, count(*) FROM rfm_results WHERE {published} GROUP BY 1, 2, 3",
+        )
+        assert set(groups.itertuples(index=False, name=None)) == set(counted.itertuples(index=False, name=None))
         cells = read(
             self.url,
             "SELECT counts -> 'cells' AS cells FROM analytics_runs JOIN analytics_published AS p USING (run_id)"

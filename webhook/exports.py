@@ -18,8 +18,8 @@ from kinds.clusters import results as clusters
 from kinds.menu import results as menu
 from kinds.predictions import results as predictions
 from kinds.recommendations import exports as recommendations
-from kinds.rfm import listing
 from kinds.rfm import results as rfm
+from kinds.rfm.listing import Listing
 from kinds.trends import results as trends
 from settings import Settings
 from store.database import snapshot
@@ -143,9 +143,9 @@ class PicksFilter(DaypartFilter):
 @relation("rfm", CustomersFilter)
 def rfm_segments(session: Session, state: PublishedState, params: CustomersFilter) -> Query:
     """All customers that match a filter, as CSV with a header; columns and values as in `GET /rfm_segments`."""
-    wanted = params.of(state)
-    listing.check_sort(session, wanted, params.sort)
-    return listing.export(wanted, params.sort)
+    listed = Listing(session, params.of(state))
+    listed.check_sort(params.sort)
+    return listed.export(params.sort)
 
 
 @relation("trends", SeriesRange)

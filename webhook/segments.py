@@ -121,9 +121,9 @@ def customers() -> Response:
     after = from_cursor(params.cursor, params.sort) if params.cursor else None
 
     def answer(session: Session, state: PublishedState) -> CustomerPage:
-        wanted = params.of(state)
-        listing.check_sort(session, wanted, params.sort)
-        rows = listing.page(session, wanted, params.sort, after=after, limit=params.limit + 1)
+        listed = listing.Listing(session, params.of(state))
+        listed.check_sort(params.sort)
+        rows = listed.page(params.sort, after=after, limit=params.limit + 1)
         page = [Customer.model_validate(row) for row in rows[: params.limit]]
         more = len(rows) > params.limit
         return CustomerPage(

@@ -160,6 +160,9 @@ def _next_stage(session: Session, settings: Settings, run: Run) -> list[tuple[st
     else:
         kind.publish(session, settings, run)
         versions.promote_trained(session, run)
+    for other in kinds.every():
+        if other.name != run.kind:
+            other.follow(session, run)
     _finish(session, settings, run, "succeeded")
     return []
 

@@ -5,7 +5,6 @@ shards ─► summarize ─► fit ─► score ─► publish    (see kinds/fit
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -13,7 +12,7 @@ from sqlalchemy.orm import Session
 from analytics import training
 from kinds.base import Counts, RowsLostError, Stage, summed
 from kinds.fitted import FittedKind
-from kinds.predictions import fitting, merge, results, rows, scoring
+from kinds.predictions import fitting, merge, rows, scoring
 from kinds.predictions import plan as planning
 from kinds.predictions.model import Predictor
 from kinds.predictions.rows import TABLES
@@ -22,7 +21,6 @@ from source.reading import Connection
 from store import progress, versions
 from store.models import Run
 from store.parts import Claim
-from store.published import published
 
 
 def summarize(settings: Settings, claimed: Claim) -> Counts:
@@ -101,18 +99,6 @@ class Predictions(FittedKind):
         """The source's column types."""
         return planning.plan(settings, crm)
 
-    def publish(self, session: Session, settings: Settings, run: Run) -> None:
-        """Publish the run's generation, and store how many customers of each segment are overdue."""
-        super().publish(session, settings, run)
-        run.counts = (run.counts or {}) | {"overdue_by_segment": results.overdue_by_segment(session)}
-
-    def unindexed(self, session: Session) -> Sequence[Callable[[Session], None]]:
-        """The overdue customers, who are few."""
-        state = published(session, self.name)
-        overdue = {"overdue": "(mobile_id) WHERE overdue_since IS NOT NULL"}
-        return TABLES.unindexed(session, state.generation, overdue) if state else []
-
     def merge(self, session: Session, settings: Settings, run: Run) -> None:
         """Write the changed customers' predictions into the current generation."""
         merge.merge(session, run)
-        run.counts = (run.counts or {}) | {"overdue_by_segment": results.overdue_by_segment(session)}

@@ -116,23 +116,6 @@ def by_segment(session: Session) -> Sequence[Row[Any]]:
     ).all()
 
 
-def overdue_by_segment(session: Session) -> dict[str, int]:
-    """How many customers of each published segment are overdue."""
-    query = (
-        "SELECT segment, count(*) FROM customer_predictions JOIN rfm_segments USING (mobile_id)"
-        " WHERE overdue_since IS NOT NULL GROUP BY segment ORDER BY segment"
-    )
-    return {segment: count for segment, count in session.execute(text(query))}
-
-
-def overdue(state: PublishedState, segment: str | None) -> int | None:
-    """How many customers, of a segment or all, the last run found overdue; None if an older version has run."""
-    counted: dict[str, int] | None = (state.run.counts or {}).get("overdue_by_segment")
-    if counted is None:
-        return None
-    return sum(customers for name, customers in counted.items() if segment in (None, name))
-
-
 def last_month(session: Session, state: PublishedState) -> dict[str, Any] | None:
     """The last check of the model in service for the past thirty days; None if there is none."""
     version = (state.run.plan or {}).get("champion")

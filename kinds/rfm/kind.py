@@ -18,7 +18,21 @@ from sqlalchemy.orm import Session
 from analytics.scores import AVERAGE, CENTS, RECENCY, Point, column, edge
 from analytics.segments import numbered
 from kinds.base import Counts, Draft, Kind, RowsLostError, Stage, summed
-from kinds.rfm import cells, changes, counts, flows, history, listing, merge, publish, results, rows, ties
+from kinds.rfm import (
+    cells,
+    changes,
+    counts,
+    flows,
+    groups,
+    history,
+    listing,
+    marks,
+    merge,
+    publish,
+    results,
+    rows,
+    ties,
+)
 from kinds.rfm import plan as planning
 from kinds.rfm.quantiles import Ranges, cents_cut_points, exact_cut_points
 from kinds.rfm.rules import measures, own_cut_points, rules
@@ -66,6 +80,7 @@ def cut_points(session: Session, settings: Settings, run: Run) -> None:
             _count(session, run, shard)
         points, near = _quintiles(session, run, sum(counted.values()), list(counted))
         run.counts = summed(shards) | {"cut_points": points | own_cut_points(run.plan), "near": near}
+        run.plan = run.plan | {"marks": marks.state(session)}
         session.flush()
 
 
@@ -115,6 +130,7 @@ def recount(session: Session) -> None:
     if state is not None:
         customers = results.published_customers(state.generation)
         counts.replace(session, state.generation, counts.count(session, counts.once(customers)))
+        groups.count(session, state.generation)
         cells.note_published(session, state)
 
 
@@ -166,9 +182,15 @@ class Rfm(Kind):
         flows.add(session, run)
         ties.note(session, run)
 
+    def follow(self, session: Session, run: Run) -> None:
+        """Update the customers' clusters, and who is overdue."""
+        if run.kind in marks.FOLLOWED:
+            marks.follow(session, run)
+
     def discard(self, session: Session, generations: Sequence[int]) -> None:
         """Drop the generations' tables."""
         counts.discard(session, generations)
+        groups.discard(session, generations)
         rows.TABLES.discard(session, generations)
 
     def unneeded(self, session: Session) -> Sequence[Callable[[Session], None]]:

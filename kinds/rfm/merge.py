@@ -20,7 +20,7 @@ from psycopg import sql
 from sqlalchemy.orm import Session
 
 from analytics.scores import CENTS, FREQUENCY, Point, edge, passed_expression
-from kinds.rfm import cells, counts
+from kinds.rfm import cells, counts, groups, marks
 from kinds.rfm.quantiles import exact_cut_points, moved_cut_points
 from kinds.rfm.results import published_customers
 from kinds.rfm.rows import staged, staging
@@ -31,6 +31,13 @@ from store import progress, publishing, runs
 from store.database import driver
 from store.models import Run
 
+# The changes of each group's customers.
+_GROUPS = """
+SELECT segment_number, overdue, cluster_id, -1 AS customers FROM rfm_was
+UNION ALL SELECT was, overdue, cluster_id, -1 FROM rfm_scored WHERE NOT comes
+UNION ALL SELECT becomes, overdue, cluster_id, 1 FROM rfm_scored
+"""
+
 
 def merge(session: Session, run: Run) -> None:
     """Compute the cut points over all customers, with the touched ones' new values, and write what differs."""
@@ -39,6 +46,7 @@ def merge(session: Session, run: Run) -> None:
     assert last.counts is not None and last.plan is not None
     segments, before = run.plan["segments"], last.counts["cut_points"]
     was, now = day_of(last.plan["business_date"]), today(run.plan)
+    marks.publishing_alone(session)
     remove_changed(session, run)
     scored_before = rules(before, segments, was)
     found = _counted(session, run, scored_before)
@@ -87,7 +95,7 @@ def remove_changed(session: Session, run: Run) -> None:
     for statement in (
         "CREATE TEMP TABLE rfm_was ON COMMIT DROP AS"
         " SELECT shard, mobile_id, last_day, frequency, cents, r_score, f_score, m_score, segment_number,"
-        "  first_purchase_at FROM rfm_results WHERE generation = {generation} AND {theirs}",
+        "  first_purchase_at, cluster_id, overdue FROM rfm_results WHERE generation = {generation} AND {theirs}",
         "ANALYZE rfm_was",
         "DELETE FROM {touched} AS t USING rfm_was AS w WHERE t.mobile_id = w.mobile_id"
         " AND (t.last_day, t.frequency, t.cents, t.first_purchase_at)"
@@ -191,23 +199,23 @@ def insert_scored(session: Session, run: Run, rules: Rules, before: Rules, *, pa
     for statement in (
         "CREATE TEMP TABLE rfm_scored ON COMMIT DROP AS"
         " SELECT comes, shard, mobile_id, last_day, frequency, cents, r, f, m, r_score, f_score, m_score, was,"
-        "  {segment} AS becomes, first_purchase_at"
+        "  {segment} AS becomes, first_purchase_at, cluster_id, overdue"
         " FROM (SELECT *, {scores} FROM"
         "  (SELECT true AS comes, coalesce(shard, 0) AS shard, mobile_id, t.last_day, t.frequency, t.cents,"
         "    NULL::smallint AS r_score, NULL::smallint AS f_score, NULL::smallint AS m_score, segment_number AS was,"
-        "    t.first_purchase_at"
+        "    t.first_purchase_at, coalesce(cluster_id, 0) AS cluster_id, coalesce(overdue, false) AS overdue"
         "   FROM {touched} AS t LEFT JOIN rfm_was USING (mobile_id) WHERE t.frequency > 0"
         "   UNION ALL SELECT false, shard, mobile_id, last_day, frequency, cents,"
-        "    r_score, f_score, m_score, segment_number, first_purchase_at"
+        "    r_score, f_score, m_score, segment_number, first_purchase_at, cluster_id, overdue"
         "   FROM rfm_results WHERE generation = {generation} AND ({passed})) AS rows OFFSET 0) AS scored"
         " WHERE comes OR r <> r_score OR f <> f_score OR m <> m_score",
         "ANALYZE rfm_scored",
         "DELETE FROM rfm_results WHERE generation = {generation}"
         " AND mobile_id = ANY (ARRAY(SELECT mobile_id FROM rfm_scored WHERE NOT comes))",
         "INSERT INTO rfm_results (generation, shard, mobile_id, last_day, frequency, cents,"
-        " r_score, f_score, m_score, segment_number, written_by, first_purchase_at)"
+        " r_score, f_score, m_score, segment_number, written_by, first_purchase_at, cluster_id, overdue)"
         " SELECT {generation}, shard, mobile_id, last_day, frequency, cents, r, f, m, becomes, {written_by},"
-        "  first_purchase_at"
+        "  first_purchase_at, cluster_id, overdue"
         " FROM rfm_scored",
     ):
         connection.execute(sql.SQL(statement).format(**names))
@@ -222,5 +230,9 @@ def insert_scored(session: Session, run: Run, rules: Rules, before: Rules, *, pa
             ' ) AS moved ORDER BY mobile_id COLLATE "C"'
         ).format(**names)
     ).rowcount
+    generation = _since(run)["generation"]
+    groups.add(session, generation, sql.SQL(_GROUPS))
+    new = sql.SQL("SELECT mobile_id FROM rfm_scored WHERE comes AND was IS NULL")
+    marks.update(session, generation, marks.among(new))
     written = int(scalar(connection, "SELECT count(*) FROM rfm_scored"))
     return {"rescored_customers": written, "moved_customers": moved}

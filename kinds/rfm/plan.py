@@ -13,7 +13,7 @@ from source.ranges import has_index, key_ranges
 from store.models import Part, Published, Run
 
 # Keys of a plan that may differ between runs of the same rules.
-OF_ONE_RUN = frozenset({"baseline", "business_date", "daily_after"})
+OF_ONE_RUN = frozenset({"baseline", "business_date", "daily_after", "marks"})
 
 
 def plan(settings: Settings, crm: reading.Connection) -> dict[str, Any]:

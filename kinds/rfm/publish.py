@@ -8,7 +8,7 @@ from functools import partial
 from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
-from kinds.rfm import changes, counts, rows
+from kinds.rfm import changes, counts, groups, marks, rows
 from kinds.rfm.models import PendingChange
 from store import publishing
 from store.database import driver
@@ -24,7 +24,12 @@ WHERE status IN ('failed', 'cancelled')
 
 def publish(session: Session, run: Run) -> None:
     """Publish a full run's segments, and record its changes, in the caller's transaction."""
+    assert run.plan is not None
     rows.TABLES.settle(session, run)
+    marks.publishing_alone(session)
+    if run.plan.get("marks") != marks.state(session):  # as they were before the rows were scored
+        marks.update(session, run.generation)
+    groups.count(session, run.generation)
     moved = changes.publish_pending(session, run)
     run.counts = (run.counts or {}) | {"moved_customers": moved}
     publishing.name_current(session, run, run.generation, baseline=not run.as_of_given)

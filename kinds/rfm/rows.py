@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 
 from kinds.bulk import insert_from_source
 from kinds.generations import Generations
+from kinds.rfm import marks
 from kinds.rfm.rules import Rules
 from postgres import scalar, tune
 from source import reading, touched
@@ -158,13 +159,14 @@ def score(session: Session, run: Run, part: Part, rules: Rules) -> int:
     table = piece(run, part.part)
     tune(connection)
     connection.execute(sql.SQL("DELETE FROM {}").format(table))  # rows of an earlier try, before a crash
+    joined, marked = marks.of_part(part)
     scored = connection.execute(
         sql.SQL(
             "INSERT INTO {table} (generation, shard, mobile_id, last_day, frequency, cents,"
-            " r_score, f_score, m_score, segment_number, written_by, first_purchase_at)"
+            " r_score, f_score, m_score, segment_number, written_by, first_purchase_at, cluster_id, overdue)"
             " SELECT {generation}, {shard}, mobile_id, last_day, frequency, cents, r, f, m, {segment},"
-            "  {generation}, first_purchase_at"
-            " FROM (SELECT *, {scores} FROM {staging} WHERE frequency > 0 OFFSET 0) AS scored"
+            "  {generation}, first_purchase_at, {marked}"
+            " FROM (SELECT *, {scores} FROM {staging} WHERE frequency > 0 OFFSET 0) AS scored {joined}"
         ).format(
             table=table,
             generation=sql.Literal(run.generation),
@@ -172,6 +174,8 @@ def score(session: Session, run: Run, part: Part, rules: Rules) -> int:
             segment=rules.segment_number(),
             scores=rules.columns(),
             staging=staging(run, part.part),
+            joined=joined,
+            marked=marked,
         )
     ).rowcount
     TABLES.add_key(session, run, part.part)

@@ -44,7 +44,8 @@ CREATE TABLE metric_cohort_tallies (
     CONSTRAINT pk_metric_cohort_tallies PRIMARY KEY (generation, cohort, month, part)
 );
 DROP VIEW rfm_segments;
-DROP TABLE rfm_counts, segment_flows, analytics_mails;
+DROP TABLE rfm_counts, rfm_groups, segment_flows, analytics_mails;
+ALTER TABLE rfm_results DROP cluster_id, DROP overdue;
 ALTER TABLE rfm_results ADD recency_days INTEGER;
 UPDATE rfm_results SET recency_days = today - '2000-01-01'::date - last_day
     FROM (SELECT max((plan ->> 'business_date')::date) AS today FROM analytics_runs WHERE kind = 'rfm') AS last;

@@ -10,7 +10,6 @@ from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
 from kinds.clusters import results as clusters
-from kinds.predictions import results as predictions
 from kinds.rfm import cells, listing, results
 from kinds.rfm.cells import Total
 from store.published import PublishedState, published
@@ -63,22 +62,21 @@ def show() -> Response:
             pairs=cells.by_recency_and_frequency(found),
             scores=segments.SCORES,
             cut_points=results.cut_points(state),
-            **_list(session, state, params, totals),
+            **_list(session, state, params),
         )
 
     return read(build)
 
 
-def _list(session: Session, state: PublishedState, params: CustomersQuery, totals: dict[str, Total]) -> dict[str, Any]:
+def _list(session: Session, state: PublishedState, params: CustomersQuery) -> dict[str, Any]:
     """A page of the list: its customers, the number of all that match the filter, and the links."""
     wanted = params.of(state)
     profiles = clusters.profiles(session)
-    counted, counted_by = _counted(session, wanted, totals, {row.cluster_id: row.customers for row in profiles})
-    sortable = counted <= listing.MOST_SORTED
-    if not sortable:
-        listing.check_sort(session, wanted, params.sort)
+    listed = listing.Listing(session, wanted)
+    listed.check_sort(params.sort)
+    counted = listed.count(listing.FEW + 1)
     after = from_cursor(params.cursor, params.sort) if params.cursor else None
-    rows = listing.page(session, wanted, params.sort, after=after, limit=SHOWN + 1) if counted or counted_by else []
+    rows = listed.page(params.sort, after=after, limit=SHOWN + 1)
     more = len(rows) > SHOWN
     overdue = None if wanted.overdue is None else str(wanted.overdue).lower()
     kept = {"segment": wanted.segment, "mobile_id_prefix": wanted.prefix, "cluster": wanted.cluster}
@@ -89,29 +87,9 @@ def _list(session: Session, state: PublishedState, params: CustomersQuery, total
         "clusters": profiles,
         "wanted": wanted,
         "counted": counted,
-        "counted_by": counted_by,
+        "more_than": listing.FEW if wanted.prefix is not None and counted > listing.FEW else None,
         "most": listing.MOST_SORTED,
-        "sortable": sortable,
+        "sortable": listed.sortable,
         "customers": rows[:SHOWN],
         "next": to_cursor(listing.position(rows[SHOWN - 1], params.sort)) if more else None,
     }
-
-
-def _counted(
-    session: Session, wanted: listing.Filter, totals: dict[str, Total], in_clusters: dict[int, int]
-) -> tuple[int, str | None]:
-    """The number of customers that match the filter, and the kind whose last run has counted them, if not segments'.
-
-    It is taken from totals that a run has stored where it can be, else counted up to the limit of sorting + 1.
-    """
-    of_segment = sum(each.customers for name, each in totals.items() if wanted.segment in (None, name))
-    if wanted.prefix is None and wanted.cluster is None:
-        if wanted.overdue is None:
-            return of_segment, None
-        predicted = published(session, "predictions")
-        overdue = predictions.overdue(predicted, wanted.segment) if predicted else None
-        if overdue is not None:
-            return overdue if wanted.overdue else max(of_segment - overdue, 0), "predictions"
-    if wanted.prefix is None and wanted.segment is None and wanted.overdue is None and wanted.cluster in in_clusters:
-        return in_clusters[wanted.cluster], "clusters"
-    return listing.count(session, wanted, listing.MOST_SORTED + 1), None

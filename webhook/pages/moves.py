@@ -10,9 +10,9 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from kinds.predictions import results as predictions
 from kinds.rfm import cells
 from kinds.rfm import results as segments
+from kinds.rfm.listing import Filter, Listing
 from kinds.trends import results as trends
 from kinds.trends import tables
 from kinds.trends.results import Wanted
@@ -49,7 +49,7 @@ def _found(session: Session, write: Words, states: States) -> Iterator[Sentence]
     if of_trends is not None:
         items = list(trends.trends(of_trends.generation, Wanted("item_orders")).rows(session))
         yield from islice(_unusual_days(session, write, of_trends), 1)
-    yield from _overdue(write, states.get("predictions"))
+    yield from _overdue(session, write, states.get("rfm"))
     yield from _segments(session, write, states.get("rfm"))
     for direction, text in (
         ("rising", write.text("%(item)s is ordered more and more: %(change)s over %(weeks)s weeks.")),
@@ -92,9 +92,11 @@ def _unusual_days(session: Session, write: Words, state: PublishedState) -> Iter
         yield Sentence(text, "pages.morning.show", anchor="figures")
 
 
-def _overdue(write: Words, state: PublishedState | None) -> Iterator[Sentence]:
+def _overdue(session: Session, write: Words, state: PublishedState | None) -> Iterator[Sentence]:
     """Customers of the best segment who should have come again by now, by their usual intervals."""
-    overdue = predictions.overdue(state, BEST) if state else None
+    if state is None or BEST not in segments.segment_names(state):
+        return
+    overdue = Listing(session, Filter(state, BEST, overdue=True)).count()
     if overdue:
         text = write.counted(
             "%(number)s of the Champions is overdue: by the usual intervals a visit was due.",

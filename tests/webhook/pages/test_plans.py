@@ -12,11 +12,13 @@ import pytest
 from bench import data
 from bench.pages import PAGES, SORTED, places
 from kinds import KINDS, upkeep
+from kinds.rfm import listing
 from tests.system import run_inline
 from tests.webhook.pages.conftest import Visitor
 
 CUSTOMERS = 50_000
 MOST = CUSTOMERS // 5  # rows of a table that a page may read
+MOST_SORTED, FEW = CUSTOMERS // 10, CUSTOMERS // 100  # as a million customers have
 OF_CUSTOMERS = ("rfm_", "prediction_", "cluster_results", "recommendation_profiles", "segment_changes", "fact_")
 ANALYZE = b"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) "
 
@@ -48,7 +50,9 @@ def planned(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
 
 @pytest.mark.long
-def test_no_page_reads_all_customers(visit: Callable[..., Visitor], request: pytest.FixtureRequest) -> None:
+def test_no_page_reads_all_customers(
+    visit: Callable[..., Visitor], request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
     owner = visit(RFM_SHARDS="4").login()
     url = owner.settings.database_url
     data.make(url, 4 * CUSTOMERS, data.until_now(), CUSTOMERS * 6 // 5)
@@ -62,6 +66,8 @@ def test_no_page_reads_all_customers(visit: Callable[..., Visitor], request: pyt
         (customers,) = connection.execute("SELECT count(*) FROM rfm_segments").fetchone() or ()
         assert customers > 0.9 * CUSTOMERS
     values = places(mobile_id, "7", owner.client.get(SORTED).get_data(as_text=True))
+    monkeypatch.setattr(listing, "MOST_SORTED", MOST_SORTED)
+    monkeypatch.setattr(listing, "FEW", FEW)
     plans = request.getfixturevalue("planned")
     for page in PAGES:
         plans.clear()
