@@ -103,7 +103,7 @@ def test_an_old_snapshot_keeps_its_generation_until_it_ends(settings: Settings) 
 
 def test_readers_indexes_are_added_to_what_is_published_and_survive_refreshes(settings: Settings) -> None:
     url = settings.database_url
-    indexed = "SELECT count(*) AS n FROM pg_indexes WHERE indexname ~ '^rfm_results_g[0-9]+_s[0-9]_by_'"
+    indexed = "SELECT count(*) AS n FROM pg_indexes WHERE indexname ~ '^rfm_results_g[0-9]+_s[0-9]_grouped_by_'"
     assert read(url, indexed).n[0] == 0
     with psycopg.connect(url) as writer:  # as a refresh
         writer.execute("UPDATE rfm_results SET cents = cents WHERE shard = 1")
@@ -122,7 +122,7 @@ def test_two_sweeps_may_add_the_same_index_at_once(settings: Settings, monkeypat
     piece = read(settings.database_url, newest).n[0]
     waiting = "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'CREATE INDEX%'"
     with psycopg.connect(settings.database_url) as other:
-        other.execute(f"CREATE INDEX {piece}_by_cents ON {piece} (cents)")
+        other.execute(f"CREATE INDEX {piece}_grouped_by_cents ON {piece} (cents)")
         with ThreadPoolExecutor() as pool:
             sweep = pool.submit(upkeep.index, settings.database_url)
             wait_for(lambda: len(read(settings.database_url, waiting)) or sweep.done())
