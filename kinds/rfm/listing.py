@@ -7,7 +7,7 @@ in that order, so a page of any filter is merged from the first customers of eac
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -75,35 +75,40 @@ class Position:
     mobile_id: str
 
 
-@dataclass(frozen=True)
-class _Begin:
-    """The customers whose ids begin as wanted, counted up to a number: all, and those that match the whole filter."""
-
-    every: int
-    matching: int
-    up_to: int
-
-
 class Listing:
     """The customers of a filter, as a session reads them."""
 
     def __init__(self, session: Session, wanted: Filter) -> None:
-        self._session, self._wanted = session, wanted
-        self._values = wanted.values | {"generation": wanted.state.generation}
+        self._session = session
         self._table = f"rfm_results_g{wanted.state.generation} AS r"
-        self._begin = _Begin(0, 0, 0)
+        self._wanted = replace(wanted, prefix=None) if self._all_begin(wanted.prefix) else wanted
+        self._values = self._wanted.values | {"generation": wanted.state.generation}
+        self._begin = 0, 0  # customers whose ids begin as wanted, and up to how many they were counted
+
+    def _all_begin(self, prefix: str | None) -> bool:
+        """True if all ids begin so, as they do with a country's code.
+
+        In the order of code points, that of the collation C, those between two that begin so begin so as well.
+        """
+        if prefix is None:
+            return False
+        both = "min(mobile_id) ^@ %(prefix)s AND max(mobile_id) ^@ %(prefix)s"
+        text = f"SELECT {both} AND 'B' < 'a' AS found FROM {self._table}"  # noqa: S608  # our own names
+        ((found,),) = Query(text, {"prefix": prefix}).rows(self._session)
+        return bool(found)
+
+    @property
+    def counted_all(self) -> bool:
+        """True if all customers of the filter are counted, however many there are."""
+        return self._wanted.prefix is None
 
     def count(self, at_most: int = MOST_SORTED + 1) -> int:
         """How many customers there are; with a beginning of ids, `at_most`."""
         if self._wanted.prefix is None:
             return self._total
-        if self._begin_at_most(min(self._total, 3 * at_most)):
-            return min(self._begin.matching, at_most)
-        by_groups = self._group_conditions and self._indexed
-        rows = self._of_groups("mobile_id", []) if by_groups else self._rows("mobile_id", [])
-        text = f"SELECT count(*) FROM ({rows} LIMIT %(most)s) AS found"  # noqa: S608  # our own names
-        ((found,),) = Query(text, self._values | {"most": at_most}).rows(self._session)
-        return int(found)
+        most = 3 * FEW if self._total <= MOST_SORTED else min(self._total // 3, 3 * MOST_SORTED)
+        by_id = not self._group_conditions or not self._indexed or self._begin_at_most(most)
+        return self._counted(self._rows("mobile_id", []) if by_id else self._of_groups("mobile_id", []), at_most)
 
     @cached_property
     def sortable(self) -> bool:
@@ -209,13 +214,15 @@ class Listing:
         """
         if self._wanted.prefix is None or not self._group_conditions:
             return False
-        if most >= self._begin.up_to:
-            matching = f"count(*) FILTER (WHERE true{self._group_conditions})"
-            begin = f"SELECT * FROM {self._table} WHERE {_CONDITIONS['prefix']} LIMIT %(most)s"  # noqa: S608  # our own names
-            text = f"SELECT count(*), {matching} AS matching FROM ({begin}) AS r"  # noqa: S608  # our own names
-            ((every, matching),) = Query(text, self._values | {"most": most + 1}).rows(self._session)
-            self._begin = _Begin(every, matching, most + 1)
-        return self._begin.every <= most
+        if most >= self._begin[1]:
+            begin = f"SELECT FROM {self._table} WHERE {_CONDITIONS['prefix']}"
+            self._begin = self._counted(begin, most + 1), most + 1
+        return self._begin[0] <= most
+
+    def _counted(self, rows: str, at_most: int) -> int:
+        text = f"SELECT count(*) FROM ({rows} LIMIT %(most)s) AS found"  # noqa: S608  # our own names
+        ((found,),) = Query(text, self._values | {"most": at_most}).rows(self._session)
+        return int(found)
 
 
 def position(row: Any, sort: Sort) -> Position:

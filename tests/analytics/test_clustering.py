@@ -165,3 +165,20 @@ def test_names_are_told_apart_and_made_of_what_is_farthest() -> None:
     assert found[1][0] == "Weekends, small bills"
     assert found[2] == ("Like most", "close to the mean in everything")
     assert len({name for name, _ in found}) == 4
+
+
+def test_names_that_are_alike_say_what_else_tells_them_apart_or_how_much() -> None:
+    features = ["weekend", "daypart:Lunch", "ticket", "basket"]
+    twins = [[0, 900, -2000, -1600], [0, -300, -800, -900], [0, 0, -900, -2000], [900, 0, -900, -1000]]
+    assert [name for name, _ in cluster_names.describe(features, np.array(twins))] == [
+        "Small bills, small baskets, more Lunch",
+        "Small baskets, small bills",
+        "Very small baskets, small bills",
+        "Small baskets, small bills, weekends",
+    ]
+    same = [[0, 0, -900, -1000], [0, 0, -1000, -900]]
+    assert [name for name, _ in cluster_names.describe(features, np.array(same))] == [
+        "Small baskets, small bills",
+        "Small bills, small baskets",
+    ]
+    assert cluster_names.describe(features, np.array(same[:1] * 2))[1][0] == "Small baskets, small bills (2)"

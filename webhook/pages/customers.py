@@ -87,7 +87,7 @@ def _list(session: Session, state: PublishedState, params: CustomersQuery) -> di
         "clusters": profiles,
         "wanted": wanted,
         "counted": counted,
-        "more_than": listing.FEW if wanted.prefix is not None and counted > listing.FEW else None,
+        "more_than": listing.FEW if not listed.counted_all and counted > listing.FEW else None,
         "most": listing.MOST_SORTED,
         "sortable": listed.sortable,
         "customers": rows[:SHOWN],

@@ -29,11 +29,12 @@ def test_a_run_is_requested_shown_and_finished(visit: Visit) -> None:
     asked = read(url, "SELECT run_id, kind, mode, status FROM analytics_runs")
     assert asked[["kind", "mode", "status"]].values.tolist() == [["rfm", "full", "pending"]]
     waiting = visitor.get("/operations")
-    assert waiting.row("Customer segments")[1:3] == ["Waiting", "Everything"]
+    assert waiting.row("Customer segments")[1].startswith("Waiting")
+    assert waiting.row("Customer segments")[2] == "Everything"
     assert [attrs for tag, attrs in waiting.tags if tag == "div" and "data-live" in attrs]
     finish_inline(visitor.settings, asked["run_id"][0])
     done = visitor.get("/operations")
-    assert done.row("Customer segments")[1] == "Succeeded"
+    assert done.row("Customer segments")[1].startswith("Succeeded")
     assert "Adding up each customer's purchases: 1 of 1" in done.row("Customer segments")[5]
     assert not [attrs for tag, attrs in done.tags if "data-live" in attrs]
 
@@ -45,7 +46,7 @@ def test_all_kinds_are_requested_by_default_and_a_run_is_cancelled(visit: Visit)
     asked = read(url, "SELECT run_id, kind FROM analytics_runs ORDER BY kind")
     assert list(asked["kind"]) == ["menu", "rfm"]
     visitor.post(f"/operations/{asked['run_id'][0]}/cancel")
-    assert visitor.get("/operations?status=cancelled").row("Menu rankings")[1] == "Cancelled"
+    assert visitor.get("/operations?status=cancelled").row("Menu rankings")[1].startswith("Cancelled")
     again = visitor.post(f"/operations/{asked['run_id'][0]}/cancel", 409)
     assert "has cancelled already" in again.get_data(as_text=True)
 
