@@ -83,6 +83,7 @@ class Listing:
         self._table = f"rfm_results_g{wanted.state.generation} AS r"
         self._wanted = replace(wanted, prefix=None) if self._all_begin(wanted.prefix) else wanted
         self._values = self._wanted.values | {"generation": wanted.state.generation}
+        self._found = 0, 0  # customers of the filter, and up to how many they were counted
         self._begin = 0, 0  # customers whose ids begin as wanted, and up to how many they were counted
 
     def _all_begin(self, prefix: str | None) -> bool:
@@ -106,9 +107,12 @@ class Listing:
         """How many customers there are; with a beginning of ids, `at_most`."""
         if self._wanted.prefix is None:
             return self._total
-        most = 3 * FEW if self._total <= MOST_SORTED else min(self._total // 3, 3 * MOST_SORTED)
-        by_id = not self._group_conditions or not self._indexed or self._begin_at_most(most)
-        return self._counted(self._rows("mobile_id", []) if by_id else self._of_groups("mobile_id", []), at_most)
+        if at_most > self._found[1]:
+            most = 3 * FEW if self._total <= MOST_SORTED else min(self._total // 3, 3 * MOST_SORTED)
+            by_id = not self._group_conditions or not self._indexed or self._begin_at_most(most)
+            rows = self._rows("mobile_id", []) if by_id else self._of_groups("mobile_id", [])
+            self._found = self._counted(rows, at_most), at_most
+        return min(self._found[0], at_most)
 
     @cached_property
     def sortable(self) -> bool:
