@@ -47,7 +47,7 @@ def show() -> Response:
             "clusters.html",
             state=state,
             lacking=lacking,
-            clusters=[(profile, _bars(profile.name, profile.features, most)) for profile in profiles],
+            clusters=[(profile, _bars(words().cluster(profile.name), profile.features, most)) for profile in profiles],
             unclustered=unclustered,
             few=FEW,
             feature=feature,

@@ -58,6 +58,23 @@ FEATURES = {
     "rhythm": "Irregular visits",
     "refunds": "Refunds",
 }
+# What generated names of clusters are made of (analytics/cluster_names.py).
+PHRASES = (
+    *("weekends", "weekdays", "something new each time", "the usual", "refunds", "no refunds", "like most"),
+    *(
+        degree + phrase
+        for phrase in (
+            "large bills",
+            "small bills",
+            "large baskets",
+            "small baskets",
+            "irregular visits",
+            "regular visits",
+        )
+        for degree in ("", "rather ", "very ")
+    ),
+)
+COMPARED = tuple(f"{degree}{more} %(name)s" for more in ("more", "less") for degree in ("", "a little ", "much "))
 DIRECTIONS = {"rising": "↗", "falling": "↘", "steady": "→", "too_little_data": "–"}
 BESIDE = ("last week", "four weeks' mean", "last year")
 STAGES = {

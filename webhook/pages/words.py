@@ -6,6 +6,7 @@ The `.po` files are read directly, so that a translation needs no build step. Th
 from __future__ import annotations
 
 import io
+import re
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
@@ -17,7 +18,7 @@ from babel.messages.pofile import read_po
 from babel.support import NullTranslations, Translations
 
 from settings import Settings
-from webhook.pages.names import EVENT_STATES, KINDS, MODEL_STATUSES, MODES, REASONS, STAGES, STATUSES
+from webhook.pages.names import EVENT_STATES, KINDS, MODEL_STATUSES, MODES, PHRASES, REASONS, STAGES, STATUSES
 
 CATALOGUES = Path(__file__).parent / "locale"
 
@@ -135,6 +136,22 @@ class Words:
     def own(self, name: str | None) -> str:
         """The name of a segment, daypart or item; default names are translated."""
         return self.text(name or "")
+
+    def cluster(self, name: str) -> str:
+        """The name of a cluster; a generated one is translated, in which every phrase is known."""
+        whole, number = re.fullmatch(r"(.*?)( \(\d+\))?", name, re.DOTALL).groups("")  # type: ignore[union-attr]
+        phrases = [self._phrase(phrase) for phrase in (whole[:1].lower() + whole[1:]).split(", ")]
+        found = ", ".join(phrase or "" for phrase in phrases)
+        return found[:1].upper() + found[1:] + number if all(phrases) else name
+
+    def _phrase(self, phrase: str) -> str | None:
+        if phrase in PHRASES:
+            return self.text(phrase)
+        compared = re.fullmatch(r"((?:a little |much )?(?:more|less)) (.+)", phrase, re.DOTALL)
+        if compared is None:
+            return None
+        message = f"{compared[1]} %(name)s"
+        return self.text(message, name=self.own(compared[2]))
 
     def reason(self, name: str) -> str:
         """Why a customer moved, in words."""

@@ -13,6 +13,7 @@ from babel.messages.pofile import read_po
 from jinja2 import Environment
 
 import webhook.pages
+from analytics import cluster_names
 from tests.system import make_settings
 from webhook.pages import names
 from webhook.pages.periods import PERIODS
@@ -44,7 +45,7 @@ def messages() -> set[str]:
     for table in (*tables, names.FEATURES, names.MODEL_STATUSES, names.EVENT_STATES):
         found |= set(table.values())
     found |= {period.name for period in PERIODS} | {text for texts in names.MATRIX.values() for text in texts}
-    return found | {*names.SEGMENTS, *names.DAYPARTS, *names.BESIDE}
+    return found | {*names.SEGMENTS, *names.DAYPARTS, *names.BESIDE, *names.PHRASES, *names.COMPARED}
 
 
 @pytest.mark.parametrize("language", ["de", "es"])
@@ -62,6 +63,17 @@ def test_a_catalogue_has_every_message_with_the_same_places_for_values(language:
             assert translated or not source
             if source:
                 assert set(re.findall(r"%\(\w+\)s", source)) == set(re.findall(r"%\(\w+\)s", translated)), source
+
+
+def test_generated_names_of_clusters_are_translated_and_given_ones_are_not(tmp_path: Path) -> None:
+    german, spanish = words(tmp_path, LOCALE="de"), words(tmp_path, LOCALE="es")
+    made = {phrase for phrases in cluster_names.PHRASES.values() for phrase in phrases}
+    assert made <= {*names.PHRASES}
+    assert german.cluster("Very small baskets, a little more Lunch") == "Sehr wenige Artikel, etwas mehr Mittagessen"
+    assert spanish.cluster("Large bills, the usual (2)") == "Importes altos, lo de siempre (2)"
+    for name in ("Team lunch, large bills", "Regulars", "100% more, or less"):
+        assert german.cluster(name) == words(tmp_path).cluster(name) == name
+    assert words(tmp_path).cluster("Large bills, more Pizza (2)") == "Large bills, more Pizza (2)"
 
 
 def words(tmp_path: Path, **env: str) -> Words:
