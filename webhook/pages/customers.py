@@ -20,6 +20,7 @@ from webhook.pages.frame import page, read
 from webhook.pages.periods import PERIODS, PeriodQuery
 
 SHOWN = 50
+SEARCHED = 1000  # customers that the search for the beginning of an id counts
 FEW = 30  # customers; shares of fewer are unreliable
 FLOWS_LISTED = 12
 
@@ -74,7 +75,7 @@ def _list(session: Session, state: PublishedState, params: CustomersQuery) -> di
     profiles = clusters.profiles(session)
     listed = listing.Listing(session, wanted)
     listed.check_sort(params.sort)
-    counted = listed.count(listing.FEW + 1)
+    counted = listed.count(SEARCHED + 1)
     after = from_cursor(params.cursor, params.sort) if params.cursor else None
     rows = listed.page(params.sort, after=after, limit=SHOWN + 1)
     more = len(rows) > SHOWN
@@ -87,7 +88,7 @@ def _list(session: Session, state: PublishedState, params: CustomersQuery) -> di
         "clusters": profiles,
         "wanted": wanted,
         "counted": counted,
-        "more_than": listing.FEW if not listed.counted_all and counted > listing.FEW else None,
+        "more_than": SEARCHED if not listed.counted_all and counted > SEARCHED else None,
         "most": listing.MOST_SORTED,
         "sortable": listed.sortable,
         "customers": rows[:SHOWN],
