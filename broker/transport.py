@@ -1,4 +1,4 @@
-"""Kombu's Redis transport, extended to drop messages that can't be read, since they would end the worker.
+"""Kombu's Redis transport, extended where it would end the worker: messages that can't be read, and lost connections.
 
 Messages are checked in two places: where a raw item is read from Redis, and in the consumer's callback. A message that
 fails there is logged, counted and acknowledged. Connection errors are raised as usual.
@@ -15,6 +15,7 @@ from celery import current_app
 from celery.worker import state
 from kombu.message import Message
 from kombu.transport import redis as kombu_redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 from broker import counts, message
@@ -47,6 +48,26 @@ class _Dropping:
         except Exception as error:
             self._dropped("broadcast", error)
             return True
+
+    def close(self) -> None:
+        """Close it; if its connection was lost, messages are not put back into their queues.
+
+        Celery closes a lost connection twice, and kombu would fail at the second time. Redis keeps the messages until
+        the visibility timeout, and before that sweeps send the parts of runs again.
+        """
+        if self._lost:
+            self.do_restore = False
+        super().close()  # type: ignore[misc]
+
+    def _get_pool(self, **options: Any) -> Any:
+        # As when a task that began before the loss acknowledges its message; Celery logs connection errors.
+        if self._lost:
+            raise RedisConnectionError("The connection of this channel was lost.")
+        return super()._get_pool(**options)  # type: ignore[misc]
+
+    @property
+    def _lost(self) -> bool:
+        return self.connection is None or self.connection.client is None
 
     def basic_consume(self, queue: str, *, callback: Callable[[Message], Any], **options: Any) -> Any:
         def guarded(received: Message) -> None:

@@ -13,11 +13,16 @@ from decimal import Decimal
 from psycopg import sql
 from sqlalchemy.orm import Session
 
+from kinds.rfm import groups
 from store import progress, runs
 from store.database import driver
 from store.models import Run
 from store.published import PublishedState, published
 
+_COUNT_GROUPS = sql.SQL(
+    "SELECT r_score, f_score, m_score, segment_number, overdue, cluster_id, count(*), sum(cents) FROM {}"
+    " GROUP BY r_score, f_score, m_score, segment_number, overdue, cluster_id"
+)
 _COUNT = sql.SQL(
     "SELECT r_score, f_score, m_score, count(*), sum(cents) FROM {}"
     " GROUP BY r_score, f_score, m_score ORDER BY r_score, f_score, m_score"
@@ -55,12 +60,15 @@ class Cell:
     total: Total
 
 
-def of_part(session: Session, piece: sql.Identifier) -> dict[str, int]:
-    """The totals of a shard's rows as its part keeps them: customers and cents of each code."""
-    kept: dict[str, int] = {}
-    for r, f, m, customers, cents in _counted(session, piece):
-        kept |= {f"customers_{r}{f}{m}": customers, f"cents_{r}{f}{m}": cents}
-    return kept
+def of_part(session: Session, piece: sql.Identifier) -> tuple[dict[str, int], Counter[groups.Group]]:
+    """A shard's customers and cents of each code, as its part keeps them, and its customers of each group."""
+    kept: Counter[str] = Counter()
+    grouped: Counter[groups.Group] = Counter()
+    for r, f, m, *group, customers, cents in driver(session).execute(_COUNT_GROUPS.format(piece)).fetchall():
+        kept[f"customers_{r}{f}{m}"] += customers
+        kept[f"cents_{r}{f}{m}"] += int(cents)
+        grouped[tuple(group)] += customers
+    return dict(kept), grouped
 
 
 def note(session: Session, run: Run) -> None:

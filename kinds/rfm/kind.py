@@ -75,6 +75,7 @@ def cut_points(session: Session, settings: Settings, run: Run) -> None:
     lost = rows.TABLES.lost_shards(session, run, counted)
     if lost:
         progress.reopen(session, run, {"aggregate": lost, "score": None})
+        groups.discard(session, [run.generation])
     elif not run.counts:
         for shard in counted.keys() - counts.shards(session, run.generation):  # an older version has aggregated it
             _count(session, run, shard)
@@ -121,7 +122,9 @@ def score(settings: Settings, claimed: Claim) -> Counts:
     if scored != expected:
         raise RowsLostError(f"Shard {part.part} has {scored} of {expected} customers staged.")
     changes.note(claimed.session, run, part)
-    return {"scored": scored} | cells.of_part(claimed.session, rows.piece(run, part.part))
+    totals, grouped = cells.of_part(claimed.session, rows.piece(run, part.part))
+    groups.add_counted(claimed.session, run.generation, grouped)  # last, since other parts wait for its rows
+    return {"scored": scored} | totals
 
 
 def recount(session: Session) -> None:

@@ -29,7 +29,8 @@ def publish(session: Session, run: Run) -> None:
     marks.publishing_alone(session)
     if run.plan.get("marks") != marks.state(session):  # as they were before the rows were scored
         marks.update(session, run.generation)
-    groups.count(session, run.generation)
+    if groups.total(session, run.generation) != (run.counts or {})["customers"]:  # an older version has scored parts
+        groups.count(session, run.generation)
     moved = changes.publish_pending(session, run)
     run.counts = (run.counts or {}) | {"moved_customers": moved}
     publishing.name_current(session, run, run.generation, baseline=not run.as_of_given)
@@ -45,3 +46,4 @@ def unneeded(session: Session) -> Sequence[Callable[[Session], None]]:
 def _discard(session: Session, generations: Sequence[int]) -> None:
     session.execute(delete(PendingChange).where(PendingChange.generation.in_(generations)))
     counts.discard(session, generations)
+    groups.discard(session, generations)

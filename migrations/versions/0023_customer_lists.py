@@ -5,8 +5,8 @@
 
 from alembic import op
 
-revision = "0022"
-down_revision = "0021"
+revision = "0023"
+down_revision = "0022"
 
 # Indexes of the old form are dropped; workers add those of the new one.
 UPGRADE = """
