@@ -30,7 +30,7 @@ from tests.system import fill, make_settings, menu_on, menu_recommendation, rfm_
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 DATABASE_TEST = hypothesis_settings(
-    max_examples=30,
+    max_examples=15,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )
@@ -98,7 +98,7 @@ def test_weighed_goods_are_counted_in_thousandths(
 ) -> None:
     rounded: Counter[bool] = Counter()
 
-    @hypothesis_settings(DATABASE_TEST, max_examples=25)
+    @hypothesis_settings(DATABASE_TEST, max_examples=12)
     @given(case=cases(weighed=True), rows=st.sampled_from([2, 250_000]))
     def check(case: Case, rows: int) -> None:
         monkeypatch.setattr(orders, "BLOCK", rows)

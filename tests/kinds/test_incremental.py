@@ -118,7 +118,7 @@ def test_after_any_imports_the_results_are_those_of_all_orders(
     modes: set[str] = set()
 
     @hypothesis_settings(
-        max_examples=12,
+        max_examples=8,
         deadline=None,
         phases=(Phase.explicit, Phase.reuse, Phase.generate),
         suppress_health_check=list(HealthCheck),
