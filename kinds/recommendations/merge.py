@@ -38,7 +38,7 @@ def read(settings: Settings, claimed: Claim) -> Counts:
     times = visits.calendar(run.plan)
     with orders.snapshot(settings.source_database_url, run.plan) as crm:
         state.note_newest(session, crm, run, part)
-        known, unchanged = ledger.keys(session, run.plan["since"]["ledger"]), run.plan["since"]["unchanged_to"]
+        known, unchanged = ledger.keys(session, run.plan["since"]["ledger"]), run.plan["since"].get("unchanged_to")
         if unchanged is not None:
             _check_unchanged(crm, run.plan, known)
         before = [key.removeprefix("c:") for key in known if key.startswith("c:") and unchanged is None]

@@ -81,7 +81,8 @@ def cut_points(session: Session, settings: Settings, run: Run) -> None:
             _count(session, run, shard)
         points, near = _quintiles(session, run, sum(counted.values()), list(counted))
         run.counts = summed(shards) | {"cut_points": points | own_cut_points(run.plan), "near": near}
-        run.plan = run.plan | {"marks": marks.state(session)}
+        # Parts join the marks of their shards; if these do not divide our customers, they are updated at the publish.
+        run.plan = run.plan | {"marks": marks.state(session) if run.plan.get("by_shard") else None}
         session.flush()
 
 
@@ -152,6 +153,7 @@ class Rfm(Kind):
 
     def parts(self, draft: Draft) -> list[Part]:
         """Customer shards, and the baseline for the run's changes."""
+        draft.plan["by_shard"] = planning.divides_ours(draft)
         draft.plan["baseline"] = planning.baseline(draft)
         return planning.shards(draft)
 

@@ -13,7 +13,7 @@ from source.ranges import has_index, key_ranges
 from store.models import Part, Published, Run
 
 # Keys of a plan that may differ between runs of the same rules.
-OF_ONE_RUN = frozenset({"baseline", "business_date", "daily_after", "marks"})
+OF_ONE_RUN = frozenset({"baseline", "business_date", "daily_after", "marks", "by_shard"})
 
 
 def plan(settings: Settings, crm: reading.Connection) -> dict[str, Any]:
@@ -43,11 +43,15 @@ def shards(draft: Draft) -> list[Part]:
     ]
 
 
-def baseline(draft: Draft) -> dict[str, Any] | None:
-    """The baseline of a full run's changes: the generation, and the rules that scored it.
+def divides_ours(draft: Draft) -> bool:
+    """Whether the shards' bounds divide our customers as well; another database may sort ids differently."""
+    return bool(draft.plan["source_is_ours"]) and reading.sorts_as_its_database(
+        draft.crm, "fact_transactions", "mobile_id"
+    )
 
-    `by_shard`: the shards' bounds divide our customers as well; another database may sort ids differently.
-    """
+
+def baseline(draft: Draft) -> dict[str, Any] | None:
+    """The baseline of a full run's changes: the generation, and the rules that scored it."""
     session, plan = draft.session, draft.plan
     published = session.get(Published, "rfm")
     last = session.get(Run, published.baseline_run_id) if published and published.baseline_run_id else None
@@ -61,6 +65,5 @@ def baseline(draft: Draft) -> dict[str, Any] | None:
         "cut_points": last.counts["cut_points"],
         "segments": last.plan["segments"],
         "same_settings": before | columns == now | columns,
-        "by_shard": plan["source_is_ours"]
-        and reading.sorts_as_its_database(draft.crm, "fact_transactions", "mobile_id"),
+        "by_shard": plan["by_shard"],
     }

@@ -104,6 +104,15 @@ def test_clusters_and_overdue_follow_every_publish(settings: Settings) -> None:
     assert late[1] not in marked(url)["mobile_id"].tolist()
 
 
+def test_marks_are_updated_at_the_publish_where_the_orders_sort_ids_differently(settings: Settings) -> None:
+    url = settings.database_url
+    with psycopg.connect(url) as connection:  # another collation, as far as anybody knows without comparing all ids
+        connection.execute('ALTER TABLE fact_transactions ALTER mobile_id TYPE text COLLATE "C"')
+    run = run_inline(settings, "rfm", at=eaters.NOW).run
+    assert run.plan is not None and run.plan["marks"] is None
+    marked(url)
+
+
 def listed(url: str, wanted: dict[str, object], sort: listing.Sort) -> Iterator[str]:
     """All ids, page by page."""
     with snapshot(url) as session:
