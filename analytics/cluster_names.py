@@ -36,8 +36,8 @@ def describe(names: Sequence[str], centres: Whole) -> list[tuple[str, str]]:
         for centre, places in zip(centres, in_names, strict=True)
     ]
     for twins in _alike(phrases):
-        told = [_telling(names, centres, number, twins, in_names[number]) for number in twins]
-        for number, place in zip(twins, told, strict=True):
+        distinct = [_distinguishing(names, centres, number, twins, in_names[number]) for number in twins]
+        for number, place in zip(twins, distinct, strict=True):
             if place is not None:
                 phrases[number].append(_phrase(names[place], int(centres[number][place])))
     for twins in _alike(phrases):
@@ -74,10 +74,10 @@ def _alike(phrases: Sequence[Sequence[str]]) -> list[list[int]]:
     return [twins for twins in found.values() if len(twins) > 1]
 
 
-def _telling(
+def _distinguishing(
     names: Sequence[str], centres: Whole, number: int, twins: Sequence[int], taken: Sequence[int]
 ) -> int | None:
-    """The feature that tells a centre most from all others of the same name; None if none does clearly."""
+    """The feature in which a centre differs most from all others of the same name; None if none differs clearly."""
     found = []
     for place, name in enumerate(names):
         value = int(centres[number][place])
