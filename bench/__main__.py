@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 import click
 import psycopg
 
-from bench import data
+from bench import data, door
 from bench.machine import machine, versions
 from bench.measures import MEASURES, Bench
 from bench.report import write
@@ -44,25 +43,23 @@ def main(size: str, rounds: int, report_only: bool) -> None:
 
 
 def _measured(size: int, rounds: int) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory(prefix="smartcrm-bench-") as folder:
-        home = Path(folder) / "servers"
-        with open_servers(home, database=True, redis=True) as urls:
-            url, redis_url = urls["DATABASE_URL"], urls["REDIS_URL"]
-            started = time.perf_counter()
-            data.make(url, size)
-            print(f"{size:,} transactions made in {time.perf_counter() - started:.0f} s", flush=True)
-            migrate(url)
-            figures: dict[str, Any] = {
-                "size": size,
-                "rounds": rounds,
-                "measured_at": datetime.now(UTC).date().isoformat(),
-                "rows": _rows(url),
-                "machine": machine(),
-                "versions": versions(url, redis_url),
-            }
-            for measure in MEASURES:
-                figures |= measure(Bench(url, redis_url, Path(folder), rounds))
-            return figures
+    with door.temporary_home() as home, open_servers(home, database=True, redis=True) as urls:
+        url, redis_url = urls["DATABASE_URL"], urls["REDIS_URL"]
+        started = time.perf_counter()
+        data.make(url, size)
+        print(f"{size:,} transactions made in {time.perf_counter() - started:.0f} s", flush=True)
+        migrate(url)
+        figures: dict[str, Any] = {
+            "size": size,
+            "rounds": rounds,
+            "measured_at": datetime.now(UTC).date().isoformat(),
+            "rows": _rows(url),
+            "machine": machine(),
+            "versions": versions(url, redis_url),
+        }
+        for measure in MEASURES:
+            figures |= measure(Bench(url, redis_url, home, rounds))
+        return figures
 
 
 def _rows(url: str) -> dict[str, int]:

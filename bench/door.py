@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import tempfile
 import time
 import uuid
 from collections.abc import Iterator
@@ -16,6 +18,7 @@ import requests
 
 from cli.app import environment
 from cli.serving import serving
+from embedded import locks
 from settings import Settings
 from signatures import signed_headers
 from store import runs
@@ -24,11 +27,21 @@ from store.models import Run
 
 
 @contextmanager
-def system(log: Path) -> Iterator[Settings]:
-    """Run webhook, worker, beat and Flower on embedded servers, with their output in `log`."""
+def temporary_home() -> Iterator[Path]:
+    """A folder for embedded servers, removed after they have stopped, which takes seconds with much data."""
+    with tempfile.TemporaryDirectory(prefix="smartcrm-bench-") as folder:
+        yield Path(folder)
+        while locks.held(Path(folder) / "keeper.lock"):
+            time.sleep(0.1)
+
+
+@contextmanager
+def system(home: Path) -> Iterator[Settings]:
+    """Run webhook, worker, beat and Flower on the embedded servers of this home, with their output in system.log."""
+    os.environ["SMARTCRM_HOME"] = str(home)
     with (
         environment(embedded_only=True) as settings,
-        serving(settings, log=log, any_port=True) as (served, _),
+        serving(settings, log=home / "system.log", any_port=True) as (served, _),
     ):
         yield served
 

@@ -6,12 +6,10 @@ python -m bench.load [POSTS_PER_SECOND] [SECONDS] [SIZE]
 from __future__ import annotations
 
 import json
-import os
 import socket
 import statistics
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import uuid
@@ -107,22 +105,20 @@ def _listens(port: int) -> bool:
 
 def main(rate: int = 200, seconds: int = 60, size: int = 100_000) -> None:
     """Print the results, and write them to bench/results."""
-    with tempfile.TemporaryDirectory() as home:
-        os.environ["SMARTCRM_HOME"] = home
-        with door.system(Path(home) / "system.log") as settings:
-            data.make(settings.database_url, size, data.until_now())
-            door.refresh(settings, "full")
-            port = choose_port("PORT", 0)
-            command = [sys.executable, "-m", "gunicorn", "--config", "python:webhook.server"]
-            command += ["--bind", f"{HOST}:{port}", "bench.bare:create_app()"]
-            bare = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-            try:
-                while not _listens(port):
-                    time.sleep(0.1)
-                report = {"reads": reads(settings, port), "posts": posts(settings, rate, seconds)}
-            finally:
-                bare.terminate()
-                bare.wait()
+    with door.temporary_home() as home, door.system(home) as settings:
+        data.make(settings.database_url, size, data.until_now())
+        door.refresh(settings, "full")
+        port = choose_port("PORT", 0)
+        command = [sys.executable, "-m", "gunicorn", "--config", "python:webhook.server"]
+        command += ["--bind", f"{HOST}:{port}", "bench.bare:create_app()"]
+        bare = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        try:
+            while not _listens(port):
+                time.sleep(0.1)
+            report = {"reads": reads(settings, port), "posts": posts(settings, rate, seconds)}
+        finally:
+            bare.terminate()
+            bare.wait()
     RESULTS.mkdir(parents=True, exist_ok=True)
     (RESULTS / "load.json").write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n")
     print(json.dumps(report, indent=1, ensure_ascii=False))

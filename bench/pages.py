@@ -10,11 +10,9 @@ second. Then all customers are downloaded as CSV, and the memory of the webhook'
 from __future__ import annotations
 
 import json
-import os
 import re
 import statistics
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -223,11 +221,9 @@ def _webhook(port: int) -> list[int]:
 
 def main(customers: int, rounds: int, home: str | None) -> None:
     """Print the results, and write them to bench/results."""
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ["SMARTCRM_HOME"] = home or folder
-        with door.system(Path(folder) / "system.log") as settings:
-            prepare(settings, customers)
-            report = {"pages": pages(settings, rounds), "csv": csv(settings)}
+    with door.temporary_home() as folder, door.system(Path(home) if home else folder) as settings:
+        prepare(settings, customers)
+        report = {"pages": pages(settings, rounds), "csv": csv(settings)}
     RESULTS.mkdir(parents=True, exist_ok=True)
     (RESULTS / f"{customers}.json").write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n")
     print(json.dumps(report, indent=1, ensure_ascii=False))

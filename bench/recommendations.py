@@ -10,10 +10,8 @@ time and peak memory are reported. Speed is measured with real workers, alternat
 from __future__ import annotations
 
 import json
-import os
 import statistics
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -44,23 +42,21 @@ def quality(*words: str) -> dict[str, Any]:
 
 def speed(size: int = 1_000_000, rounds: int = 3, items: int = data.ITEMS) -> dict[str, Any]:
     """Seconds of full runs, refreshes and reads, beside those of the menu and of segments; what is stored; memory."""
-    with tempfile.TemporaryDirectory() as home:
-        os.environ["SMARTCRM_HOME"] = home
-        with door.system(Path(home) / "system.log") as settings:
-            data.make(settings.database_url, size, data.until_now(), items=items)
-            door.refresh(settings, "full", ("rfm", "menu"))
-            with PeakMemory(lambda: {"training": workers()}) as training:
-                train = door.published(settings, door.post(settings, kinds=(KIND,), mode="train"))[0]
-            with PeakMemory(lambda: {"full": workers()}) as full:
-                door.refresh(settings, "full", (KIND,))
-            taken: dict[str, list[float]] = {"menu": [], KIND: [], "refresh": []}
-            for _ in range(rounds):
-                taken["menu"].append(door.refresh(settings, "full", ("menu",)))
-                taken[KIND].append(door.refresh(settings, "full", (KIND,)))
-                data.import_orders(settings.database_url, 1_000)
-                taken["refresh"].append(door.refresh(settings, "incremental", (KIND,)))
-            reads = _reads(settings.database_url, settings.port, settings.api_tokens[0])
-            stored = _stored(settings.database_url)
+    with door.temporary_home() as home, door.system(home) as settings:
+        data.make(settings.database_url, size, data.until_now(), items=items)
+        door.refresh(settings, "full", ("rfm", "menu"))
+        with PeakMemory(lambda: {"training": workers()}) as training:
+            train = door.published(settings, door.post(settings, kinds=(KIND,), mode="train"))[0]
+        with PeakMemory(lambda: {"full": workers()}) as full:
+            door.refresh(settings, "full", (KIND,))
+        taken: dict[str, list[float]] = {"menu": [], KIND: [], "refresh": []}
+        for _ in range(rounds):
+            taken["menu"].append(door.refresh(settings, "full", ("menu",)))
+            taken[KIND].append(door.refresh(settings, "full", (KIND,)))
+            data.import_orders(settings.database_url, 1_000)
+            taken["refresh"].append(door.refresh(settings, "incremental", (KIND,)))
+        reads = _reads(settings.database_url, settings.port, settings.api_tokens[0])
+        stored = _stored(settings.database_url)
     medians = {name: statistics.median(seconds) for name, seconds in taken.items()}
     assert train.finished_at is not None and train.started_at is not None
     return {

@@ -7,10 +7,8 @@ python -m bench.refresh [SIZE] [ORDERS] [ROUNDS]
 from __future__ import annotations
 
 import json
-import os
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -28,35 +26,30 @@ RESULTS = Path(__file__).parent / "results" / "door"  # those beside it are make
 
 def main(size: int = 1_000_000, orders: int = 1_000, rounds: int = 5) -> None:
     """Print medians in seconds and their ratios, and write them to bench/results."""
-    with tempfile.TemporaryDirectory() as home:
-        os.environ["SMARTCRM_HOME"] = home
-        with (
-            door.system(Path(home) / "system.log") as settings,
-            chord.serving(settings, Path(home)) as empty_chord,
-        ):
-            data.make(settings.database_url, size, data.until_now())
-            door.refresh(settings, "full")
-            door.refresh(settings, "full", TRENDS)
-            taken: dict[str, list[float]] = {}
+    with door.temporary_home() as home, door.system(home) as settings, chord.serving(settings, home) as empty_chord:
+        data.make(settings.database_url, size, data.until_now())
+        door.refresh(settings, "full")
+        door.refresh(settings, "full", TRENDS)
+        taken: dict[str, list[float]] = {}
 
-            def incremental() -> None:
-                data.import_orders(settings.database_url, orders)
-                taken.setdefault("incremental", []).append(door.refresh(settings, "incremental"))
-                taken.setdefault("incremental trends", []).append(door.refresh(settings, "incremental", TRENDS))
+        def incremental() -> None:
+            data.import_orders(settings.database_url, orders)
+            taken.setdefault("incremental", []).append(door.refresh(settings, "incremental"))
+            taken.setdefault("incremental trends", []).append(door.refresh(settings, "incremental", TRENDS))
 
-            def timed(name: str, work: Callable[[], object]) -> None:
-                began = time.perf_counter()
-                work()
-                taken.setdefault(name, []).append(time.perf_counter() - began)
+        def timed(name: str, work: Callable[[], object]) -> None:
+            began = time.perf_counter()
+            work()
+            taken.setdefault(name, []).append(time.perf_counter() - began)
 
-            for _ in range(rounds):
-                incremental()
-                taken.setdefault("empty chord", []).append(empty_chord())
-                timed("full", lambda: door.refresh(settings, "full"))
-                timed("sql rfm", lambda: _replaced(settings.database_url, statements.rfm_ntile))
-                timed("sql menu", lambda: _replaced(settings.database_url, statements.menu_tuned))
-                for kind in ("rfm", "menu", "trends"):
-                    timed(f"full {kind}", partial(door.refresh, settings, "full", (kind,)))
+        for _ in range(rounds):
+            incremental()
+            taken.setdefault("empty chord", []).append(empty_chord())
+            timed("full", lambda: door.refresh(settings, "full"))
+            timed("sql rfm", lambda: _replaced(settings.database_url, statements.rfm_ntile))
+            timed("sql menu", lambda: _replaced(settings.database_url, statements.menu_tuned))
+            for kind in ("rfm", "menu", "trends"):
+                timed(f"full {kind}", partial(door.refresh, settings, "full", (kind,)))
     medians = {name: statistics.median(seconds) for name, seconds in taken.items()}
     sql = medians["sql rfm"] + medians["sql menu"]
     report = {

@@ -6,20 +6,17 @@ python -m bench.slow [ROUNDS] [SECONDS]
 from __future__ import annotations
 
 import json
-import os
 import selectors
 import socket
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
-from pathlib import Path
 
 import requests
 
@@ -98,17 +95,15 @@ def imports_per_second(settings: Settings, seconds: float) -> float:
 
 def main(rounds: int = 12, seconds: float = 4) -> None:
     """Print the rates in turn and their ratio, and keep them in bench/results/door."""
-    with tempfile.TemporaryDirectory() as home:
-        os.environ["SMARTCRM_HOME"] = home
-        with door.system(Path(home) / "system.log") as settings:
-            imports_per_second(settings, seconds)
-            alone: list[float] = []
-            beside: list[float] = []
-            for number in range(rounds):
-                # Accepted imports become rows and runs: the later turn is slower, so the order alternates.
-                for turn in (alone, beside) if number % 2 else (beside, alone):
-                    with slow_clients(settings.port) if turn is beside else nullcontext():
-                        turn.append(imports_per_second(settings, seconds))
+    with door.temporary_home() as home, door.system(home) as settings:
+        imports_per_second(settings, seconds)
+        alone: list[float] = []
+        beside: list[float] = []
+        for number in range(rounds):
+            # Accepted imports become rows and runs: the later turn is slower, so the order alternates.
+            for turn in (alone, beside) if number % 2 else (beside, alone):
+                with slow_clients(settings.port) if turn is beside else nullcontext():
+                    turn.append(imports_per_second(settings, seconds))
     result = {
         "slow clients": CLIENTS,
         "imports per second alone": [round(rate, 1) for rate in alone],
