@@ -1,7 +1,7 @@
 """Moving many rows: within one database by INSERT … SELECT, between two by piping COPY; and columns of numbers from our
 database to arrays, and back.
 
-A further value about the rows is read in the same snapshot of the source: by the same statement, or on a REPEATABLE
+What the ledger keeps of the rows is read in the same snapshot of the source: by the same statement, or on a REPEATABLE
 READ connection.
 """
 
@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from psycopg import sql
 from sqlalchemy.orm import Session
 
-from postgres import scalar, source_names, tune
+from postgres import source_names, tune
 from source import reading
 from source.window import Plan, use_time_zone
+from store import ledger
 from store.database import driver
 
 
@@ -27,25 +28,26 @@ def insert_from_source(
     plan: Plan,
     query: sql.Composed,
     table: sql.Identifier,
-    beside: sql.Composable,
+    beside: sql.Composed,
     entry: Callable[[sql.Composable], sql.Composed],
 ) -> None:
     """Insert the rows of a query on the CRM's database into one of our tables with the same columns.
 
-    `beside` is a scalar query on the CRM's database, and `entry` returns the statement that stores its value in ours.
+    `beside` is a query on the CRM's database for the ledger's values, and `entry` returns the statement that stores
+    them in ours.
     """
     ours = driver(session)
     tune(ours)
     if plan["source_is_ours"]:
         use_time_zone(ours, plan)
-        stored = entry(sql.SQL("({})").format(beside))
+        stored = entry(beside)
         with source_names(ours):
             ours.execute(sql.SQL("WITH stored AS ({}) INSERT INTO {} {}").format(stored, table, query))
         return
     with reading.connect(source_url, isolation="REPEATABLE READ") as theirs:
         tune(theirs)
         use_time_zone(theirs, plan)
-        ours.execute(entry(sql.Literal(scalar(theirs, beside))))
+        ours.execute(entry(ledger.values(theirs.execute(beside).fetchone())))
         copy_out = sql.SQL("COPY ({}) TO STDOUT (FORMAT binary)").format(query)
         copy_in = sql.SQL("COPY {} FROM STDIN (FORMAT binary)").format(table)
         with theirs.cursor().copy(copy_out) as rows, ours.cursor().copy(copy_in) as into:

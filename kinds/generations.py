@@ -79,7 +79,7 @@ class Generations:
         connection.execute(sql.SQL("CREATE {} TABLE {} ({})").format(persistence, table, sql.SQL(columns)))
         whose, known = key_range(sql.Identifier("mobile_id"), part, "text"), None
         if incremental:
-            whose, known = self.touched(session, source_url, run)
+            whose, known = self._touched(session, source_url, run)
         newest, entry = touched.newest_customers(run.plan, part), partial(ledger.entry, run, part)
         insert_from_source(session, source_url, run.plan, query(whose), table, newest, entry)
         if known is not None:
@@ -91,7 +91,7 @@ class Generations:
         connection.execute(sql.SQL("ANALYZE {}").format(table))
         return table
 
-    def touched(self, session: Session, source_url: str, run: Run) -> tuple[sql.Composable, sql.Composable]:
+    def _touched(self, session: Session, source_url: str, run: Run) -> tuple[sql.Composable, sql.Composable]:
         """The touched customers as a condition on the source's rows, and their ids as a query on our database."""
         assert run.plan is not None
         if run.plan.get("recompute_all"):
@@ -102,7 +102,7 @@ class Generations:
         with reading.connect(source_url) as crm:
             now = touched.customers(crm, run.plan)
         before = ledger.keys(session, run.plan["since"].get("ledger"))  # none in a plan of an older version
-        customers = sql.Literal(sorted({*now, *before} - set(run.plan.get("excluded", ()))))
+        customers = sql.Literal(sorted({*now, *before}))
         return sql.SQL("mobile_id = ANY({}::text[])").format(customers), sql.SQL(
             "SELECT mobile_id FROM unnest({}::text[]) AS touched (mobile_id)"
         ).format(customers)

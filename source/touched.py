@@ -8,18 +8,19 @@ may have got another customer or time, or been deleted.
 The ledger has no entries for rows at or below the last covered id. If a request names such rows, everything is
 recomputed.
 
-Recommendations read all orders of the touched customers, with their lines, so their ledger also has a digest of the
-newest rows. If these are as they were read, only rows above them are touched.
+Where all orders of the touched customers are read, the ledger also has a digest of the newest rows. If these are as
+they were read, only rows above them are touched.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from psycopg import sql
 
+from errors import UnavailableError
 from postgres import scalar
 from source import reading
 from source.ranges import KeyRange
@@ -74,13 +75,25 @@ def covered_after(plan: Plan) -> int | None:
     return max(found, int(plan["since"]["covered_id"]))
 
 
-def newest_customers(plan: Plan, part: KeyRange) -> sql.Composable:
-    """The customers, in the part's range, of the rows above the covered id, as a scalar query; see `_newest`."""
-    of_part = sql.SQL("mobile_id <> '' AND {}").format(key_range(sql.Identifier("mobile_id"), part, "text"))
-    return _newest(plan, sql.SQL("mobile_id::text"), of_part)
+def newest_customers(plan: Plan, part: KeyRange) -> sql.Composed:
+    """The customers, in the part's range, of the rows above the covered id, and the digest of these rows.
+
+    A query of one row, as `newest_days` and `newest_orders`: the keys, and the digest or NULL; see `_newest` and
+    `unchanged`. If an incremental run relies on rows that have changed since it was planned, the keys are NULL.
+    """
+    mine = sql.SQL("mobile_id <> '' AND {}").format(key_range(sql.Identifier("mobile_id"), part, "text"))
+    keys = _newest(plan, sql.SQL("mobile_id::text"), mine)
+    found = _with_digest(keys, _newest_digest(plan, mine, lines=False))
+    known = plan.get("since", {}).get("unchanged")
+    if known is None:
+        return found
+    still = sql.SQL("SELECT ROW(last, rows, hashes) = ROW({}, {}, {}::numeric) FROM ({}) AS known").format(
+        *map(sql.Literal, known), _known_digest(plan, known[0], lines=False)
+    )
+    return sql.SQL("SELECT CASE WHEN ({}) THEN keys END, digest FROM ({}) AS newest").format(still, found)
 
 
-def newest_days(plan: Plan, part: KeyRange) -> sql.Composable:
+def newest_days(plan: Plan, part: KeyRange) -> sql.Composed:
     """The business days (since 2000-01-01) of such rows in the part's range of transaction ids and the run's window.
 
     For a connection with `use_time_zone`.
@@ -91,12 +104,12 @@ def newest_days(plan: Plan, part: KeyRange) -> sql.Composable:
     of_part = sql.SQL("isfinite(created_at) AND {} AND {}").format(
         in_window(plan), key_range(sql.Identifier("transaction_id"), part, "bigint")
     )
-    return _newest(plan, day, of_part)
+    return sql.SQL("SELECT ({}), NULL").format(_newest(plan, day, of_part))
 
 
-def newest_orders(plan: Plan, part: KeyRange) -> sql.Composable:
-    """The customers (`c:` and the id) and business days (`d:` and the day) of such rows, in the part's range, and their
-    digest (`h:`), see `unchanged_to`.
+def newest_orders(plan: Plan, part: KeyRange) -> sql.Composed:
+    """The customers (`c:` and the id) and business days (`d:` and the day) of such rows, in the part's range, and the
+    digest of the rows and their lines.
 
     Its ranges are of transaction ids; on a connection with `use_time_zone`.
     """
@@ -106,40 +119,68 @@ def newest_orders(plan: Plan, part: KeyRange) -> sql.Composable:
         business_date(local_time(sql.Identifier("created_at")), plan), sql.Literal(EPOCH)
     )
     days = _newest(plan, day, sql.SQL("isfinite(created_at) AND {} AND {}").format(in_window(plan), mine))
-    digest = sql.SQL("SELECT ARRAY['h:' || concat_ws(':', last, rows, hashes)] FROM ({}) AS newest").format(
-        _digest(sql.SQL("transaction_id > {} AND {}").format(sql.Literal(plan["covered_id"]), mine))
-    )
-    return sql.SQL("SELECT CASE WHEN ({0}) IS NOT NULL THEN ({0}) || ({1}) || ({2}) END").format(
-        customers, days, digest
-    )
+    keys = sql.SQL("SELECT ({}) || ({})").format(customers, days)  # either both are NULL or none
+    return _with_digest(keys, _newest_digest(plan, mine, lines=True))
 
 
-def _digest(which: sql.Composable) -> sql.Composed:
-    """The highest id of these transactions, and how many rows they and their lines have, with the sum of their hashes.
+def _with_digest(keys: sql.Composable, digest: sql.Composable) -> sql.Composed:
+    text = "SELECT keys, CASE WHEN keys IS NOT NULL THEN (SELECT concat_ws(':', last, rows, hashes) FROM ({}) AS d) END"
+    return sql.SQL(text + " AS digest FROM (SELECT ({}) AS keys OFFSET 0) AS known").format(digest, keys)
+
+
+def _newest_digest(plan: Plan, mine: sql.Composable, *, lines: bool) -> sql.Composed:
+    newest = sql.SQL("transaction_id > {} AND {}").format(sql.Literal(plan["covered_id"]), mine)
+    return _digest(newest, plan["covered_id"], lines=lines)
+
+
+def _known_digest(plan: Plan, last: int, *, lines: bool) -> sql.Composed:
+    known = sql.SQL("transaction_id > {} AND transaction_id <= {}{}").format(
+        sql.Literal(plan["since"]["covered_id"]), sql.Literal(last), sql.SQL("" if lines else " AND mobile_id <> ''")
+    )
+    return _digest(known, plan["since"]["covered_id"], lines=lines)
+
+
+def _digest(which: sql.Composable, covered: int | None, *, lines: bool) -> sql.Composed:
+    """The highest id of these transactions, without any the covered one; how many rows they, and their lines, have;
+    and the sum of their hashes.
 
     Such sums can be added, in any order.
     """
-    return sql.SQL(
-        "SELECT coalesce(max(id), 0) AS last, count(*) AS rows, coalesce(sum(hash), 0) AS hashes FROM ("
+    hashed = (
         "SELECT transaction_id AS id, hashtextextended(ROW(transaction_id, mobile_id, total_amount,"
         " timestamptz_send(created_at))::text, 0) AS hash FROM fact_transactions WHERE {0}"
-        " UNION ALL SELECT NULL, hashtextextended(ROW(transaction_id, item_id, quantity, price)::text, 0)"
-        " FROM fact_transaction_items WHERE {0}) AS hashed"
-    ).format(which)
+    )
+    if lines:
+        hashed += (
+            " UNION ALL SELECT NULL, hashtextextended(ROW(transaction_id, item_id, quantity, price)::text, 0)"
+            " FROM fact_transaction_items WHERE {0}"
+        )
+    summed = (
+        "SELECT coalesce(max(id), {}) AS last, count(*) AS rows, coalesce(sum(hash), 0) AS hashes FROM ({}) AS hashed"
+    )
+    return sql.SQL(summed).format(sql.Literal(covered), sql.SQL(hashed).format(which))
 
 
-def unchanged_to(crm: reading.Connection, plan: Plan, ledger: Iterable[str]) -> int | None:
-    """The highest id that the last run has read, if all rows above its covered id are as it has read them; else None.
+def unchanged(
+    crm: reading.Connection, plan: Plan, digests: Sequence[str] | None, *, lines: bool
+) -> tuple[int, int, str] | None:
+    """The highest id that the last run has read, with the number of rows and the sum of hashes, if all rows above its
+    covered id are as it has read them; else None.
 
-    With the digests of its ledger, which `newest_orders` has made from the same snapshots as its results.
+    The digests are those of its ledger, made from the same snapshots as its results.
     """
-    digests = [tuple(map(int, key.split(":")[1:])) for key in ledger if key.startswith("h:")]
-    if not digests:
+    if not digests or plan["covered_id"] is None:
         return None
-    lasts, rows, hashes = zip(*digests, strict=True)
-    last, expected = max(lasts), (max(lasts), sum(rows), sum(hashes))
-    same = sql.SQL("transaction_id > {} AND transaction_id <= {}").format(plan["since"]["covered_id"], last)
-    return last if crm.execute(_digest(same)).fetchone() == expected else None
+    lasts, rows, hashes = zip(*(map(int, each.split(":")) for each in digests), strict=True)
+    expected = max(lasts), sum(rows), sum(hashes)
+    if crm.execute(_known_digest(plan, expected[0], lines=lines)).fetchone() != expected:
+        return None
+    return expected[0], expected[1], str(expected[2])
+
+
+def orders_changed() -> UnavailableError:
+    """The error of a run that relies on rows that have changed since it was planned, moments before."""
+    return UnavailableError("Orders have changed while a run was planned. It is planned again.", code="orders_changed")
 
 
 def _newest(plan: Plan, key: sql.Composable, of_part: sql.Composable) -> sql.Composable:
@@ -172,7 +213,7 @@ def _transactions(plan: Plan) -> sql.Composable:
     if last["covered_id"] is None:
         return sql.SQL("SELECT mobile_id, created_at FROM fact_transactions")
     reasons = [
-        sql.SQL("transaction_id > {}").format(sql.Literal(last.get("unchanged_to") or last["covered_id"])),
+        sql.SQL("transaction_id > {}").format(sql.Literal((last.get("unchanged") or [last["covered_id"]])[0])),
         sql.SQL("created_at > {}::timestamptz AND created_at <= {}::timestamptz").format(
             sql.Literal(last["as_of"]), sql.Literal(plan["as_of"])
         ),
@@ -189,8 +230,13 @@ def _transactions(plan: Plan) -> sql.Composable:
 def customers(crm: reading.Connection, plan: Plan) -> list[str]:
     """The current customers of the touched transactions."""
     use_time_zone(crm, plan)
-    query = sql.SQL("SELECT DISTINCT mobile_id FROM ({}) AS touched WHERE mobile_id <> ''").format(_transactions(plan))
-    return [customer for (customer,) in crm.execute(query).fetchall()]
+    return [customer for (customer,) in crm.execute(customers_query(plan)).fetchall()]
+
+
+def customers_query(plan: Plan) -> sql.Composed:
+    """The same as a query, for a connection with `use_time_zone`."""
+    query = "SELECT DISTINCT mobile_id::text AS mobile_id FROM ({}) AS touched WHERE mobile_id <> ''"
+    return sql.SQL(query).format(_transactions(plan))
 
 
 def days(crm: reading.Connection, plan: Plan, ledger: Iterable[str]) -> list[int]:

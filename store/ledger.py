@@ -28,11 +28,19 @@ def begin(session: Session, run: Run, parts: Sequence[Part]) -> None:
     session.flush()
 
 
-def entry(run: Run, part: Part, keys: sql.Composable) -> sql.Composed:
-    """The statement that stores a part's keys; `keys` is an expression of type text[], NULL where not known."""
-    return sql.SQL("UPDATE analytics_ledger SET keys = {} WHERE generation = {} AND part = {}").format(
-        keys, sql.Literal(run.generation), sql.Literal(part.part)
+def entry(run: Run, part: Part, newest: sql.Composable) -> sql.Composed:
+    """The statement that stores a query's row: a part's keys, NULL where not known, and the digest of the newest rows,
+    NULL without one.
+    """
+    return sql.SQL("UPDATE analytics_ledger SET (keys, digest) = ({}) WHERE generation = {} AND part = {}").format(
+        newest, sql.Literal(run.generation), sql.Literal(part.part)
     )
+
+
+def values(row: Sequence[object] | None) -> sql.Composed:
+    """A query for such a row that was read from the CRM's database."""
+    keys, digest = row or (None, None)
+    return sql.SQL("SELECT {}::text[], {}::text").format(sql.Literal(keys), sql.Literal(digest))
 
 
 def is_known(session: Session, generation: int) -> bool:
@@ -45,6 +53,12 @@ def keys(session: Session, generation: int | None) -> list[str]:
     """The keys of the newest rows that a run has read."""
     found = select(func.unnest(Ledger.keys)).where(Ledger.generation == generation).distinct()
     return list(session.scalars(found))
+
+
+def digests(session: Session, generation: int | None) -> list[str] | None:
+    """The digests of the newest rows that a run has read, of each part; None if a part has none."""
+    found = list(session.scalars(select(Ledger.digest).where(Ledger.generation == generation)))
+    return [each for each in found if each is not None] if found and None not in found else None
 
 
 def keep_only(session: Session, run: Run) -> None:

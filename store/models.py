@@ -215,7 +215,10 @@ class Total(Base):
 
 
 class Ledger(Base):
-    """The keys of the newest rows that one part of a run has read; NULL if not stored, or if they were too many."""
+    """The keys of the newest rows that one part of a run has read; NULL if not stored, or if they were too many.
+
+    `digest` tells whether these rows have changed since (source/touched.py), where the kind looks at it.
+    """
 
     __tablename__ = "analytics_ledger"
 
@@ -223,6 +226,7 @@ class Ledger(Base):
     part: Mapped[int] = mapped_column(primary_key=True)
     kind: Mapped[str]
     keys: Mapped[list[str] | None] = mapped_column(ARRAY(Text))
+    digest: Mapped[str | None]
 
 
 class Retired(Base):

@@ -15,7 +15,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from psycopg import sql
 from sqlalchemy.orm import Session
 
 from analytics import tallies
@@ -26,7 +25,6 @@ from kinds.menu import history, merge, rows
 from kinds.menu import plan as planning
 from kinds.menu.names import name_items
 from kinds.menu.rules import ranking
-from postgres import scalar
 from settings import Settings
 from source import orders, touched
 from source.reading import Connection
@@ -52,8 +50,8 @@ def tally(settings: Settings, claimed: Claim) -> Counts:
     calendar = Calendar.of(run.plan["dayparts"], day_start(run.plan), firsts, bucket_of, open_buckets(run.plan))
     lines = planning.line_rules(run.plan)
     with orders.snapshot(url, run.plan) as crm:
-        days = sql.Literal(scalar(crm, touched.newest_days(run.plan, part)))
-        driver(claimed.session).execute(ledger.entry(run, part, days))
+        newest = crm.execute(touched.newest_days(run.plan, part)).fetchone()
+        driver(claimed.session).execute(ledger.entry(run, part, ledger.values(newest)))
         found = tallies.total([tallies.tally(*block, calendar, lines) for block in orders.blocks(crm, run.plan, part)])
     rows.save_tallies(claimed.session, run, part, found.items, found.transactions)
     left_out = dict(found.left_out)

@@ -14,7 +14,6 @@ from sqlalchemy.orm import Session
 
 from analytics.recommendations.profiles import profiles
 from analytics.recommendations.tallies import Tallies, tally
-from errors import UnavailableError
 from kinds.base import Counts, Plan, summed
 from kinds.recommendations import building, profile_rows, rows, staging, state, visits
 from kinds.recommendations.models import StoredModel
@@ -38,10 +37,11 @@ def read(settings: Settings, claimed: Claim) -> Counts:
     times = visits.calendar(run.plan)
     with orders.snapshot(settings.source_database_url, run.plan) as crm:
         state.note_newest(session, crm, run, part)
-        known, unchanged = ledger.keys(session, run.plan["since"]["ledger"]), run.plan["since"].get("unchanged_to")
+        last, unchanged = run.plan["since"]["ledger"], run.plan["since"].get("unchanged")
         if unchanged is not None:
-            _check_unchanged(crm, run.plan, known)
-        before = [key.removeprefix("c:") for key in known if key.startswith("c:") and unchanged is None]
+            _check_unchanged(crm, run.plan, ledger.digests(session, last))
+        known = ledger.keys(session, last) if unchanged is None else []
+        before = [key.removeprefix("c:") for key in known if key.startswith("c:")]
         customers = sorted({*touched.customers(crm, run.plan), *before})
         block = sold.of_customers(crm, run.plan, customers)
         counted = [visits.divide(day, times, 1)[0] for day in sold.of_touched_days(crm, run.plan)]
@@ -59,7 +59,7 @@ def read(settings: Settings, claimed: Claim) -> Counts:
     }
 
 
-def _check_unchanged(crm: reading.Connection, plan: Plan, known: list[str]) -> None:
+def _check_unchanged(crm: reading.Connection, plan: Plan, digests: list[str] | None) -> None:
     """Check that no row has changed, and no business day was touched, since the run was planned, moments before.
 
     Raises
@@ -68,8 +68,8 @@ def _check_unchanged(crm: reading.Connection, plan: Plan, known: list[str]) -> N
         If so; the run is planned again.
     """
     days = touched.day_buckets(crm, plan, [])
-    if touched.unchanged_to(crm, plan, known) is None or not set(days) <= set(plan["day_buckets"]):
-        raise UnavailableError("Orders have changed while a run was planned.", code="orders_changed")
+    if touched.unchanged(crm, plan, digests, lines=True) is None or not set(days) <= set(plan["day_buckets"]):
+        raise touched.orders_changed()
 
 
 def merge(session: Session, settings: Settings, run: Run) -> None:

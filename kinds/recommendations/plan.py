@@ -71,10 +71,11 @@ def changed(draft: Draft) -> list[Part] | None:
     plan, session = draft.plan, draft.session
     if plan["recompute_all"]:
         return None
-    keys = ledger.keys(session, plan["since"]["ledger"])
+    last = plan["since"]["ledger"]
+    keys, digests = ledger.keys(session, last), ledger.digests(session, last)
     session.rollback()
-    unchanged = touched.unchanged_to(draft.crm, plan, keys) if plan["inline"] else None
-    plan["since"] |= {"unchanged_to": unchanged}
+    unchanged = touched.unchanged(draft.crm, plan, digests, lines=True) if plan["inline"] else None
+    plan["since"] |= {"unchanged": unchanged}
     days = [key.removeprefix("d:") for key in keys if key.startswith("d:") and unchanged is None]
     plan["day_buckets"] = touched.day_buckets(draft.crm, plan, days)
     published = runs.published_run(session, draft.run.kind)

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from psycopg import sql
 from sqlalchemy.orm import Session
 
 from analytics.recommendations.parameters import Parameters
@@ -15,7 +14,6 @@ from kinds.recommendations import rows, segments, staging
 from kinds.recommendations.models import StoredModel
 from kinds.recommendations.stored import Names
 from kinds.rfm import results as rfm
-from postgres import scalar
 from source import touched
 from source.menu import read_menu
 from source.reading import Connection
@@ -97,5 +95,5 @@ def segments_read(session: Session) -> str | None:
 def note_newest(session: Session, crm: Connection, run: Run, part: Part) -> None:
     """Store in the ledger which newest orders the part reads."""
     assert run.plan is not None
-    newest = sql.Literal(scalar(crm, touched.newest_orders(run.plan, part)))
-    driver(session).execute(ledger.entry(run, part, newest))
+    newest = crm.execute(touched.newest_orders(run.plan, part)).fetchone()
+    driver(session).execute(ledger.entry(run, part, ledger.values(newest)))

@@ -83,7 +83,7 @@ def compute(session: Session, settings: Settings, day: date) -> int:
         "CREATE TEMP TABLE rfm_past (mobile_id text, last_day int, frequency int, cents bigint,"
         " used bigint, skipped bigint, first_purchase_at timestamptz) ON COMMIT DROP"
     )
-    nothing = sql.SQL("SELECT NULL::text[]")
+    nothing = sql.SQL("SELECT NULL::text[], NULL::text").format()
     query = aggregate_query(plan, sql.SQL("mobile_id IS NOT NULL"))
     insert_from_source(
         session, settings.source_database_url, plan, query, sql.Identifier("rfm_past"), nothing, _read_and_leave
@@ -101,8 +101,8 @@ def compute(session: Session, settings: Settings, day: date) -> int:
     ).rowcount
 
 
-def _read_and_leave(value: sql.Composable) -> sql.Composed:
-    return sql.SQL("SELECT {}").format(value)
+def _read_and_leave(newest: sql.Composable) -> sql.Composed:
+    return sql.SQL("{}").format(newest)
 
 
 def _end_of(settings: Settings, day: date) -> dict[str, Any]:

@@ -159,6 +159,7 @@ class Rfm(Kind):
 
     def refresh(self, draft: Draft) -> list[Part]:
         """The changed customers, as one part."""
+        planning.note_unchanged(draft)
         return [Part(run_id=draft.run.run_id, stage="aggregate", part=0)]
 
     def prepare(self, session: Session, run: Run, parts: Sequence[Part]) -> None:

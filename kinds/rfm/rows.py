@@ -11,7 +11,7 @@ An incremental run has one shard, the touched customers, and continues in merge.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import psycopg
@@ -33,7 +33,10 @@ _UNNAME = """
 UPDATE analytics_runs SET plan = jsonb_set(plan, '{excluded}', (plan -> 'excluded') - %(id)s::text)
 WHERE plan -> 'excluded' ? %(id)s::text
 """
-
+_WITHOUT_ORDERS = """
+INSERT INTO {table} SELECT mobile_id, NULL, 0, 0, 0, 0, NULL FROM rfm_results AS r
+WHERE generation = {generation} AND NOT EXISTS (SELECT FROM {table} AS staged WHERE staged.mobile_id = r.mobile_id)
+"""
 
 TABLES = Generations("rfm")
 
@@ -100,22 +103,52 @@ def aggregate(session: Session, source_url: str, run: Run, part: Part) -> dict[s
 
 
 def aggregate_touched(session: Session, source_url: str, run: Run, part: Part) -> dict[str, int]:
-    """Fill the staging table with all touched customers, also those without a purchase; returns its counts."""
+    """Fill the staging table with all touched customers, also those without a purchase; returns its counts.
+
+    Raises
+    ------
+    UnavailableError
+        If rows that the run relies on have changed since it was planned.
+    """
     assert run.plan is not None
-    whose, known = TABLES.touched(session, source_url, run)
-    _stage(session, source_url, run, part, whose, "")
-    driver(session).execute(
-        sql.SQL(
-            "INSERT INTO {table} SELECT mobile_id, NULL, 0, 0, 0, 0, NULL FROM ({known}) AS known"
-            " WHERE NOT EXISTS (SELECT FROM {table} AS staged WHERE staged.mobile_id = known.mobile_id)"
-        ).format(table=staging(run, 0), known=known)
-    )
-    driver(session).execute(sql.SQL("ANALYZE {}").format(staging(run, 0)))
-    staged = scalar(driver(session), sql.SQL("SELECT count(*) FROM {}").format(staging(run, 0)))
+    since, connection = run.plan["since"], driver(session)
+    if run.plan.get("recompute_all"):
+        _stage(session, source_url, run, part, sql.SQL("mobile_id IS NOT NULL"), "")
+        connection.execute(
+            sql.SQL(_WITHOUT_ORDERS).format(table=staging(run, 0), generation=sql.Literal(since["generation"]))
+        )
+    else:
+        before = [] if since.get("unchanged") else ledger.keys(session, since.get("ledger"))
+        touched_ones = sql.SQL("SELECT mobile_id FROM ({} UNION SELECT unnest({}::text[])) AS t WHERE {}").format(
+            touched.customers_query(run.plan), sql.Literal(before), _included(run.plan)
+        )
+        theirs = sql.SQL("mobile_id = ANY (ARRAY(SELECT mobile_id FROM touched))")
+        _stage(session, source_url, run, part, theirs, "", partial(_with_all, touched_ones))
+        if since.get("unchanged") and not ledger.is_known(session, run.generation):
+            raise touched.orders_changed()
+    connection.execute(sql.SQL("ANALYZE {}").format(staging(run, 0)))
+    staged = scalar(connection, sql.SQL("SELECT count(*) FROM {}").format(staging(run, 0)))
     return _counted(session, run, 0) | {"touched_customers": int(staged)}
 
 
-def _stage(session: Session, source_url: str, run: Run, part: Part, whose: sql.Composable, persistence: str) -> None:
+def _with_all(touched_ones: sql.Composable, query: sql.Composable) -> sql.Composed:
+    """The query's rows, and one for each touched customer without any, from the same snapshot."""
+    return sql.SQL(
+        "WITH touched AS MATERIALIZED ({}), counted AS MATERIALIZED ({}) SELECT * FROM counted"
+        " UNION ALL SELECT mobile_id, NULL, 0, 0, 0, 0, NULL FROM touched"
+        " WHERE NOT EXISTS (SELECT FROM counted WHERE counted.mobile_id = touched.mobile_id)"
+    ).format(touched_ones, query)
+
+
+def _stage(
+    session: Session,
+    source_url: str,
+    run: Run,
+    part: Part,
+    whose: sql.Composable,
+    persistence: str,
+    completed: Callable[[sql.Composed], sql.Composed] = lambda query: query,
+) -> None:
     assert run.plan is not None
     connection = driver(session)
     table = staging(run, part.part)
@@ -130,9 +163,9 @@ def _stage(session: Session, source_url: str, run: Run, part: Part, whose: sql.C
     fill = partial(insert_from_source, session, source_url, run.plan, table=table, beside=newest, entry=entry)
     try:
         with session.begin_nested():  # checking each amount takes a fifteenth of the time, and few sources have such
-            fill(query=aggregate_query(run.plan, whose, all_finite=True))
+            fill(query=completed(aggregate_query(run.plan, whose, all_finite=True)))
     except psycopg.errors.FeatureNotSupported:
-        fill(query=aggregate_query(run.plan, whose))
+        fill(query=completed(aggregate_query(run.plan, whose)))
 
 
 def _counted(session: Session, run: Run, shard: int) -> dict[str, int]:

@@ -28,7 +28,6 @@ from kinds.base import Counts, Draft, Kind, Stage, summed
 from kinds.trends import fitting, merge, rows, tallies
 from kinds.trends import plan as planning
 from kinds.trends.names import Names
-from postgres import scalar
 from settings import Settings
 from source import customers, orders, touched
 from source.customers import Amounts
@@ -59,8 +58,8 @@ def tally(settings: Settings, claimed: Claim) -> Counts:
             cells.append(found.cells)
             skipped += found.skipped
             transactions += found.transactions
-        newest = sql.Literal(scalar(crm, touched.newest_days(run.plan, part)))
-        driver(claimed.session).execute(ledger.entry(run, part, newest))
+        newest = crm.execute(touched.newest_days(run.plan, part)).fetchone()
+        driver(claimed.session).execute(ledger.entry(run, part, ledger.values(newest)))
     tallies.save_cells(claimed.session, run, part, together(cells))
     return {"transactions": transactions, "skipped_transactions": skipped}
 

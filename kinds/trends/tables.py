@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from itertools import product
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import text
@@ -27,14 +28,12 @@ class Hour:
     revenue: float
 
 
+# 1900-01-01 is a Monday, and no business day is before it; extract(isodow) takes three times as long.
 _HOURS = """
-SELECT weekday, hour, coalesce(sum(orders), 0)::bigint, coalesce(sum(cents), 0)::bigint
-FROM generate_series(1, 7) AS weekday CROSS JOIN generate_series(0, 23) AS hour
-LEFT JOIN (SELECT extract(isodow FROM business_date + later)::int AS weekday, hour, orders, cents
-           FROM metric_hour_tallies
-           WHERE generation = :generation AND business_date > CAST(:last AS date) - :days) AS sold
-  USING (weekday, hour)
-GROUP BY weekday, hour ORDER BY weekday, hour
+SELECT (business_date + later - date '1900-01-01') % 7 + 1, hour, sum(orders)::bigint, sum(cents)::bigint
+FROM metric_hour_tallies
+WHERE generation = :generation AND business_date > CAST(:last AS date) - :days
+GROUP BY 1, 2
 """
 
 
@@ -42,7 +41,12 @@ def hours(session: Session, state: PublishedState, days: int) -> list[Hour]:
     """All hours of the week: orders and revenue of the last `days` business days, up to the last one with an order."""
     last = (state.run.counts or {}).get("last_date")
     rows = session.execute(text(_HOURS), {"generation": state.generation, "last": last, "days": days}).all()
-    return [Hour(weekday, hour, orders, cents / CENTS) for weekday, hour, orders, cents in rows]
+    sold = {(weekday, hour): (orders, cents) for weekday, hour, orders, cents in rows}
+    found = []
+    for weekday, hour in product(range(1, 8), range(24)):
+        orders, cents = sold.get((weekday, hour), (0, 0))
+        found.append(Hour(weekday, hour, orders, cents / CENTS))
+    return found
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,14 @@ from typing import Any
 import psycopg
 import pytest
 
+from errors import UnavailableError
 from kinds import upkeep
 from settings import Settings
 from source import touched
 from store import inbox, ledger, runs
 from store.database import transaction
 from tests.books import Restaurant
-from tests.system import do_part, finish_inline, read, rfm_segments, state
+from tests.system import do_part, finish_inline, read, rfm_segments, run_inline, state
 from worker import steering
 
 KINDS = ("rfm", "menu")
@@ -160,6 +161,64 @@ def test_what_an_older_version_published_or_one_of_its_workers_read_has_everythi
         assert restaurant.refresh() == {"incremental"}
         assert everything(restaurant) == [unknown, unknown]
         restaurant.check()
+
+
+def touched_customers(restaurant: Restaurant) -> int:
+    """How many customers the next refresh reads; what it publishes has to be right."""
+    restaurant.now += timedelta(minutes=1)
+    run = run_inline(restaurant.settings, "rfm", at=restaurant.now, mode="incremental").run
+    assert (run.status, run.mode) == ("succeeded", "incremental"), run.error
+    assert run_inline(restaurant.settings, "menu", at=restaurant.now, mode="incremental").run.status == "succeeded"
+    restaurant.check()
+    assert run.counts is not None
+    return int(run.counts["touched_customers"])
+
+
+def test_a_refresh_reads_customers_of_the_newest_orders_again_only_if_one_has_changed(restaurant: Restaurant) -> None:
+    restaurant.refresh("full")
+    assert touched_customers(restaurant) == 0
+    restaurant.sell(2000, "c1", "10.00", ago(restaurant, hours=1), 1)
+    assert touched_customers(restaurant) == 1
+    restaurant.sell(1999, "c2", "10.00", ago(restaurant, hours=1), 1)  # committed late
+    assert touched_customers(restaurant) > 3
+    restaurant.sell(1018, "c3", "10.00", ago(restaurant, days=1))  # c18's, of whom no order is left
+    assert touched_customers(restaurant) > 3
+    for change in ({"amount": "11.00"}, {"at": ago(restaurant, days=3)}, {"customer": None}):
+        number, customer, amount, at = restaurant.sold[2000]
+        restaurant.sell(number, **({"customer": customer, "amount": amount, "at": at} | change))
+        assert touched_customers(restaurant) > 3, change
+    restaurant.sell(2001, None, "10.00", ago(restaurant, hours=1), 1)  # a guest's
+    assert touched_customers(restaurant) == 0
+    restaurant.remove(lambda number, _: number == 1999)
+    assert touched_customers(restaurant) > 2
+    restaurant.sell(2002, "c4", "10.00", restaurant.now + timedelta(minutes=3), 1)  # in three minutes
+    assert [touched_customers(restaurant) for _ in range(4)] == [1, 0, 1, 0]
+    restaurant.remove(lambda number, _: number < 1017)  # not named, and fewer are left than a refresh reads again
+    assert run_inline(restaurant.settings, "rfm", at=restaurant.now, mode="incremental").run.status == "succeeded"
+
+
+def test_orders_that_change_while_a_refresh_is_planned_have_it_planned_again(
+    restaurant: Restaurant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    restaurant.refresh("full")
+    restaurant.sell(2000, "c1", "10.00", ago(restaurant, hours=1), 1)
+    with transaction(restaurant.url) as session:
+        asked = inbox.request(session, ["rfm"], mode="incremental")[0]
+        asked.as_of = restaurant.now
+    planned = touched.unchanged
+
+    def change(*given: Any, **how: Any) -> Any:
+        monkeypatch.setattr(touched, "unchanged", planned)
+        found = planned(*given, **how)
+        restaurant.sell(1018, "c3", "10.00", ago(restaurant, days=1))
+        return found
+
+    monkeypatch.setattr(touched, "unchanged", change)
+    with pytest.raises(UnavailableError):
+        steering.advance(restaurant.settings, asked.run_id)
+    assert finish_inline(restaurant.settings, asked.run_id).run.mode == "incremental"
+    assert restaurant.refresh() == {"incremental"}
+    restaurant.check()
 
 
 def test_a_run_without_a_day_to_count_has_read_the_newest_rows_all_the_same(restaurant: Restaurant) -> None:
