@@ -125,55 +125,50 @@ def lock(session: Session, run_id: uuid.UUID) -> Run | None:
     return session.scalars(select(Run).where(Run.run_id == run_id).with_for_update()).first()
 
 
-def begin(session: Session, run_id: uuid.UUID) -> bool:
-    """Set a pending run running if it is next and no run of its kind is running; returns whether it is past pending.
+def take(session: Session, run_id: uuid.UUID, *, from_sweep: bool) -> Run | None:
+    """Count a try at a run's next step; returns the run, locked, or None where the caller should leave it alone.
 
-    It is not next while a run that it waits for is unfinished. Requests don't join it from here on. Committed before
-    the run is planned, so that requests don't wait for planning.
+    A pending run is set running if it is next and no run of its kind is running; it is not next while a run that it
+    waits for is unfinished. Requests don't join it from here on. Another run is left alone if it has finished, or,
+    with `from_sweep`, if it is locked or its backoff since the last try isn't over.
+
+    Committed before the step itself, so that requests don't wait for planning, and a step that kills its process is
+    counted.
     """
     kind = session.scalars(select(Run.kind).where(Run.run_id == run_id, Run.status == "pending")).first()
-    if kind is None:
-        return True
-    session.execute(CHANGING, {"kind": kind})
-    run = lock(session, run_id)
-    if run is None or run.status != "pending":
-        return True
+    if kind is not None:
+        session.execute(CHANGING, {"kind": kind})
+    query = select(Run).where(Run.run_id == run_id, Run.status.in_(ACTIVE))
+    run = session.scalars(query.with_for_update(skip_locked=from_sweep and kind is None)).first()
+    if run is None:
+        return None
+    moment = now(session)
+    if run.status == "pending":
+        if not _is_next(session, run):
+            return None
+        run.status, run.started_at = "running", moment
+    wait = min(timedelta(seconds=2**run.tries), LONGEST_WAIT)
+    if from_sweep and run.tries and is_before(moment, run.tried_at, wait):
+        return None
+    run.tries, run.tried_at = run.tries + 1, moment
+    session.flush()
+    return run
+
+
+def _is_next(session: Session, run: Run) -> bool:
     ahead = (
         (Run.kind == run.kind)
         & (Run.run_id != run.run_id)
         & ((Run.status == "running") | ((Run.status == "pending") & _goes_before(run)))
     )
     needed = Run.run_id.in_(run.waits_for) & Run.status.in_(ACTIVE)
-    if session.scalars(select(Run.run_id).where(ahead | needed).limit(1)).first() is not None:
-        return False
-    run.status, run.started_at = "running", now(session)
-    session.flush()
-    return True
+    return session.scalars(select(Run.run_id).where(ahead | needed).limit(1)).first() is None
 
 
 def _goes_before(run: Run) -> ColumnElement[bool]:
     """Whether a pending run of the kind goes first: those without an explicit as_of, then in the order of requests."""
     older = Run.generation < run.generation
     return ~Run.as_of_given | older if run.as_of_given else ~Run.as_of_given & older
-
-
-def try_step(session: Session, run_id: uuid.UUID, *, from_sweep: bool) -> int:
-    """Count a try at a running run's next step; returns the number of tries since its last completed step.
-
-    Committed before the step itself, so that a step that kills its process is counted. 0 tells the caller to leave the
-    run alone: it isn't running, or, with `from_sweep`, it is locked or its backoff since the last try isn't over.
-    """
-    query = select(Run).where(Run.run_id == run_id, Run.status == "running").with_for_update(skip_locked=from_sweep)
-    run = session.scalars(query).first()
-    if run is None:
-        return 0
-    moment = now(session)
-    wait = min(timedelta(seconds=2**run.tries), LONGEST_WAIT)
-    if from_sweep and run.tries and is_before(moment, run.tried_at, wait):
-        return 0
-    run.tries, run.tried_at = run.tries + 1, moment
-    session.flush()
-    return run.tries
 
 
 def is_before(moment: datetime, since: datetime | None, wait: timedelta) -> bool:
@@ -184,7 +179,6 @@ def is_before(moment: datetime, since: datetime | None, wait: timedelta) -> bool
 def start(session: Session, run: Run, plan: dict[str, Any], parts: Sequence[Part], as_of: datetime) -> None:
     """Store the plan and its parts; from here on the run depends on no setting."""
     run.plan, run.as_of, run.counts = plan, as_of, {}
-    session.flush()
     session.add_all(parts)
     session.flush()
 
@@ -222,8 +216,11 @@ def following(session: Session, run: Run) -> list[uuid.UUID]:
 
 
 def now(session: Session) -> datetime:
-    """The database's clock, which all hosts share."""
-    return session.scalars(select(func.clock_timestamp(type_=TIMESTAMP(timezone=True)))).one()
+    """The database's clock, which all hosts share. Writes no pending changes, as other queries do."""
+    clock = select(func.clock_timestamp(type_=TIMESTAMP(timezone=True)))
+    moment: datetime | None = session.connection().scalar(clock)
+    assert moment is not None
+    return moment
 
 
 def note_reason(url: str, run_id: uuid.UUID, reason: str, *, part: tuple[str, int] | None = None) -> None:

@@ -7,6 +7,7 @@ different labels, so they don't wait for each other's row locks.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 
 from sqlalchemy import func, select
@@ -19,27 +20,39 @@ from store.models import Delivery, Part, Run, Total
 
 def add(session: Session, name: str, amount: float = 1, **labels: str) -> None:
     """Add to a counter."""
-    row = insert(Total).values(name=name, labels=json.dumps(labels, sort_keys=True), value=amount)
-    row = row.on_conflict_do_update(
-        index_elements=[Total.name, Total.labels], set_={"value": Total.value + row.excluded.value}
+    _add(session, [(name, labels, amount)])
+
+
+def _add(session: Session, amounts: Iterable[tuple[str, Mapping[str, str], float]]) -> None:
+    """Add to counters, which are all different."""
+    rows = [
+        {"name": name, "labels": json.dumps(labels, sort_keys=True), "value": amount}
+        for name, labels, amount in amounts
+    ]
+    added = insert(Total).values(rows)
+    session.execute(
+        added.on_conflict_do_update(
+            index_elements=[Total.name, Total.labels], set_={"value": Total.value + added.excluded.value}
+        )
     )
-    session.execute(row)
 
 
 def count_run(session: Session, run: Run) -> None:
     """Count a finished run: its outcome, its duration and its parts', and the rows that it skipped."""
-    add(session, "runs", kind=run.kind, mode=run.mode, outcome=run.status)
+    found: list[tuple[str, dict[str, str], float]] = []
+    of_mode = {"kind": run.kind, "mode": run.mode}
+    found.append(("runs", of_mode | {"outcome": run.status}, 1))
     if run.started_at is not None and run.finished_at is not None:
-        seconds = (run.finished_at - run.started_at).total_seconds()
-        add(session, "run_seconds", seconds, kind=run.kind, mode=run.mode)
+        found.append(("run_seconds", of_mode, (run.finished_at - run.started_at).total_seconds()))
     waited = func.sum(func.extract("epoch", Part.done_at - Part.sent_at))
     done = select(Part.stage, func.count(), waited).where(Part.run_id == run.run_id, Part.done_at.is_not(None))
     for stage, parts, part_seconds in session.execute(done.group_by(Part.stage).order_by(Part.stage)):
-        add(session, "parts", parts, kind=run.kind, stage=stage)
-        add(session, "part_seconds", float(part_seconds or 0), kind=run.kind, stage=stage)
+        of_stage = {"kind": run.kind, "stage": stage}
+        found += [("parts", of_stage, parts), ("part_seconds", of_stage, float(part_seconds or 0))]
     for name, number in sorted((run.counts or {}).items()):
         if (name.startswith("skipped_") or name == "future_transactions") and number:
-            add(session, "skipped_rows", number, kind=run.kind, rows=name.removeprefix("skipped_"))
+            found.append(("skipped_rows", {"kind": run.kind, "rows": name.removeprefix("skipped_")}, number))
+    _add(session, found)
 
 
 def drop_deliveries(session: Session, kept: timedelta) -> None:

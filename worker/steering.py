@@ -50,20 +50,19 @@ def advance(settings: Settings, run_id: uuid.UUID, *, from_sweep: bool = False) 
     tries = 0
     try:
         with transaction(settings.database_url) as session:
-            if runs.begin(session, run_id):
-                tries = runs.try_step(session, run_id, from_sweep=from_sweep)
-            if not tries:
+            unplanned = runs.take(session, run_id, from_sweep=from_sweep)
+            if unplanned is None:
                 return []
-            unplanned = session.get_one(Run, run_id)
-            _check_attempts(session, unplanned)
+            tries = unplanned.tries
+            _check_attempts(unplanned)
         draft = planning.draft(settings, unplanned) if unplanned.plan is None else None
         with transaction(settings.database_url) as session:
             run = runs.lock(session, run_id)
             if run is None:
                 return []
+            run.tries = 0
             with located(settings, run):
                 parts = _step(session, settings, run, draft)
-            run.tries = 0
             if run.status not in runs.FINISHED:
                 run.error = None
             if from_sweep and (parts or run.status in runs.FINISHED):
@@ -82,12 +81,12 @@ def advance(settings: Settings, run_id: uuid.UUID, *, from_sweep: bool = False) 
     return []
 
 
-def _check_attempts(session: Session, run: Run) -> None:
+def _check_attempts(run: Run) -> None:
     last = f" The last error: {run.error}" if run.error else ""
     if run.tries > TRIES:
         died = "" if run.error else ", and each time its process died"
         raise RunLostError(f"The run's next step was started {TRIES} times{died}.{last}", code="step_lost")
-    if run.started_at is not None and run.started_at + DEADLINE < runs.now(session):
+    if run.started_at is not None and run.tried_at is not None and run.started_at + DEADLINE < run.tried_at:
         hours = round(DEADLINE.total_seconds() / 3600)
         raise RunLostError(f"The run did not end within {hours} hours of its start.{last}", code="deadline_passed")
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pandas as pd
-from sqlalchemy import delete, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from analytics.menu import rank_items
@@ -102,17 +102,15 @@ def _write_ranks(session: Session, run: Run, daytime_id: int, ranked: pd.DataFra
         )
     }
     written = 0
-    for row in wanted:
-        before = old.get(row.rank)
-        if before is None or _values(before) != _values(row):
-            session.merge(row)
-            written += 1
-    gone = [rank for rank in old if rank > len(wanted)]
-    session.execute(
-        delete(MenuResult).where(
-            MenuResult.generation == generation, MenuResult.daytime_id == daytime_id, MenuResult.rank.in_(gone)
-        )
-    )
+    with session.no_autoflush:  # or each would be written by a statement of its own
+        for row in wanted:
+            before = old.get(row.rank)
+            if before is None or _values(before) != _values(row):
+                session.merge(row)
+                written += 1
+    gone = [row for rank, row in old.items() if rank > len(wanted)]
+    for row in gone:
+        session.delete(row)
     session.flush()
     return written + len(gone)
 

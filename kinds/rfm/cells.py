@@ -17,7 +17,7 @@ from kinds.rfm import groups
 from store import progress, runs
 from store.database import driver
 from store.models import Run
-from store.published import PublishedState, published
+from store.published import PublishedState
 
 _COUNT_GROUPS = sql.SQL(
     "SELECT r_score, f_score, m_score, segment_number, overdue, cluster_id, count(*), sum(cents) FROM {}"
@@ -71,15 +71,13 @@ def of_part(session: Session, piece: sql.Identifier) -> tuple[dict[str, int], Co
     return dict(kept), grouped
 
 
-def note(session: Session, run: Run) -> None:
-    """Keep the totals with a run that has just been published, in its transaction.
+def note(session: Session, state: PublishedState) -> None:
+    """Keep the totals with the run that has just been published, in its transaction.
 
     A full run's parts have counted their rows, and an incremental run has added its changes. Where an older version has
     computed some of it, the rows are counted.
     """
-    state = published(session, run.kind)
-    if state is None:
-        return
+    run = state.run
     kept = (run.counts or {}).get("cells") or _of_parts(session, run)
     if sum(customers for *_, customers, _ in kept) != (run.counts or {})["customers"]:
         kept = _counted(session, _published_rows(state.generation))

@@ -47,9 +47,12 @@ def once(customers: sql.Composable) -> sql.Composed:
 
 def save(session: Session, generation: int, shard: int, counts: Counts) -> None:
     """Store a shard's counts."""
-    cursor = driver(session).cursor()
-    cursor.execute("DELETE FROM rfm_counts WHERE generation = %s AND shard = %s", [generation, shard])
-    cursor.executemany(
+    driver(session).execute("DELETE FROM rfm_counts WHERE generation = %s AND shard = %s", [generation, shard])
+    _insert(session, generation, shard, counts)
+
+
+def _insert(session: Session, generation: int, shard: int, counts: Counts) -> None:
+    driver(session).cursor().executemany(
         "INSERT INTO rfm_counts (generation, shard, measure, measured, customers) VALUES (%s, %s, %s, %s, %s)",
         [(generation, shard, measure, list(counts[measure]), list(counts[measure].values())) for measure in COUNTED],
     )
@@ -74,7 +77,7 @@ def load(session: Session, generation: int) -> Counts | None:
 def replace(session: Session, generation: int, counts: Counts) -> None:
     """Store a generation's counts in place of its shards'."""
     discard(session, [generation])
-    save(session, generation, 0, counts)
+    _insert(session, generation, 0, counts)
 
 
 def discard(session: Session, generations: Sequence[int]) -> None:

@@ -26,8 +26,7 @@ from settings import Settings
 from source import reading
 from source.window import local_time, today, use_time_zone
 from store.database import driver
-from store.models import Run
-from store.published import published
+from store.published import PublishedState
 
 _PAST = """
 INSERT INTO segment_history (business_date, segment, customers, revenue)
@@ -37,20 +36,24 @@ ON CONFLICT DO NOTHING
 """
 
 
-def save(session: Session, run: Run) -> None:
-    """Write the published segments under the business date of the run, which has just been published.
+def save(session: Session, state: PublishedState) -> None:
+    """Write the segments under the business date of the run that has just been published.
 
     One with an `as_of` of its own writes nothing.
     """
+    run = state.run
     assert run.plan is not None
-    state = published(session, run.kind)
-    if run.as_of_given or state is None:
+    if run.as_of_given:
         return
     day = date.fromisoformat(run.plan["business_date"])
     session.execute(delete(SegmentDay).where(SegmentDay.business_date == day))
-    for segment, total in cells.by_segment(state, cells.cells(session, state)).items():
-        totals = {"customers": total.customers, "revenue": total.revenue}
-        session.execute(insert(SegmentDay).values(business_date=day, segment=segment, run_id=run.run_id, **totals))
+    of_run = {"business_date": day, "run_id": run.run_id}
+    found = [
+        of_run | {"segment": segment, "customers": total.customers, "revenue": total.revenue}
+        for segment, total in cells.by_segment(state, cells.cells(session, state)).items()
+    ]
+    if found:
+        session.execute(insert(SegmentDay), found)
 
 
 def known_days(session: Session) -> set[date]:

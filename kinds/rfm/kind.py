@@ -165,8 +165,8 @@ class Rfm(Kind):
     def prepare(self, session: Session, run: Run, parts: Sequence[Part]) -> None:
         """Create the run's ledger, and a full run's generation."""
         assert run.plan is not None
-        ledger.begin(session, run, [part for part in parts if part.stage == "aggregate"])
         run.segment_names, _ = numbered(run.plan["segments"])
+        ledger.begin(session, run, [part for part in parts if part.stage == "aggregate"])
         if run.mode == "full":
             rows.TABLES.create(session, run, sorted({part.part for part in parts}))
 
@@ -183,10 +183,12 @@ class Rfm(Kind):
 
     def _note_totals(self, session: Session, run: Run) -> None:
         """Store the totals of the R-F-M codes, the history and warnings that follow from them, and the moves."""
-        cells.note(session, run)
-        history.save(session, run)
+        state = published(session, self.name)
+        assert state is not None
+        cells.note(session, state)
+        history.save(session, state)
         flows.add(session, run)
-        ties.note(session, run)
+        ties.note(session, state)
 
     def follow(self, session: Session, run: Run) -> None:
         """Update the customers' clusters, and who is overdue."""

@@ -25,7 +25,7 @@ from kinds.rfm.quantiles import exact_cut_points, moved_cut_points
 from kinds.rfm.results import published_customers
 from kinds.rfm.rows import staged, staging
 from kinds.rfm.rules import Rules, day_of_rules, measures, own_cut_points, rules
-from postgres import scalar, tune
+from postgres import tune
 from source.window import day_of, today
 from store import progress, publishing, runs
 from store.database import driver
@@ -96,7 +96,6 @@ def remove_changed(session: Session, run: Run) -> None:
         "CREATE TEMP TABLE rfm_was ON COMMIT DROP AS"
         " SELECT shard, mobile_id, last_day, frequency, cents, r_score, f_score, m_score, segment_number,"
         "  first_purchase_at, cluster_id, overdue FROM rfm_results WHERE generation = {generation} AND {theirs}",
-        "ANALYZE rfm_was",
         "DELETE FROM {touched} AS t USING rfm_was AS w WHERE t.mobile_id = w.mobile_id"
         " AND (t.last_day, t.frequency, t.cents, t.first_purchase_at)"
         "   = (w.last_day, w.frequency, w.cents, w.first_purchase_at)",
@@ -209,7 +208,6 @@ def insert_scored(session: Session, run: Run, rules: Rules, before: Rules, *, pa
         "    r_score, f_score, m_score, segment_number, first_purchase_at, cluster_id, overdue"
         "   FROM rfm_results WHERE generation = {generation} AND ({passed})) AS rows OFFSET 0) AS scored"
         " WHERE comes OR r <> r_score OR f <> f_score OR m <> m_score",
-        "ANALYZE rfm_scored",
         "DELETE FROM rfm_results WHERE generation = {generation}"
         " AND mobile_id = ANY (ARRAY(SELECT mobile_id FROM rfm_scored WHERE NOT comes))",
         "INSERT INTO rfm_results (generation, shard, mobile_id, last_day, frequency, cents,"
@@ -218,7 +216,7 @@ def insert_scored(session: Session, run: Run, rules: Rules, before: Rules, *, pa
         "  first_purchase_at, cluster_id, overdue"
         " FROM rfm_scored",
     ):
-        connection.execute(sql.SQL(statement).format(**names))
+        written = connection.execute(sql.SQL(statement).format(**names)).rowcount
     moved = connection.execute(
         sql.SQL(
             "INSERT INTO segment_changes (run_id, mobile_id, from_segment, to_segment, changed_at, reason)"
@@ -234,5 +232,4 @@ def insert_scored(session: Session, run: Run, rules: Rules, before: Rules, *, pa
     groups.add(session, generation, sql.SQL(_GROUPS))
     new = sql.SQL("SELECT mobile_id FROM rfm_scored WHERE comes AND was IS NULL")
     marks.update(session, generation, marks.among(new))
-    written = int(scalar(connection, "SELECT count(*) FROM rfm_scored"))
     return {"rescored_customers": written, "moved_customers": moved}

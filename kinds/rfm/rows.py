@@ -22,7 +22,7 @@ from kinds.bulk import insert_from_source
 from kinds.generations import Generations
 from kinds.rfm import marks
 from kinds.rfm.rules import Rules
-from postgres import scalar, tune
+from postgres import tune
 from source import reading, touched
 from source.window import EPOCH, Plan, business_date, in_window, key_range, local_time
 from store import ledger, progress
@@ -127,8 +127,7 @@ def aggregate_touched(session: Session, source_url: str, run: Run, part: Part) -
         if since.get("unchanged") and not ledger.is_known(session, run.generation):
             raise touched.orders_changed()
     connection.execute(sql.SQL("ANALYZE {}").format(staging(run, 0)))
-    staged = scalar(connection, sql.SQL("SELECT count(*) FROM {}").format(staging(run, 0)))
-    return _counted(session, run, 0) | {"touched_customers": int(staged)}
+    return _counted(session, run, 0)
 
 
 def _with_all(touched_ones: sql.Composable, query: sql.Composable) -> sql.Composed:
@@ -169,13 +168,17 @@ def _stage(
 
 
 def _counted(session: Session, run: Run, shard: int) -> dict[str, int]:
-    query = sql.SQL(
-        "SELECT count(*) FILTER (WHERE frequency > 0), coalesce(sum(used), 0)::bigint,"
-        " coalesce(sum(skipped), 0)::bigint FROM {}"
-    ).format(staging(run, shard))
+    columns = {
+        "customers": "count(*) FILTER (WHERE frequency > 0)",
+        "transactions": "coalesce(sum(used), 0)::bigint",
+        "skipped_transactions": "coalesce(sum(skipped), 0)::bigint",
+    }
+    if run.mode == "incremental":
+        columns["touched_customers"] = "count(*)"
+    query = sql.SQL("SELECT {} FROM {}").format(sql.SQL(", ".join(columns.values())), staging(run, shard))
     row = driver(session).execute(query).fetchone()
     assert row is not None
-    return {"customers": row[0], "transactions": row[1], "skipped_transactions": row[2]}
+    return dict(zip(columns, row, strict=True))
 
 
 def staged(run: Run, shards: Sequence[int]) -> sql.Composed:

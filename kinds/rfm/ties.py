@@ -7,8 +7,7 @@ from sqlalchemy.orm import Session
 from analytics.scores import reachable_scores
 from kinds.rfm import cells
 from kinds.rfm.results import cut_points
-from store.models import Run
-from store.published import PublishedState, published
+from store.published import PublishedState
 
 REMEDY = "See what smartcrm segments --preview visits makes of them; SEGMENT_MAP=visits uses it."
 
@@ -37,9 +36,8 @@ def warnings(session: Session, state: PublishedState) -> list[str]:
     return [f"{found}. {REMEDY}"] if found else []
 
 
-def note(session: Session, run: Run) -> None:
-    """Store the warnings with the run that is being published, in its transaction."""
-    state = published(session, run.kind)
-    found = warnings(session, state) if state else []
+def note(session: Session, state: PublishedState) -> None:
+    """Store the warnings with the run that has just been published, in its transaction."""
+    found = warnings(session, state)
     if found:
-        run.counts = (run.counts or {}) | {"warnings": found}
+        state.run.counts = (state.run.counts or {}) | {"warnings": found}

@@ -216,7 +216,7 @@ def test_a_database_that_goes_away_ends_the_wait_with_one_sentence(
     url, redis_url = workers.settings.database_url, workers.settings.redis_url
     with transaction(url) as session:
         (ahead,) = inbox.request(session, ["rfm"])
-        runs.begin(session, ahead.run_id)
+        runs.take(session, ahead.run_id, from_sweep=False)
     workers.start()
     command = [SMARTCRM, "recompute", "rfm", "--wait"]
     env = environment(tmp_path, DATABASE_URL=url, REDIS_URL=redis_url)

@@ -82,7 +82,7 @@ def test_workers_run_what_is_needed_first(workers: Workers) -> None:
 def test_a_steady_stream_of_requests_keeps_no_run_from_starting(settings: Settings) -> None:
     first = request(settings, *BOTH)
     with transaction(settings.database_url) as session:
-        assert runs.begin(session, first["toy"])
+        assert runs.take(session, first["toy"], from_sweep=False)
     second = request(settings, *BOTH)
     assert second["toy"] != first["toy"] and second["guess"] != first["guess"]
     assert request(settings, *BOTH) == second
@@ -90,7 +90,8 @@ def test_a_steady_stream_of_requests_keeps_no_run_from_starting(settings: Settin
 
     finish_inline(settings, first["toy"])
     with transaction(settings.database_url) as session:
-        assert runs.begin(session, first["guess"]) and runs.begin(session, second["toy"])
+        assert runs.take(session, first["guess"], from_sweep=False)
+        assert runs.take(session, second["toy"], from_sweep=False)
     third = request(settings, *BOTH)
     assert third["guess"] == second["guess"]  # another one is running, so this one does not wait longer
     finish_inline(settings, second["toy"])
@@ -139,7 +140,7 @@ def _end_or_begin(settings: Settings, kind: str) -> None:
             return
     for run_id in [each for each in _pending(settings, kind)]:
         with transaction(settings.database_url) as session:
-            if runs.begin(session, run_id):
+            if runs.take(session, run_id, from_sweep=False):
                 return
 
 

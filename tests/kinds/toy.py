@@ -16,7 +16,6 @@ from sqlalchemy.orm import Session
 
 from errors import RequestError
 from kinds.base import Counts, Draft, Kind, Stage, summed
-from postgres import scalar
 from settings import Settings
 from source import orders, reading, touched
 from source.ranges import key_ranges
@@ -40,8 +39,8 @@ def spent(settings: Settings, claimed: Claim) -> Counts:
     run, part = claimed.run, claimed.part
     assert run.plan is not None
     with orders.snapshot(settings.source_database_url, run.plan) as crm:
-        newest = sql.Literal(scalar(crm, touched.newest_customers(run.plan, part)))
-        driver(claimed.session).execute(ledger.entry(run, part, newest))
+        newest = crm.execute(touched.newest_customers(run.plan, part)).fetchone()
+        driver(claimed.session).execute(ledger.entry(run, part, ledger.values(newest)))
         whose: sql.Composable = key_range(sql.Identifier("mobile_id"), part, "text")
         if run.mode == "incremental" and not run.plan["recompute_all"]:
             before = ledger.keys(claimed.session, run.plan["since"]["ledger"])

@@ -46,6 +46,8 @@ CREATE TABLE metric_cohort_tallies (
 DROP VIEW rfm_segments;
 DROP TABLE rfm_counts, rfm_groups, segment_flows, analytics_mails;
 ALTER TABLE rfm_results DROP cluster_id, DROP overdue;
+ALTER TABLE analytics_ledger DROP digest;
+INSERT INTO analytics_ledger (generation, part, kind, keys) VALUES (0, 0, 'recommendations', '{c:a,h:7:2:-5,d:9}');
 ALTER TABLE rfm_results ADD recency_days INTEGER;
 UPDATE rfm_results SET recency_days = today - '2000-01-01'::date - last_day
     FROM (SELECT max((plan ->> 'business_date')::date) AS today FROM analytics_runs WHERE kind = 'rfm') AS last;
@@ -210,6 +212,8 @@ def test_recency_of_version_0017_becomes_the_last_day_and_its_runs_go_on(
     assert rfm_segments(migrated_url).equals(published)
     migrate(migrated_url)
     assert rfm_segments(migrated_url).equals(published)
+    moved = read(migrated_url, "SELECT keys, digest FROM analytics_ledger WHERE generation = 0")
+    assert moved.values.tolist() == [[["c:a", "d:9"], "7:2:-5"]]
     for part in sent:
         do_part(settings, under_way, *part)
     ended = finish_inline(settings, under_way).run

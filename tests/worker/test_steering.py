@@ -323,9 +323,10 @@ def test_a_step_that_kills_its_process_is_tried_with_growing_waits_and_then_fail
     for number in range(1, steering.TRIES + 1):
         # What is left of a try whose process was killed in the middle of the step.
         with transaction(settings.database_url) as session:
-            assert runs.try_step(session, run_id, from_sweep=True) == number
+            taken = runs.take(session, run_id, from_sweep=True)
+            assert taken is not None and taken.tries == number
         with transaction(settings.database_url) as session:
-            assert runs.try_step(session, run_id, from_sweep=True) == 0
+            assert runs.take(session, run_id, from_sweep=True) is None
         later(settings, min(2**number, 300))
     assert steering.advance(settings, run_id, from_sweep=True) == []
     failed = state(settings, run_id).run
@@ -336,8 +337,7 @@ def test_a_whole_step_forgets_the_tries_before_it(settings: Settings) -> None:
     run_id = request(settings, "rfm")
     for _ in range(steering.TRIES - 1):
         with transaction(settings.database_url) as session:
-            runs.begin(session, run_id)
-            runs.try_step(session, run_id, from_sweep=False)
+            assert runs.take(session, run_id, from_sweep=False)
     assert len(steering.advance(settings, run_id)) == 3
     assert state(settings, run_id).run.tries == 0
 
