@@ -45,6 +45,7 @@ def show() -> Response:
         found = cells.cells(session, state)
         totals = cells.by_segment(state, found)
         whole = sum(totals.values(), Total(0, 0))
+        pairs = cells.by_recency_and_frequency(found)
         flows = segments.moves(session, state, int(params.days))
         return page(
             "customers.html",
@@ -54,13 +55,13 @@ def show() -> Response:
             whole=whole,
             few=whole.customers < FEW,
             treemap=segments.treemap(totals, whole),
-            heat_map=segments.heat_map(found),
+            heat_map=segments.heat_map(pairs),
             changes=segments.changes(session, state, totals),
             flows=flows[:FLOWS_LISTED],
             flow_map=segments.flow_map(flows, list(totals)),
             flow_ends=(segments.start, segments.end),
             periods=PERIODS,
-            pairs=cells.by_recency_and_frequency(found),
+            pairs=pairs,
             scores=segments.SCORES,
             cut_points=results.cut_points(state),
             **_list(session, state, params),
@@ -75,6 +76,7 @@ def _list(session: Session, state: PublishedState, params: CustomersQuery) -> di
     profiles = clusters.profiles(session)
     listed = listing.Listing(session, wanted)
     listed.check_sort(params.sort)
+    sortable = listed.sortable  # which may count more, and so all that is wanted here
     counted = listed.count(SEARCHED + 1)
     after = from_cursor(params.cursor, params.sort) if params.cursor else None
     rows = listed.page(params.sort, after=after, limit=SHOWN + 1)
@@ -90,7 +92,7 @@ def _list(session: Session, state: PublishedState, params: CustomersQuery) -> di
         "counted": counted,
         "more_than": SEARCHED if not listed.counted_all and counted > SEARCHED else None,
         "most": listing.MOST_SORTED,
-        "sortable": listed.sortable,
+        "sortable": sortable,
         "customers": rows[:SHOWN],
         "next": to_cursor(listing.position(rows[SHOWN - 1], params.sort)) if more else None,
     }

@@ -10,8 +10,8 @@ from flask import url_for
 from markupsafe import Markup
 from sqlalchemy.orm import Session
 
-from kinds.rfm import cells, flows, results
-from kinds.rfm.cells import Cell, Total
+from kinds.rfm import flows, results
+from kinds.rfm.cells import Total
 from kinds.rfm.flows import Flow
 from store.published import PublishedState
 from webhook.pages import pictures
@@ -58,18 +58,19 @@ def flow_map(found: Sequence[Flow], order: Sequence[str]) -> Markup:
     write = words()
     counted = {(flow.from_segment, flow.to_segment): flow.customers for flow in found}
     ends = [each for pair in counted for each in pair if each is not None]
-    names = [*order, *sorted({*ends} - {*order})]
+    names = [*order, *sorted({*ends} - {*order}), None]
+    columns = [(after, end(after)) for after in names]
     rows = []
-    for before in [*names, None]:
+    for before, begin in [(name, start(name)) for name in names]:
         line = []
-        for after in [*names, None]:
+        for after, until in columns:
             moved = counted.get((before, after), 0)
-            ends_named = f"{start(before)} → {end(after)}"
-            text = write.number(moved) if moved else ""
-            line.append(pictures.Cell(text=text, value=moved, title=f"{ends_named}: {write.number(moved)}"))
-        rows.append((start(before), line))
+            number = write.number(moved)
+            title = f"{begin} → {until}: {number}"
+            line.append(pictures.Cell(text=number if moved else "", value=moved, title=title))
+        rows.append((begin, line))
     label = write.text("Moves from the segments at the left to those below")
-    return pictures.heat_map(rows, [end(name) for name in [*names, None]], label, left=16, below=16, kind="heat flow")
+    return pictures.heat_map(rows, [until for _, until in columns], label, left=16, below=16, kind="heat flow")
 
 
 def start(segment: str | None) -> str:
@@ -101,10 +102,9 @@ def treemap(totals: dict[str, Total], whole: Total) -> Markup:
     )
 
 
-def heat_map(found: list[Cell]) -> Markup:
+def heat_map(pairs: Mapping[tuple[int, int], Total]) -> Markup:
     """Customers by their scores of recency and frequency."""
     write = words()
-    pairs = cells.by_recency_and_frequency(found)
     rows = []
     for frequency in reversed(SCORES):
         line = []
