@@ -16,6 +16,7 @@ from store.published import PublishedState
 # ISO weekdays, 1 is Monday, of the business date.
 DAYS = {"weekday": [1, 2, 3, 4, 5], "weekend": [6, 7]} | {str(day): [day] for day in range(1, 8)}
 
+# Arrays are unnested in the list of columns: as a table, their rows are stored before they are read.
 _RANKED = """
 WITH counted AS (
   SELECT daytime_id, transactions, items, orders, quantities, cents, margins FROM menu_tallies
@@ -25,7 +26,8 @@ WITH counted AS (
 ), sums AS (
   SELECT daytime_id, item AS item_id, sum(o)::bigint AS orders, sum(q)::bigint AS quantity, sum(c) AS cents,
     item = ANY({costed}) AS known, CASE WHEN item = ANY({costed}) THEN coalesce(sum(m), 0) ELSE 0 END AS margin
-  FROM counted, unnest(items, orders, quantities, cents, margins) AS t (item, o, q, c, m)
+  FROM (SELECT daytime_id, unnest(items) AS item, unnest(orders) AS o, unnest(quantities) AS q, unnest(cents) AS c,
+               unnest(margins) AS m FROM counted) AS sold
   GROUP BY daytime_id, item HAVING sum(o) >= {min_orders}
 ), ranked AS (
   SELECT *, row_number() OVER (PARTITION BY daytime_id ORDER BY {order}, item_id) AS rank FROM sums
