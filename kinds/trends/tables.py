@@ -120,6 +120,16 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return sum(known) / len(known) if len(known) == len(values) else None
 
 
+# Without the day's place in a series, it is NULL.
+_VALUES = """
+SELECT * FROM (
+  SELECT day, (points || last_points)[day - first_date + 1] AS value
+  FROM metric_results, unnest(CAST(:dates AS date[])) AS day
+  WHERE generation = :generation AND metric = :metric AND dimension = :dimension
+) AS found WHERE value <> 'NaN'
+"""
+
+
 def compare(
     session: Session, state: PublishedState, metric: str, dimension: str, day: date | None = None
 ) -> Comparison:
@@ -129,10 +139,13 @@ def compare(
     local = state.as_of.astimezone(ZoneInfo(state.run.plan["timezone"]))
     shown = today if day is None else day
     dates = [shown, *(shown - number * WEEK for number in (1, 2, 3, 4)), shown - 52 * WEEK]
-    wanted = Wanted(metric, dimension, first=dates[-1], last=shown)
-    values = {row.business_date: row.value for row in series(state.generation, wanted).rows(session)}
-    if shown == today and metric not in ("average_ticket", "segment_customers", "segment_revenue") and values:
-        values.setdefault(today, 0.0)  # nothing was sold yet
+    wanted = {"generation": state.generation, "metric": metric, "dimension": dimension, "dates": dates}
+    values: dict[date, float] = {on: value for on, value in session.execute(text(_VALUES), wanted)}
+    counted = metric not in ("average_ticket", "segment_customers", "segment_revenue")
+    if shown == today and counted and today not in values:
+        in_a_year = Wanted(metric, dimension, first=dates[-1], last=shown, limit=1)
+        if values or series(state.generation, in_a_year).rows(session):
+            values[today] = 0.0  # nothing was sold yet
     by_hour = shown == today and metric in ("orders", "revenue")
     so_far = _until(session, state.generation, metric, dates, local, today) if by_hour else {}
     days = [Day(day, values.get(day), so_far.get(day) if day in values else None) for day in dates]

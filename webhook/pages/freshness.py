@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
-from store import runs
 from store.models import Run
 from store.published import PublishedState
 
@@ -32,16 +33,19 @@ def freshness(session: Session, states: Mapping[str, PublishedState | None], now
     """How fresh the results of these kinds are."""
     return Freshness(
         [state for state in states.values() if state is not None and is_old(state, now)],
-        [run for name, state in states.items() if (run := _failed(session, name, state)) is not None],
+        [run for run in _newest_failed(session, states) if not _published_after(states[run.kind], run)],
     )
 
 
-def _failed(session: Session, kind: str, state: PublishedState | None) -> Run | None:
-    """The kind's newest failed run, unless results were published after it."""
-    newest = next(iter(runs.newest(session, kind=kind, status="failed", limit=1)), None)
-    if newest is None:
-        return None
+def _newest_failed(session: Session, kinds: Collection[str]) -> list[Run]:
+    """Of each kind the newest failed run, in the order of the kinds."""
+    query = select(Run).where(Run.kind.in_(kinds), Run.status == "failed").ext(distinct_on(Run.kind))
+    found = session.scalars(query.order_by(Run.kind, Run.requested_at.desc(), Run.generation.desc()))
+    newest = {run.kind: run for run in found}
+    return [newest[kind] for kind in kinds if kind in newest]
+
+
+def _published_after(state: PublishedState | None, failed: Run) -> bool:
+    """Whether results were published after a run had failed."""
     published_at = state.run.finished_at if state is not None else None
-    failed_at = newest.run.finished_at
-    late = published_at is not None and failed_at is not None and failed_at <= published_at
-    return None if late else newest.run
+    return published_at is not None and failed.finished_at is not None and failed.finished_at <= published_at

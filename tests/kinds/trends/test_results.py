@@ -89,6 +89,8 @@ def test_half_a_year_is_published_and_read(
         "so_far": 0,
     }
     assert compared["four_weeks"] == {"value": 6, "so_far": 0} and compared["year_ago"]["value"] is None
+    soups = get(published, "/series/compare?metric=item_orders&dimension=2")
+    assert soups["today"]["value"] == 0 and soups["last_week"]["value"] == soups_on(LAST - WEEK + timedelta(days=1))
 
     hours = get(published, "/series/hours?days=7")
     assert len(hours) == 168 and hours[5 * 24 + 12] == {"weekday": 6, "hour": 12, "orders": 12, "revenue": 120.0}
