@@ -81,8 +81,15 @@ class Listing:
     def __init__(self, session: Session, wanted: Filter) -> None:
         self._session = session
         self._table = f"rfm_results_g{wanted.state.generation} AS r"
+        self._by_code_points = False  # whether ids are known to be sorted so
         self._wanted = replace(wanted, prefix=None) if self._all_begin(wanted.prefix) else wanted
         self._values = self._wanted.values | {"generation": wanted.state.generation}
+        self._conditions = dict(_CONDITIONS)
+        until = _following(self._wanted.prefix) if self._wanted.prefix and self._by_code_points else None
+        if until is not None:
+            # A range takes two thirds of the time: an index of ids serves it without looking at their beginning again.
+            self._conditions["prefix"] = "mobile_id >= %(prefix)s AND mobile_id < %(until)s"
+            self._values["until"] = until
         self._found = 0, 0  # customers of the filter, and up to how many they were counted
         self._begin = 0, 0  # customers whose ids begin as wanted, and up to how many they were counted
 
@@ -94,9 +101,9 @@ class Listing:
         if prefix is None:
             return False
         both = "min(mobile_id) ^@ %(prefix)s AND max(mobile_id) ^@ %(prefix)s"
-        text = f"SELECT {both} AND 'B' < 'a' AS found FROM {self._table}"  # noqa: S608  # our own names
-        ((found,),) = Query(text, {"prefix": prefix}).rows(self._session)
-        return bool(found)
+        text = f"SELECT {both} AS found, 'B' < 'a' AS by_code_points FROM {self._table}"  # noqa: S608  # our own names
+        ((found, self._by_code_points),) = Query(text, {"prefix": prefix}).rows(self._session)
+        return bool(found and self._by_code_points)
 
     @property
     def counted_all(self) -> bool:
@@ -180,7 +187,7 @@ class Listing:
 
     def _rows(self, columns: str, more: Sequence[str]) -> str:
         """The customers, by ids or unsorted."""
-        conditions = [_CONDITIONS[name] for name in self._wanted.values] + list(more)
+        conditions = [self._conditions[name] for name in self._wanted.values] + list(more)
         return f"SELECT {columns} FROM {self._table} WHERE {' AND '.join(conditions or ['true'])}"  # noqa: S608  # our own names
 
     def _of_groups(self, columns: str, more: Sequence[str], each: str = "OFFSET 0") -> str:
@@ -219,7 +226,7 @@ class Listing:
         if self._wanted.prefix is None or not self._group_conditions:
             return False
         if most >= self._begin[1]:
-            begin = f"SELECT FROM {self._table} WHERE {_CONDITIONS['prefix']}"
+            begin = f"SELECT FROM {self._table} WHERE {self._conditions['prefix']}"
             self._begin = self._counted(begin, most + 1), most + 1
         return self._begin[0] <= most
 
@@ -232,6 +239,12 @@ class Listing:
 def position(row: Any, sort: Sort) -> Position:
     """Where a page that ends with this customer ended."""
     return Position(None if sort == "mobile_id" else str(getattr(row, sort.removeprefix("-"))), row.mobile_id)
+
+
+def _following(prefix: str) -> str | None:
+    """The first text after all that begin so, in the order of code points; None where it is not one character's."""
+    last = ord(prefix[-1]) + 1
+    return None if 0xD800 <= last <= 0xDFFF or last > 0x10FFFF else prefix[:-1] + chr(last)
 
 
 def _order(sort: Sort) -> str:

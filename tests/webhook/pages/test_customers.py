@@ -123,7 +123,7 @@ def listed(owner: Visitor, path: str) -> list[str]:
     return ids
 
 
-PREFIXES = ("+44 0", "c1", "+44 001/<ä&>", "%", "nobody", "\U0010ffff")
+PREFIXES = ("+44 0", "c1", "+44 001/<ä&>", "%", "nobody", "\ud7ff", "\U0010ffff")
 # No base64, null, a pair of numbers, NaN, an object, and a number beyond all amounts.
 CURSORS = ("x", "bnVsbA", "WzEsMl0", "WyJuYW4iLCAiYSJd", "e30", "WyIxZTMwIiwgImEiXQ")
 ORDERS = {
