@@ -168,7 +168,9 @@ def test_relations_are_exported_as_their_lists_show_them(
     assert published.get("/exports/metric_series.csv?metric=weather", headers=headers).status_code == 422
 
 
-def test_segments_are_series_from_the_day_on_that_their_history_began(settings: Settings) -> None:
+def test_segments_are_series_from_the_day_on_that_their_history_began_and_a_day_begins_with_nothing(
+    settings: Settings,
+) -> None:
     fill(settings.database_url, tables())
     for days in (4, 3, 2):
         run_inline(settings, "rfm", at=MORNING_AFTER - timedelta(days=days))
@@ -181,6 +183,9 @@ def test_segments_are_series_from_the_day_on_that_their_history_began(settings: 
     assert found == known
     assert len({day for _, day in found}) == 3
     assert get(client, "/trends?metric=segment_revenue")["trends"][0]["direction"] == "too_little_data"
+
+    assert get(client, "/series/compare?metric=orders")["today"]["value"] == 0, "nothing was sold yet"
+    assert get(client, "/series/compare?metric=item_orders&dimension=99")["today"]["value"] is None
 
 
 def test_a_day_is_too_little_data_and_said_so(settings: Settings) -> None:
