@@ -37,8 +37,13 @@ def entry(run: Run, part: Part, newest: sql.Composable) -> sql.Composed:
     )
 
 
+def save(session: Session, run: Run, part: Part, row: Sequence[object] | None) -> None:
+    """Store such a row that was read from the CRM's database."""
+    driver(session).execute(entry(run, part, values(row)))
+
+
 def values(row: Sequence[object] | None) -> sql.Composed:
-    """A query for such a row that was read from the CRM's database."""
+    """A query for such a row."""
     keys, digest = row or (None, None)
     return sql.SQL("SELECT {}::text[], {}::text").format(sql.Literal(keys), sql.Literal(digest))
 

@@ -50,8 +50,7 @@ def tally(settings: Settings, claimed: Claim) -> Counts:
     calendar = Calendar.of(run.plan["dayparts"], day_start(run.plan), firsts, bucket_of, open_buckets(run.plan))
     lines = planning.line_rules(run.plan)
     with orders.snapshot(url, run.plan) as crm:
-        newest = crm.execute(touched.newest_days(run.plan, part)).fetchone()
-        driver(claimed.session).execute(ledger.entry(run, part, ledger.values(newest)))
+        ledger.save(claimed.session, run, part, crm.execute(touched.newest_days(run.plan, part)).fetchone())
         found = tallies.total([tallies.tally(*block, calendar, lines) for block in orders.blocks(crm, run.plan, part)])
     rows.save_tallies(claimed.session, run, part, found.items, found.transactions)
     left_out = dict(found.left_out)

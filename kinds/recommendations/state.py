@@ -18,7 +18,6 @@ from source import touched
 from source.menu import read_menu
 from source.reading import Connection
 from store import ledger, progress
-from store.database import driver
 from store.models import Part, Run
 from store.published import published
 
@@ -95,5 +94,4 @@ def segments_read(session: Session) -> str | None:
 def note_newest(session: Session, crm: Connection, run: Run, part: Part) -> None:
     """Store in the ledger which newest orders the part reads."""
     assert run.plan is not None
-    newest = crm.execute(touched.newest_orders(run.plan, part)).fetchone()
-    driver(session).execute(ledger.entry(run, part, ledger.values(newest)))
+    ledger.save(session, run, part, crm.execute(touched.newest_orders(run.plan, part)).fetchone())

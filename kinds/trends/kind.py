@@ -58,8 +58,7 @@ def tally(settings: Settings, claimed: Claim) -> Counts:
             cells.append(found.cells)
             skipped += found.skipped
             transactions += found.transactions
-        newest = crm.execute(touched.newest_days(run.plan, part)).fetchone()
-        driver(claimed.session).execute(ledger.entry(run, part, ledger.values(newest)))
+        ledger.save(claimed.session, run, part, crm.execute(touched.newest_days(run.plan, part)).fetchone())
     tallies.save_cells(claimed.session, run, part, together(cells))
     return {"transactions": transactions, "skipped_transactions": skipped}
 

@@ -39,8 +39,7 @@ def spent(settings: Settings, claimed: Claim) -> Counts:
     run, part = claimed.run, claimed.part
     assert run.plan is not None
     with orders.snapshot(settings.source_database_url, run.plan) as crm:
-        newest = crm.execute(touched.newest_customers(run.plan, part)).fetchone()
-        driver(claimed.session).execute(ledger.entry(run, part, ledger.values(newest)))
+        ledger.save(claimed.session, run, part, crm.execute(touched.newest_customers(run.plan, part)).fetchone())
         whose: sql.Composable = key_range(sql.Identifier("mobile_id"), part, "text")
         if run.mode == "incremental" and not run.plan["recompute_all"]:
             before = ledger.keys(claimed.session, run.plan["since"]["ledger"])
