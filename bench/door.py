@@ -30,9 +30,11 @@ from store.models import Run
 def temporary_home() -> Iterator[Path]:
     """A folder for embedded servers, removed after they have stopped, which takes seconds with much data."""
     with tempfile.TemporaryDirectory(prefix="smartcrm-bench-") as folder:
-        yield Path(folder)
-        while locks.held(Path(folder) / "keeper.lock"):
-            time.sleep(0.1)
+        try:
+            yield Path(folder)
+        finally:  # or an error would be hidden by that of a folder in use
+            while locks.held(Path(folder) / "keeper.lock"):
+                time.sleep(0.1)
 
 
 @contextmanager

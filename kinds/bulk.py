@@ -29,7 +29,7 @@ def insert_from_source(
     query: sql.Composed,
     table: sql.Identifier,
     beside: sql.Composed,
-    entry: Callable[[sql.Composable], sql.Composed],
+    entry: Callable[[sql.Composed], sql.Composed],
 ) -> None:
     """Insert the rows of a query on the CRM's database into one of our tables with the same columns.
 

@@ -104,8 +104,8 @@ def compute(session: Session, settings: Settings, day: date) -> int:
     ).rowcount
 
 
-def _read_and_leave(newest: sql.Composable) -> sql.Composed:
-    return sql.SQL("{}").format(newest)
+def _read_and_leave(newest: sql.Composed) -> sql.Composed:
+    return newest
 
 
 def _end_of(settings: Settings, day: date) -> dict[str, Any]:

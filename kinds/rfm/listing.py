@@ -81,11 +81,11 @@ class Listing:
     def __init__(self, session: Session, wanted: Filter) -> None:
         self._session = session
         self._table = f"rfm_results_g{wanted.state.generation} AS r"
-        self._by_code_points = False  # whether ids are known to be sorted so
-        self._wanted = replace(wanted, prefix=None) if self._all_begin(wanted.prefix) else wanted
+        all_begin, by_code_points = self._beginnings(wanted.prefix) if wanted.prefix is not None else (False, False)
+        self._wanted = replace(wanted, prefix=None) if all_begin else wanted
         self._values = self._wanted.values | {"generation": wanted.state.generation}
         self._conditions = dict(_CONDITIONS)
-        until = _following(self._wanted.prefix) if self._wanted.prefix and self._by_code_points else None
+        until = _following(self._wanted.prefix) if self._wanted.prefix and by_code_points else None
         if until is not None:
             # A range takes two thirds of the time: an index of ids serves it without looking at their beginning again.
             self._conditions["prefix"] = "mobile_id >= %(prefix)s AND mobile_id < %(until)s"
@@ -93,17 +93,15 @@ class Listing:
         self._found = 0, 0  # customers of the filter, and up to how many they were counted
         self._begin = 0, 0  # customers whose ids begin as wanted, and up to how many they were counted
 
-    def _all_begin(self, prefix: str | None) -> bool:
-        """True if all ids begin so, as they do with a country's code.
+    def _beginnings(self, prefix: str) -> tuple[bool, bool]:
+        """Whether all ids begin so, as they do with a country's code; and whether they are in the order of code points.
 
         In the order of code points, that of the collation C, those between two that begin so begin so as well.
         """
-        if prefix is None:
-            return False
         both = "min(mobile_id) ^@ %(prefix)s AND max(mobile_id) ^@ %(prefix)s"
         text = f"SELECT {both} AS found, 'B' < 'a' AS by_code_points FROM {self._table}"  # noqa: S608  # our own names
-        ((found, self._by_code_points),) = Query(text, {"prefix": prefix}).rows(self._session)
-        return bool(found and self._by_code_points)
+        ((found, by_code_points),) = Query(text, {"prefix": prefix}).rows(self._session)
+        return bool(found and by_code_points), bool(by_code_points)
 
     @property
     def counted_all(self) -> bool:

@@ -120,7 +120,7 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return sum(known) / len(known) if len(known) == len(values) else None
 
 
-# Without the day's place in a series, it is NULL.
+# A day before or after a series has the value NULL, and is left out.
 _VALUES = """
 SELECT * FROM (
   SELECT day, (points || last_points)[day - first_date + 1] AS value
