@@ -99,7 +99,7 @@ def _transactions(
         " string_agg(int4send(octet_length(customer)), '') FILTER (WHERE counts),"
         " string_agg(customer, '') FILTER (WHERE counts),"
         " count(*) FILTER (WHERE counts IS NULL), count(*), max(transaction_id)"
-        " FROM (SELECT transaction_id, created_at, convert_to(coalesce(mobile_id, ''), 'UTF8') AS customer,"
+        " FROM (SELECT transaction_id, created_at, textsend(coalesce(mobile_id, '')) AS customer,"
         "  CASE WHEN NOT ({window} IS NOT FALSE OR NOT isfinite(created_at)) THEN false"
         "  WHEN ({finite} AND isfinite(created_at)) IS TRUE THEN {exact} >= 0.005 END AS counts"
         "  FROM (SELECT transaction_id, mobile_id, total_amount, created_at FROM fact_transactions"

@@ -103,6 +103,19 @@ class Histories:
         firsts = offsets_of(self.visits[kept])
         return Histories(firsts, found.times, found.days, found.dayparts, found.lines, found.items)
 
+    def between(self, first: int, until: int) -> Histories:
+        """A range of customers, numbered from 0 on."""
+        firsts = self.firsts[first : until + 1]
+        mine, lines = slice(firsts[0], firsts[-1]), self.lines[firsts[0] : firsts[-1] + 1]
+        return Histories(
+            firsts - firsts[0],
+            self.times[mine],
+            self.days[mine],
+            self.dayparts[mine],
+            lines - lines[0],
+            self.items[lines[0] : lines[-1]],
+        )
+
     def before(self, instant: int) -> Histories:
         """The visits before an instant."""
         return self.of_visits(self.times < instant)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from analytics.recommendations.histories import differs
 from analytics.recommendations.parameters import SCALE
 from analytics.recommendations.profiles import Profiles
 
@@ -114,11 +115,9 @@ def _wide(profiles: Profiles) -> NDArray[np.bool_]:
 
 def _places(profiles: Profiles, wide: bool) -> Whole:
     """The place of each cell's item among its customer's items; both are sorted by code."""
-    base = int(profiles.items.max(initial=0)) + 1
-    keys = profiles.owners * base + profiles.items
-    wanted = profiles.cell_owners * base + profiles.cell_items
-    places = np.searchsorted(keys, wanted) - profiles.starts[profiles.cell_owners]
-    return np.where(profiles.cell_items < 0, _every(wide), places)
+    owners, of_items = profiles.cell_owners, profiles.cell_items >= 0
+    first = of_items & (differs(owners) | differs(profiles.cell_items))
+    return np.where(of_items, np.cumsum(first) - 1 - profiles.starts[owners], _every(wide))
 
 
 def _every(wide: bool) -> int:

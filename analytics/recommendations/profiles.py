@@ -5,16 +5,18 @@ A profile has everything that its customer adds to the tallies, so that it can b
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from analytics.recommendations.histories import Histories, differs, offsets, stable_order
+from analytics.recommendations.histories import Histories, differs, offsets, offsets_of, stable_order
 from analytics.recommendations.parameters import SCALE, Parameters
 
 Whole = NDArray[np.int64]
 
+BLOCK = 1 << 12  # customers at a time, so that their rows fit the processor's cache
 OF_CUSTOMERS = ("visits", "known", "hits")
 OF_ITEMS = ("items", "counts", "firsts", "days", "weights")
 OF_CELLS = ("cell_items", "cell_dayparts", "cell_counts")
@@ -97,6 +99,19 @@ class Profiles:
 
 def profiles(histories: Histories, parameters: Parameters) -> Profiles:
     """The profiles of these histories."""
+    firsts = range(0, max(histories.customers, 1), BLOCK)
+    return _together([_of_block(histories.between(first, first + BLOCK), parameters) for first in firsts])
+
+
+def _together(blocks: Sequence[Profiles]) -> Profiles:
+    joined = {name: np.concatenate([getattr(each, name) for each in blocks]) for name in OF_CUSTOMERS}
+    for starts, names in (("starts", OF_ITEMS), ("cell_starts", OF_CELLS)):
+        joined |= {name: np.concatenate([getattr(each, name) for each in blocks]) for name in names}
+        joined[starts] = offsets_of(np.concatenate([np.diff(getattr(each, starts)) for each in blocks]))
+    return Profiles(**joined)
+
+
+def _of_block(histories: Histories, parameters: Parameters) -> Profiles:
     visits, of_line = histories.visits, histories.line_visits
     visitor = histories.visitors[of_line]
     parts = int(histories.dayparts.max(initial=0)) + 1
@@ -147,10 +162,12 @@ def _cells(
     overall = np.flatnonzero(of_visits)
     visitors, parts_visited = np.divmod(overall, parts)
     before, after = offsets(visitors, histories.customers), offsets(owners, histories.customers)
-    first, second = after[visitors] + np.arange(len(visitors)), before[owners + 1] + np.arange(len(owners))
-    found = np.empty((3, len(first) + len(second)), dtype=np.int64)
-    found[:, first] = np.full(len(first), -1), parts_visited, of_visits[overall]
-    found[:, second] = items, dayparts, counts
+    first, of_items = after[visitors] + np.arange(len(visitors)), np.ones(len(visitors) + len(owners), dtype=bool)
+    of_items[first] = False
+    found = np.empty((3, len(of_items)), dtype=np.int64)
+    all_items = np.full(len(first), -1), parts_visited, of_visits[overall]
+    for column, of_all, of_each in zip(found, all_items, (items, dayparts, counts), strict=True):
+        column[first], column[of_items] = of_all, of_each
     return before + after, *found
 
 

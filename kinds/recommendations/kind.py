@@ -108,8 +108,7 @@ def profile(settings: Settings, claimed: Claim) -> Counts:
     names, histories = visits.decode(staging.load_visits(session, run, shard), codes)
     found = profiles(histories, state.parameters(run))
     numbers = segments.of_shard(session, run, shard, names)
-    mobile_ids = [name.decode() for name in names]
-    profile_rows.save_profiles(session, run.generation, profile_rows.Customers(mobile_ids, numbers, found))
+    profile_rows.save_profiles(session, run.generation, names, numbers, found)
     tallies = tally(
         found,
         numbers,
@@ -119,7 +118,7 @@ def profile(settings: Settings, claimed: Claim) -> Counts:
         most_segments=len(run.counts["segment_names"]) + 1,
     )
     rows.save_tallies(session, run.generation, shard, tallies)
-    return {"customers": len(mobile_ids), "profile_items": len(found.items)}
+    return {"customers": len(names), "profile_items": len(found.items)}
 
 
 def reduce(settings: Settings, claimed: Claim) -> Counts:

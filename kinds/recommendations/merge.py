@@ -8,6 +8,7 @@ counted in the new one.
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 from psycopg import sql
 from sqlalchemy.orm import Session
@@ -85,12 +86,12 @@ def merge(session: Session, settings: Settings, run: Run) -> None:
     names, segments, changed = last.counts["segment_names"], rfm.segment_numbers(session, mobile_ids), []
     before = profile_rows.load_profiles(session, generation, mobile_ids)
     found, histories = visits.decode(stored, codes)
-    theirs = [name.decode() for name in found]
+    theirs = found.cast(pa.large_string()).to_pylist()
     mine = np.array([segments.get(each, 0) for each in theirs], dtype=np.int64)
     after = Customers(theirs, mine, profiles(histories, state.parameters(run)))
     changed += [(-1, _tallied(run, before, codes, names)), (1, _tallied(run, after, codes, names))]
     profile_rows.remove_profiles(session, generation, mobile_ids)
-    profile_rows.save_profiles(session, generation, after)
+    profile_rows.save_profiles(session, generation, found, *after[1:])
     moved = {}
     if state.segments_read(session) != last.counts["segments_read"]:
         moved = rfm.other_segments(session, profile_rows.stored_segments(generation))

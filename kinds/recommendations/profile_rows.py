@@ -6,16 +6,19 @@ The SQL is raw since these rows are only moved in bulk, in PostgreSQL's binary C
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 from psycopg import sql
 from sqlalchemy.orm import Session
 
-from analytics.recommendations.packing import Packed, pack, unpack
-from analytics.recommendations.profiles import Profiles
+from analytics.recommendations.packing import Packed, PackedMany, pack, unpack
+from analytics.recommendations.profiles import BLOCK, Profiles
+from kinds.recommendations.encoding import texts, texts_until
 from store.database import driver
 
 Whole = NDArray[np.int64]
@@ -28,7 +31,6 @@ HEAD = np.dtype(
     + [field for name, form in FIXED for field in ((f"{name} length", ">i4"), (name, form))]
     + [("mobile_id length", ">i4")]
 )
-LENGTH = struct.Struct(">i")
 COPY_START, COPY_END = b"PGCOPY\n\xff\r\n\0" + bytes(8), struct.pack(">h", -1)
 
 
@@ -62,45 +64,48 @@ def index_generation(session: Session, generation: int) -> None:
     driver(session).execute(query)
 
 
-def save_profiles(session: Session, generation: int, customers: Customers) -> None:
-    """Add customers' profiles to a generation."""
+def save_profiles(session: Session, generation: int, mobile_ids: pa.Array, segments: Whole, profiles: Profiles) -> None:
+    """Add customers' profiles to a generation; their ids as Arrow's large_binary."""
     copy = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary)").format(
         partition(generation), sql.SQL(", ").join(map(sql.Identifier, COLUMNS))
     )
     with driver(session).cursor().copy(copy) as into:
         into.write(COPY_START)
-        for block in _copied(generation, customers):
-            into.write(block)
+        for first in range(0, profiles.customers, BLOCK):
+            mine = slice(first, first + BLOCK)
+            these = profiles.between(mine.start, mine.stop)
+            for packed in pack(these):
+                into.write(_copied(generation, mobile_ids[mine], segments[mine], these, packed))
         into.write(COPY_END)
 
 
-def _copied(generation: int, customers: Customers) -> Iterator[bytes]:
-    found = customers.profiles
-    for packed in pack(found):
-        names = [customers.mobile_ids[customer].encode() for customer in packed.customers.tolist()]
-        heads = np.zeros(len(names), dtype=HEAD)
-        heads["fields"] = len(COLUMNS)
-        columns = {
-            "generation": generation,
-            **{column: getattr(found, column)[packed.customers] for column in ("known", "visits", "hits")},
-            "segment": customers.segments[packed.customers],
-            "wide": packed.wide,
-        }
-        for column, values in columns.items():
-            heads[f"{column} length"], heads[column] = HEAD[column].itemsize, values
-        heads["mobile_id length"] = [len(name) for name in names]
-        fixed, row, item, cell = heads.tobytes(), bytearray(), 0, 0
-        ends = zip(packed.item_ends.tolist(), packed.cell_ends.tolist(), strict=True)
-        starts = range(0, len(fixed), HEAD.itemsize)
-        for start, name, (item_end, cell_end) in zip(starts, names, ends, strict=True):
-            row += fixed[start : start + HEAD.itemsize] + name
-            row += LENGTH.pack(item_end - item) + packed.items[item:item_end]
-            row += LENGTH.pack(cell_end - cell) + packed.cells[cell:cell_end]
-            item, cell = item_end, cell_end
-            if len(row) > 1 << 20:
-                yield bytes(row)
-                row.clear()
-        yield bytes(row)
+def _copied(
+    generation: int, mobile_ids: pa.Array, segments: Whole, profiles: Profiles, packed: PackedMany
+) -> memoryview:
+    """The rows in COPY's format, joined by Arrow column by column."""
+    names = mobile_ids.take(pa.array(packed.customers))
+    heads = np.zeros(len(names), dtype=HEAD)
+    heads["fields"] = len(COLUMNS)
+    columns = {
+        "generation": generation,
+        **{column: getattr(profiles, column)[packed.customers] for column in ("known", "visits", "hits")},
+        "segment": segments[packed.customers],
+        "wide": packed.wide,
+    }
+    for column, values in columns.items():
+        heads[f"{column} length"], heads[column] = HEAD[column].itemsize, values
+    heads["mobile_id length"] = pc.binary_length(names).to_numpy()
+    fields = [_fixed(heads), names]
+    for data, ends in ((packed.items, packed.item_ends), (packed.cells, packed.cell_ends)):
+        offsets = np.concatenate([[0], ends])
+        fields += [_fixed(np.diff(offsets).astype(">i4")), texts_until(data, offsets)]
+    joined = pc.binary_join_element_wise(*fields, pa.scalar(b"", pa.large_binary()))
+    return texts(joined)["names"].data
+
+
+def _fixed(values: NDArray[Any]) -> pa.Array:
+    """Each value's bytes."""
+    return texts_until(values.tobytes(), np.arange(len(values) + 1) * values.itemsize)
 
 
 def load_profiles(session: Session, generation: int, mobile_ids: Sequence[str]) -> Customers:

@@ -5,7 +5,6 @@ A join in each shard would read all customers each time.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -41,8 +40,8 @@ def blocks(session: Session, run: Run, query: sql.Composable) -> Iterator[Mappin
             )
 
 
-def of_shard(session: Session, run: Run, shard: int, customers: NDArray[np.object_]) -> Whole:
-    """The numbers of the segments of a shard's customers, 0 for none; their ids are given as bytes.
+def of_shard(session: Session, run: Run, shard: int, customers: pa.Array) -> Whole:
+    """The numbers of the segments of a shard's customers, 0 for none.
 
     Raises
     ------
@@ -56,7 +55,7 @@ def of_shard(session: Session, run: Run, shard: int, customers: NDArray[np.objec
 def _divided(ids: bytes, lengths: NDArray[Any], segments: NDArray[Any], shards: int) -> dict[int, bytes]:
     """Customers with the numbers of their segments, as bytes for each shard."""
     names = encoding.texts_of(ids, lengths)
-    shard_of = encoding.shard(encoding.hashes(encoding.objects(names)), shards)
+    shard_of = encoding.shard(encoding.hashes(names), shards)
     order = np.argsort(shard_of.astype(np.int16), kind="stable")
     ends = np.searchsorted(shard_of[order], np.arange(shards + 1))
     return {
@@ -65,12 +64,12 @@ def _divided(ids: bytes, lengths: NDArray[Any], segments: NDArray[Any], shards: 
     }
 
 
-def _matched(stored: Sequence[bytes], customers: NDArray[np.object_]) -> Whole:
-    """The segments' numbers of these customers, whose ids are given as bytes; 0 for none."""
-    blocks = [dict(np.load(io.BytesIO(each))) for each in stored]
+def _matched(stored: Sequence[bytes], customers: pa.Array) -> Whole:
+    """The segments' numbers of these customers; 0 for none."""
+    blocks = [encoding.from_bytes(each) for each in stored]
     segments = np.concatenate([np.zeros(1, np.int64), *(each["segments"] for each in blocks)]).astype(np.int64)
     lengths = np.concatenate([np.zeros(0, np.int64), *(each["name_lengths"] for each in blocks)]).astype(np.int64)
     known = encoding.texts_of(b"".join(each["names"].tobytes() for each in blocks), lengths)
-    place = pc.index_in(pa.array(customers, pa.large_binary()), value_set=known).fill_null(-1)
+    place = pc.index_in(customers, value_set=known).fill_null(-1)
     found: Whole = segments[place.to_numpy() + 1]
     return found

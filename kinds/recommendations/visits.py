@@ -8,7 +8,6 @@ are in the first shards.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +19,7 @@ from numpy.typing import NDArray
 
 from analytics.calendar import Calendar
 from analytics.dayparts import DAY
-from analytics.recommendations.histories import Histories
+from analytics.recommendations.histories import Histories, differs
 from kinds.recommendations import encoding
 from source.visits import Block
 from source.window import Plan, buckets_of, day_buckets, day_start, open_buckets
@@ -53,31 +52,37 @@ def calendar(plan: Plan) -> Calendar:
 
 def divide(block: Block, times: Calendar, shards: int) -> tuple[Counted, dict[int, bytes]]:
     """A block's orders by daypart, and its visits as bytes for each shard that has some."""
-    order = np.argsort(block.ids, kind="stable")
-    place = np.minimum(np.searchsorted(block.ids[order], block.line_ids), max(len(order) - 1, 0))
-    known = block.ids[order][place] == block.line_ids if len(order) else np.zeros(len(block.line_ids), dtype=bool)
-    visits, items = order[place[known]], block.items[known]
-    new = np.concatenate([[True], (visits[1:] != visits[:-1]) | (items[1:] != items[:-1])])[: len(visits)]
+    visits, items = _lines(block)
+    new = differs(visits) | differs(items)
     visits, (ids, codes) = visits[new], _coded(items[new])  # an item counts once per transaction
     cells, lines = times.cells(block.local), np.bincount(visits, minlength=len(block.ids))
     counted = _counted(cells, lines > 0, visits, ids, codes, times)
-    numbers, distinct = encoding.distinct(block.customers, block.lengths)
-    names = encoding.objects(distinct)
-    shard_of = np.where(names != b"", encoding.shard(encoding.hashes(names), shards), GUESTS) if len(names) else numbers
-    visiting = np.where(lines > 0, shard_of[numbers] if len(names) else 0, GUESTS - 1).astype(np.int16)
+    names = encoding.texts_of(block.customers, block.lengths)
+    shard_of = np.where(block.lengths > 0, encoding.shard(encoding.hashes(names), shards), GUESTS)
+    visiting = np.where(lines > 0, shard_of, GUESTS - 1).astype(np.int16)
     columns = {
         "instant": block.instants,
         "id": block.ids,
         "day": (block.local - times.day_start) // DAY,
         "daypart": cells % len(times.daytime_ids),
         "lines": lines,
-        "customer": numbers,
     }
     if (visits[1:] < visits[:-1]).any():
         in_order = np.argsort(visits, kind="stable")
         visits, codes = visits[in_order], codes[in_order]
-    by_shard = np.argsort(visiting[visits], kind="stable")
-    return counted, dict(_shards(visiting, columns, distinct, visiting[visits][by_shard], codes[by_shard], ids))
+    return counted, dict(_shards(visiting, columns, names, visiting[visits], codes, ids))
+
+
+def _lines(block: Block) -> tuple[Whole, Whole]:
+    """The transactions, as places in the block, and items of the lines whose transactions are in it."""
+    # Looked up once per transaction instead of once per line.
+    opens = differs(block.line_ids)
+    named, which = block.line_ids[opens], np.cumsum(opens) - 1
+    order = np.argsort(block.ids, kind="stable")
+    place = np.searchsorted(block.ids[order], named)
+    known = np.append(block.ids[order], np.iinfo(np.int64).min)[place] == named
+    visits = np.append(order, -1)[np.where(known, place, len(order))][which]
+    return (visits, block.items) if known.all() else (visits[visits >= 0], block.items[visits >= 0])
 
 
 def _shards(
@@ -88,59 +93,58 @@ def _shards(
     codes: Whole,
     ids: Whole,
 ) -> Iterator[tuple[int, bytes]]:
-    """Each shard's visits as bytes, with its own numbers of customers and items."""
-    order = np.argsort(visiting, kind="stable")
-    sorted_columns = {name: values[order] for name, values in columns.items()}
-    found, starts = np.unique(visiting[order], return_index=True)
-    for each, start, until in zip(found.tolist(), starts, np.append(starts, len(order))[1:], strict=True):
-        if each < GUESTS:
-            continue
-        mine = {name: values[start:until] for name, values in sorted_columns.items()}
-        theirs, own = np.unique(mine["customer"], return_inverse=True)
-        lines = codes[slice(*np.searchsorted(line_shards, [each, each + 1]))]
-        present = np.flatnonzero(np.bincount(lines, minlength=len(ids)))
-        place = np.zeros(len(ids), dtype=np.int64)
-        place[present] = np.arange(len(present))
-        texts = encoding.texts(names.take(pa.array(theirs)))
-        yield each, encoding.as_bytes(mine | {"customer": own, "item_ids": ids[present], "items": place[lines]} | texts)
+    """Each shard's visits as bytes; lines are in order of visits."""
+    order, line_order = np.argsort(visiting, kind="stable"), np.argsort(line_shards, kind="stable")
+    columns, names = {name: values[order] for name, values in columns.items()}, names.take(pa.array(order))
+    line_shards, codes = line_shards[line_order], codes[line_order]
+    found = np.unique(visiting[visiting >= GUESTS])
+    of_visits, of_lines = (_edges(values, found) for values in (visiting[order], line_shards))
+    for each, mine, lines in zip(found.tolist(), of_visits, of_lines, strict=True):
+        these = {name: values[mine] for name, values in columns.items()} | encoding.texts(names[mine])
+        yield each, encoding.as_bytes(these | {"item_ids": ids, "items": codes[lines]})
 
 
-def decode(stored: Sequence[bytes], item_ids: Whole) -> tuple[NDArray[np.object_], Histories]:
-    """Customers' ids as bytes and their histories, from all blocks of a shard; `item_ids` are by code.
+def _edges(values: NDArray[np.int16], wanted: NDArray[np.int16]) -> list[slice]:
+    """Where each of the wanted values is in sorted ones."""
+    edges = (np.searchsorted(values, wanted, side=side).tolist() for side in ("left", "right"))
+    return [slice(*each) for each in zip(*edges, strict=True)]
+
+
+def decode(stored: Sequence[bytes], item_ids: Whole) -> tuple[pa.Array, Histories]:
+    """Customers' ids, as Arrow's large_binary, and their histories, from all blocks of a shard.
+
+    `item_ids` are by code.
 
     Raises
     ------
     KeyError
         For an item without a code.
     """
-    blocks = [dict(np.load(io.BytesIO(each))) for each in stored]
+    blocks = [encoding.from_bytes(each) for each in stored]
     sorter = np.argsort(item_ids, kind="stable")
 
     def joined(name: str) -> Whole:
         return np.concatenate([each[name] for each in blocks] or [np.empty(0, np.int64)]).astype(np.int64)
 
     texts = b"".join(each["names"].tobytes() for each in blocks)
-    numbers, distinct = encoding.distinct(texts, joined("name_lengths"))
-    names = encoding.objects(distinct)
-    starts = np.cumsum([0, *(len(each["name_lengths"]) for each in blocks)])
-    customers = [numbers[each["customer"] + start] for each, start in zip(blocks, starts, strict=False)]
+    customers = encoding.texts_of(texts, joined("name_lengths")).dictionary_encode()
     codes = [_codes(each["item_ids"], item_ids, sorter)[each["items"]] for each in blocks]
     histories = Histories.of_rows(
-        np.concatenate([*customers, np.empty(0, np.int64)]).astype(np.int64),
+        customers.indices.to_numpy().astype(np.int64),
         joined("instant"),
         joined("id"),
         joined("day"),
         joined("daypart"),
         joined("lines"),
         np.concatenate([*codes, np.empty(0, np.int64)]).astype(np.int64),
-        len(names),
+        len(customers.dictionary),
     )
-    return names, histories
+    return customers.dictionary, histories
 
 
 def items_of(stored: Sequence[bytes]) -> Whole:
     """All items of these blocks."""
-    found = [np.load(io.BytesIO(each))["item_ids"] for each in stored]
+    found = [encoding.from_bytes(each)["item_ids"] for each in stored]
     return np.unique(np.concatenate([*found, np.empty(0, np.int64)])).astype(np.int64)
 
 
