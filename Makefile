@@ -17,6 +17,7 @@ help:
 
 $(READY): requirements.txt requirements-models.txt requirements-embedded.txt requirements-dev.txt pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed and was not found on PATH." >&2; exit 1; }
+	@echo "Installing packages into $(VENV), which takes a minute or two."
 	$(PYTHON) -m venv --clear $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -r requirements-models.txt -r requirements-embedded.txt -r requirements-dev.txt
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
