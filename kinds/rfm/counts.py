@@ -22,6 +22,16 @@ _COUNT = """
 SELECT last_day, frequency, sum(customers)::bigint FROM ({}) AS rows
 GROUP BY GROUPING SETS ((last_day), (frequency)) HAVING sum(customers) <> 0
 """
+_COUNT_SHARD = """
+INSERT INTO rfm_counts (generation, shard, measure, measured, customers)
+SELECT {generation}, {shard}, measure, coalesce(array_agg(value) FILTER (WHERE value IS NOT NULL), '{{}}'),
+       coalesce(array_agg(customers) FILTER (WHERE value IS NOT NULL), '{{}}')
+FROM (VALUES ({recency}, true), ({frequency}, false)) AS m (measure, is_day) LEFT JOIN (
+  SELECT frequency IS NULL AS is_day, coalesce(frequency, last_day) AS value, count(*)::int AS customers
+  FROM ({of_shard}) AS each GROUP BY GROUPING SETS ((last_day), (frequency))
+) AS counted USING (is_day)
+GROUP BY measure
+"""
 _LOAD = """
 SELECT measure, value, sum(number)::bigint
 FROM rfm_counts LEFT JOIN LATERAL unnest(measured, customers) AS t (value, number) ON true
@@ -45,17 +55,12 @@ def once(customers: sql.Composable) -> sql.Composed:
     return sql.SQL("SELECT last_day, frequency, 1 AS customers FROM ({}) AS each").format(customers)
 
 
-def save(session: Session, generation: int, shard: int, counts: Counts) -> None:
-    """Store a shard's counts."""
+def count_shard(session: Session, generation: int, shard: int, customers: sql.Composable) -> None:
+    """Count a query's customers, and store the counts of this shard; they do not leave PostgreSQL."""
     driver(session).execute("DELETE FROM rfm_counts WHERE generation = %s AND shard = %s", [generation, shard])
-    _insert(session, generation, shard, counts)
-
-
-def _insert(session: Session, generation: int, shard: int, counts: Counts) -> None:
-    driver(session).cursor().executemany(
-        "INSERT INTO rfm_counts (generation, shard, measure, measured, customers) VALUES (%s, %s, %s, %s, %s)",
-        [(generation, shard, measure, list(counts[measure]), list(counts[measure].values())) for measure in COUNTED],
-    )
+    literals = {"generation": generation, "shard": shard, "recency": RECENCY, "frequency": FREQUENCY}
+    names = {name: sql.Literal(value) for name, value in literals.items()}
+    driver(session).execute(sql.SQL(_COUNT_SHARD).format(of_shard=customers, **names))
 
 
 def shards(session: Session, generation: int) -> set[int]:
@@ -77,7 +82,10 @@ def load(session: Session, generation: int) -> Counts | None:
 def replace(session: Session, generation: int, counts: Counts) -> None:
     """Store a generation's counts in place of its shards'."""
     discard(session, [generation])
-    _insert(session, generation, 0, counts)
+    driver(session).cursor().executemany(
+        "INSERT INTO rfm_counts (generation, shard, measure, measured, customers) VALUES (%s, 0, %s, %s, %s)",
+        [(generation, measure, list(counts[measure]), list(counts[measure].values())) for measure in COUNTED],
+    )
 
 
 def discard(session: Session, generations: Sequence[int]) -> None:

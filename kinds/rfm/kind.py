@@ -58,7 +58,7 @@ def aggregate(settings: Settings, claimed: Claim) -> Counts:
 
 
 def _count(session: Session, run: Run, shard: int) -> None:
-    counts.save(session, run.generation, shard, counts.count(session, counts.once(rows.staged(run, [shard]))))
+    counts.count_shard(session, run.generation, shard, rows.staged(run, [shard]))
 
 
 def cut_points(session: Session, settings: Settings, run: Run) -> None:

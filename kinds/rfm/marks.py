@@ -55,8 +55,15 @@ def state(session: Session) -> list[str | None]:
     return [str(each.run_id) if each else None for each in found]
 
 
-def of_part(part: Part) -> tuple[sql.Composable, sql.Composable]:
-    """The marks of a part's customers: a join to rows with `mobile_id`, and the two values."""
+def of_part(run: Run, part: Part) -> tuple[sql.Composable, sql.Composable]:
+    """The marks of a part's customers: a join to rows with `mobile_id`, and the two values.
+
+    Before the first clusters and predictions are published, nothing is joined. If some are published meanwhile, the
+    marks are updated at the publish.
+    """
+    assert run.plan is not None
+    if run.plan.get("marks") == [None] * len(FOLLOWED):
+        return sql.SQL(""), sql.SQL("0, false")
     whose = key_range(sql.Identifier("mobile_id"), part, "text")
     return sql.SQL(_JOINED).format(whose=whose), sql.SQL(_VALUES)
 

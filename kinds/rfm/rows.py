@@ -195,7 +195,7 @@ def score(session: Session, run: Run, part: Part, rules: Rules) -> int:
     table = piece(run, part.part)
     tune(connection)
     connection.execute(sql.SQL("DELETE FROM {}").format(table))  # rows of an earlier try, before a crash
-    joined, marked = marks.of_part(part)
+    joined, marked = marks.of_part(run, part)
     scored = connection.execute(
         sql.SQL(
             "INSERT INTO {table} (generation, shard, mobile_id, last_day, frequency, cents,"

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from itertools import product
 from pathlib import Path
+from uuid import UUID
 
 import pandas as pd
 import psycopg
@@ -48,14 +49,36 @@ ORDERS = {
 
 
 @pytest.fixture
-def settings(migrated_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """Of a restaurant with published clusters and predictions."""
+def unpublished(migrated_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Of a restaurant that has only orders."""
     monkeypatch.setenv("CLUSTERS", "3")
-    made = make_settings(migrated_url, tmp_path, RFM_SHARDS="3", CLUSTERS="3")
     fill(migrated_url, eaters.restaurant(400))
+    return make_settings(migrated_url, tmp_path, RFM_SHARDS="3", CLUSTERS="3")
+
+
+@pytest.fixture
+def settings(unpublished: Settings) -> Settings:
+    """Of a restaurant with published clusters and predictions."""
+    publish_marks(unpublished)
+    return unpublished
+
+
+def publish_marks(settings: Settings) -> None:
     for kind in ("clusters", "predictions"):
-        assert run_inline(made, kind, at=eaters.NOW).run.status == "succeeded"
-    return made
+        assert run_inline(settings, kind, at=eaters.NOW).run.status == "succeeded"
+
+
+def score(settings: Settings, at: datetime) -> UUID:
+    """A full run, up to where it is published."""
+    with transaction(settings.database_url) as session:
+        run = inbox.request(session, ["rfm"])[0]
+        run.as_of, run_id = at, run.run_id
+    for stage in ("aggregate", "score"):
+        parts = steering.advance(settings, run_id)
+        assert {name for name, _ in parts} == {stage}
+        for part in parts:
+            do_part(settings, run_id, *part)
+    return run_id
 
 
 def marked(url: str) -> pd.DataFrame:
@@ -87,14 +110,7 @@ def test_clusters_and_overdue_follow_every_publish(settings: Settings) -> None:
     assert not came.loc[late[0], "overdue"] and came.loc["new", "cluster"]
     # Days later others are overdue, which is published after segments are scored and before they are.
     then = now + timedelta(days=20)
-    with transaction(url) as session:
-        run = inbox.request(session, ["rfm"])[0]
-        run.as_of, run_id = then, run.run_id
-    for stage in ("aggregate", "score"):
-        parts = steering.advance(settings, run_id)
-        assert {name for name, _ in parts} == {stage}
-        for part in parts:
-            do_part(settings, run_id, *part)
+    run_id = score(settings, then)
     assert run_inline(settings, "predictions", at=then).run.status == "succeeded"
     assert marked(url)["overdue"].sum() != came["overdue"].sum()
     assert finish_inline(settings, run_id).run.status == "succeeded"
@@ -102,6 +118,14 @@ def test_clusters_and_overdue_follow_every_publish(settings: Settings) -> None:
     with transaction(url) as session:
         upkeep.forget(session, late[1])
     assert late[1] not in marked(url)["mobile_id"].tolist()
+
+
+def test_the_first_clusters_may_be_published_after_segments_were_scored(unpublished: Settings) -> None:
+    run_id = score(unpublished, eaters.NOW)
+    assert read(unpublished.database_url, "SELECT max(cluster_id) AS found FROM rfm_results")["found"].tolist() == [0]
+    publish_marks(unpublished)
+    assert finish_inline(unpublished, run_id).run.status == "succeeded"
+    marked(unpublished.database_url)
 
 
 def test_marks_are_updated_at_the_publish_where_the_orders_sort_ids_differently(settings: Settings) -> None:
