@@ -9,12 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
 import psycopg
 from psycopg import sql
 
+import postgres
 from errors import SourceError
 from postgres import named_connection, scalar
 
@@ -57,18 +59,47 @@ class Daytime:
     end: int
 
 
+_idle: ContextVar[dict[str, postgres.Connection] | None] = ContextVar("idle", default=None)  # by URL, within `kept`
+
+
 @contextmanager
 def connect(url: str, *, isolation: str = "READ COMMITTED") -> Iterator[Connection]:
-    """A read-only transaction on the CRM's database.
+    """A read-only transaction on the CRM's database, on a connection of its own, or on one that is `kept`.
 
     Raises
     ------
     UnavailableError
         When it can't be reached.
     """
-    with named_connection(url, "SOURCE_DATABASE_URL") as connection:
+    idle = _idle.get()
+    connection = idle.pop(url, None) if idle else None
+    connection = connection or named_connection(url, "SOURCE_DATABASE_URL")
+    try:
         connection.begin(isolation, read_only=True)
         yield connection
+        connection.commit()
+        if idle is not None and url not in idle:
+            idle[url], connection = connection, None
+    finally:
+        if connection is not None:
+            connection.close()
+
+
+@contextmanager
+def kept() -> Iterator[None]:
+    """Keep a connection from one `connect` to the next within this block, which should take seconds.
+
+    A new one takes longer than a small query, and its first statements read the catalog again. It is not kept for
+    longer, so that it need not be noticed that the URL leads to another server by now.
+    """
+    idle: dict[str, postgres.Connection] = {}
+    token = _idle.set(idle)
+    try:
+        yield
+    finally:
+        _idle.reset(token)
+        for connection in idle.values():
+            connection.close()
 
 
 def column_types(source: Connection, table: str) -> dict[str, str]:

@@ -17,6 +17,7 @@ import kinds
 from errors import SmartCRMError
 from kinds.base import Draft
 from settings import Settings
+from source import reading
 from store import events, progress, runs, totals, versions
 from store.database import TRANSIENT, transaction
 from store.models import Run
@@ -47,6 +48,11 @@ def advance(settings: Settings, run_id: uuid.UUID, *, from_sweep: bool = False) 
     TRANSIENT
         When a database can't be reached; the run is unchanged, and the same call may succeed later.
     """
+    with reading.kept():
+        return _advance(settings, run_id, from_sweep=from_sweep)
+
+
+def _advance(settings: Settings, run_id: uuid.UUID, *, from_sweep: bool) -> list[tuple[str, int]]:
     tries = 0
     try:
         with transaction(settings.database_url) as session:

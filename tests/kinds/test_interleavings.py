@@ -81,7 +81,10 @@ class Commits:
                 return execute(*arguments, **options)
 
             crm.execute = counted  # type: ignore[method-assign]
-            yield crm
+            try:
+                yield crm
+            finally:
+                del crm.execute  # the connection may be kept
 
 
 class Interleavings(RuleBasedStateMachine):

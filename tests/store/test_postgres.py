@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pandas as pd
@@ -11,9 +11,10 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
-from postgres import connect
+from postgres import connect, scalar
 from settings import Settings
 from source import reading
+from source.window import use_time_zone
 from store.database import driver, engine, snapshot, transaction
 from store.schema import migrate
 from tests.builders import plain_orders
@@ -137,6 +138,30 @@ def test_settings_of_a_role_a_database_or_the_environment_make_no_difference(
         assert shown(driver(session)) == RELIED_ON | {"transaction_isolation": "repeatable read"}
     with reading.connect(database_url) as crm:
         assert shown(crm) == RELIED_ON
+
+
+def process_ids(url: str, readers: int) -> list[int]:
+    """Of the sessions in which readers, one after another, read the orders."""
+    found = []
+    for _ in range(readers):
+        with reading.connect(url, isolation="REPEATABLE READ") as crm:
+            assert shown(crm) == RELIED_ON | {"transaction_isolation": "repeatable read"}
+            use_time_zone(crm, {"timezone": "Asia/Kathmandu"})
+            found.append(int(scalar(crm, "SELECT pg_backend_pid()")))
+    return found
+
+
+def test_a_step_reads_the_orders_over_one_connection_unless_a_statement_has_failed(database_url: str) -> None:
+    with reading.kept():
+        first = process_ids(database_url, 3)
+        with reading.connect(database_url) as crm, reading.connect(database_url) as another:
+            assert crm is not another
+        with suppress(psycopg.Error), reading.connect(database_url) as crm:
+            crm.execute("SELECT 1 / 0")
+        second = process_ids(database_url, 2)
+    assert crm.closed and another.closed
+    assert len(set(first)) == len(set(second)) == 1 and first[0] != second[0]
+    assert len(set(process_ids(database_url, 2))) == 2
 
 
 @pytest.mark.parametrize(
