@@ -15,17 +15,16 @@ from store.models import Run
 WEEK = timedelta(days=7)
 KEPT = 2 * WEEK  # where nothing was published a week before, the newest state of the week before that serves
 
-_PREVIOUS = """
-UPDATE menu_results AS ranked SET previous_rank = before.rank
-FROM menu_results AS of_rank LEFT JOIN menu_rank_history AS before
-  ON before.business_date = (SELECT max(business_date) FROM menu_rank_history
-                             WHERE business_date > %(from)s AND business_date <= %(to)s)
-  AND before.daytime_id = of_rank.daytime_id AND before.menu_item_id = of_rank.menu_item_id
-WHERE of_rank.generation = %(generation)s
-  AND (ranked.generation, ranked.daytime_id, ranked.rank)
-    = (of_rank.generation, of_rank.daytime_id, of_rank.rank)
-  AND ranked.previous_rank IS DISTINCT FROM before.rank
-"""
+# A subquery: a join would read all ranks once for each rank until these are analyzed.
+_BEFORE = """(
+  SELECT rank FROM menu_rank_history
+  WHERE business_date = (SELECT max(business_date) FROM menu_rank_history
+                         WHERE business_date > %(from)s AND business_date <= %(to)s)
+    AND daytime_id = ranked.daytime_id AND menu_item_id = ranked.menu_item_id)"""
+_PREVIOUS = f"""
+UPDATE menu_results AS ranked SET previous_rank = {_BEFORE}
+WHERE generation = %(generation)s AND previous_rank IS DISTINCT FROM {_BEFORE}
+"""  # noqa: S608  # put together from what stands above
 _KEEP = """
 INSERT INTO menu_rank_history (business_date, daytime_id, menu_item_id, rank)
 SELECT %(today)s, daytime_id, menu_item_id, rank FROM menu_results WHERE generation = %(generation)s
