@@ -30,7 +30,7 @@ from source.checks import Finding
 from store.models import Event, Run
 from store.runs import RunState
 from tests.builders import items, transactions
-from tests.command import smartcrm
+from tests.command import invoked, smartcrm
 from tests.system import fill, make_settings, read, run_inline
 
 HOSTILE = (
@@ -125,13 +125,16 @@ def published(url: str, home: Path) -> None:
         assert run_inline(make_settings(url, home), kind).run.status == "succeeded"
 
 
-def test_an_export_is_exact_and_for_excel_it_holds_no_formula(tmp_path: Path, migrated_url: str) -> None:
+def test_an_export_is_exact_and_for_excel_it_holds_no_formula(
+    tmp_path: Path, migrated_url: str, redis_url: str
+) -> None:
     published(migrated_url, tmp_path)
+    env = {"DATABASE_URL": migrated_url, "REDIS_URL": redis_url}
     plain, safe, parquet = (tmp_path / name for name in ("plain.csv", "safe.csv", "out.parquet"))
     plain.touch(0o644)
     for path, *more in ((plain,), (safe, "--for-excel"), (parquet,)):
-        done = smartcrm(tmp_path, "segments", "--export", str(path), *more, DATABASE_URL=migrated_url)
-        assert done.returncode == 0 and f"{len(SOLD)} customers into {path}" in done.stdout, done.stderr
+        done = invoked(tmp_path, "segments", "--export", str(path), *more, **env)
+        assert done.exit_code == 0 and f"{len(SOLD)} customers into {path}" in done.stdout, done.output
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
     columns = ", ".join(results.SEGMENT_COLUMNS)
     frame = read(migrated_url, f"SELECT {columns} FROM rfm_segments ORDER BY mobile_id").astype({"run_id": str})
@@ -147,18 +150,15 @@ def test_an_export_is_exact_and_for_excel_it_holds_no_formula(tmp_path: Path, mi
     assert kept["-5"]["monetary"] == "-96.50" and all(row["run_id"] in set(frame.run_id) for row in rows)
     assert {row["segment"] for row in rows} == set(frame.segment)
     for arguments in (["--for-excel"], ["--for-excel", "--export", str(parquet)]):
-        assert smartcrm(tmp_path, "segments", *arguments, DATABASE_URL=migrated_url).returncode != 0
+        assert invoked(tmp_path, "segments", *arguments, **env).exit_code != 0
 
 
-def test_every_command_that_shows_something_prints_json(
-    tmp_path: Path, migrated_url: str, servers: dict[str, str]
-) -> None:
+def test_every_command_that_shows_something_prints_json(tmp_path: Path, migrated_url: str, redis_url: str) -> None:
     published(migrated_url, tmp_path)
-    env = {"DATABASE_URL": migrated_url, "REDIS_URL": servers["REDIS_URL"]}
 
-    def printed(*arguments: str, code: int = 0) -> Any:
-        done = smartcrm(tmp_path, *arguments, "--json", **env)
-        assert done.returncode == code, done.stderr
+    def printed(*arguments: str) -> Any:
+        done = invoked(tmp_path, *arguments, "--json", DATABASE_URL=migrated_url, REDIS_URL=redis_url)
+        assert done.exit_code == 0, (done.output, done.exception)
         assert done.stdout.isascii() and "\x1b" not in done.stdout
         return json.loads(done.stdout)
 
@@ -180,7 +180,10 @@ def test_every_command_that_shows_something_prints_json(
     assert listed[0]["counts"]["future_transactions"] == 0 and listed[0]["progress"] == 1
     assert printed("events") == {"events": []}
     assert {"ok"} <= {finding["level"] for finding in printed("doctor")["findings"]}
-    assert [run["status"] for run in printed("recompute")["runs"]] == ["pending", "pending"]
+    of_the_past = [("pending", "2026-03-10T23:59:59.999999+00:00")] * 2
+    assert [
+        (run["status"], run["as_of"]) for run in printed("recompute", "--as-of", "2026-03-10")["runs"]
+    ] == of_the_past
     assert printed("migrate")["version"] == read(migrated_url, "SELECT version_num FROM alembic_version").iat[0, 0]
     orders = tmp_path / "orders.csv"
     orders.write_text("transaction_id,mobile_id,total_amount,created_at\n500,a,1,2026-01-01T12:00:00Z\n")
@@ -189,18 +192,21 @@ def test_every_command_that_shows_something_prints_json(
     assert set(printed("sign")) == {"url", "headers", "body"}
 
 
-def test_the_screen_shows_names_with_brackets_and_a_runs_counts(tmp_path: Path, migrated_url: str) -> None:
+def test_the_screen_shows_names_with_brackets_and_a_runs_counts(
+    tmp_path: Path, migrated_url: str, redis_url: str
+) -> None:
     published(migrated_url, tmp_path)
+    env = {"DATABASE_URL": migrated_url, "REDIS_URL": redis_url}
     for arguments in (["menu"], ["menu", "--at", "12:00"]):
-        done = smartcrm(tmp_path, *arguments, DATABASE_URL=migrated_url)
-        assert done.returncode == 0 and "\x1b" not in done.stdout, done.stderr
+        done = invoked(tmp_path, *arguments, **env)
+        assert done.exit_code == 0 and "\x1b" not in done.stdout, done.output
         assert "[/chips]" in done.stdout and "[vegan]" in done.stdout
     with psycopg.connect(migrated_url) as connection:
         connection.execute(
             "UPDATE fact_transactions SET created_at = now() + interval '1 year' WHERE transaction_id = 3"
         )
     run = run_inline(make_settings(migrated_url, tmp_path), "rfm").run
-    shown = smartcrm(tmp_path, "runs", str(run.run_id), DATABASE_URL=migrated_url).stdout
+    shown = invoked(tmp_path, "runs", str(run.run_id), **env).stdout
     assert re.search(r"future_transactions +│ +1 │", shown), shown
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import smartcrm
+from tests.command import invoked, smartcrm
 from tests.source.exports import SHOPIFY, TILL
 from tests.system import read
 
@@ -63,5 +63,5 @@ def test_options_that_do_not_go_together_are_reported(tmp_path: Path, database_u
         (["--sales", "x.csv", "--map", "nope"], "the built-in maps are shopify, square, till"),
         (["--transactions", "x.csv", "--encoding", "latin-99"], "not an encoding"),
     ):
-        done = smartcrm(tmp_path, "load", *arguments, **env)
-        assert done.returncode != 0 and said in done.stderr, done.stderr
+        done = invoked(tmp_path, "load", *arguments, **env)
+        assert done.exit_code != 0 and said in f"{done.output} {done.exception}"
