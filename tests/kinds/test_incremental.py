@@ -118,7 +118,7 @@ def test_after_any_imports_the_results_are_those_of_all_orders(
     modes: set[str] = set()
 
     @hypothesis_settings(
-        max_examples=8,
+        max_examples=3,
         deadline=None,
         phases=(Phase.explicit, Phase.reuse, Phase.generate),
         suppress_health_check=list(HealthCheck),
@@ -268,23 +268,16 @@ def test_customers_are_counted_anew_after_one_was_forgotten(restaurant: Restaura
 
 
 @pytest.mark.parametrize("newest", [False, True])
-@pytest.mark.parametrize("change", ["removed", "another customer's", "of another day"])
 def test_rows_that_were_read_and_are_named_again_may_have_been_anything(
-    restaurant: Restaurant, change: str, newest: bool
+    restaurant: Restaurant, newest: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    numbers = sorted(restaurant.sold)[-2:] if newest else sorted(restaurant.sold)[3:6]
-    if change == "removed":
-        restaurant.remove(lambda number, customer: number in numbers)
-    for number in numbers if change != "removed" else []:
-        _, customer, amount, at = restaurant.sold[number]
-        assert at is not None
-        new = (number, "moved", amount, at) if "customer" in change else (number, customer, amount, at - timedelta(40))
-        restaurant.sold[number] = new
-        with psycopg.connect(restaurant.url) as connection:
-            connection.execute(
-                "UPDATE fact_transactions SET mobile_id = %s, created_at = %s WHERE transaction_id = %s",
-                (new[1], new[3], number),
-            )
+    monkeypatch.setattr(touched, "OVERLAP_ROWS", 3)
+    restaurant.refresh("full")
+    gone, moved, earlier = numbers = sorted(restaurant.sold)[-3:] if newest else sorted(restaurant.sold)[3:6]
+    restaurant.remove(lambda number, customer: number == gone)
+    for number, customer, days in ((moved, "moved", 0), (earlier, restaurant.sold[earlier][1], 40)):
+        _, _, amount, at = restaurant.sold[number]
+        restaurant.sell(number, customer, amount, at - timedelta(days))
     assert restaurant.refresh(named=(numbers[0], numbers[-1])) == {"incremental"}
     restaurant.check()
     plans = read(restaurant.url, "SELECT plan FROM analytics_runs ORDER BY generation DESC LIMIT 2").plan
@@ -347,10 +340,6 @@ def test_a_run_with_its_own_as_of_tells_no_changes_and_the_next_one_is_full(rest
     assert len(kept) == 1
 
 
-def test_the_first_run_tells_no_changes(restaurant: Restaurant) -> None:
-    assert read(restaurant.url, "SELECT * FROM segment_changes").empty
-
-
 @pytest.mark.parametrize("collation", ["default", "C"])
 def test_a_move_is_told_with_its_reason(restaurant: Restaurant, collation: str) -> None:
     with psycopg.connect(restaurant.url) as connection:
@@ -395,8 +384,8 @@ def test_own_rules_hold_in_refreshes_and_a_changed_one_computes_everything_again
         for visit in range(3):
             put(restaurant, 2000 + 10 * number + visit, (f"c{number + 1}", "9.00", visit, [1]))
             put(restaurant, 2005 + 10 * number + visit, ("c9", "9.00", visit, [1]))
-            assert restaurant.refresh() == {"incremental"}
-            restaurant.check()
+        assert restaurant.refresh() == {"incremental"}
+        restaurant.check()
         assert "settings" not in {reason for *_, reason in reader.follow()}
         assert reader.segments == reader.published()
 
@@ -417,8 +406,8 @@ def test_menu_rules_hold_in_refreshes_and_a_changed_one_computes_everything_agai
         restaurant.check()
         for visit in range(3):
             put(restaurant, 2000 + 10 * number + visit, ("c3", "9.00", 1440 * number + visit, [1, 2, 4 + visit % 2]))
-            assert restaurant.refresh() == {"incremental"}
-            restaurant.check()
+        assert restaurant.refresh() == {"incremental"}
+        restaurant.check()
     restaurant.set_menu(costs=dict.fromkeys(costs, Decimal(9)))  # costs without effect on ranks
     assert restaurant.refresh() == {"incremental"}
 
@@ -479,7 +468,7 @@ def test_weighed_goods_are_refreshed_exactly_and_another_type_of_quantity_makes_
     for number in range(40):
         restaurant.sell(number, f"c{number % 7}", "10.00", EVENING - timedelta(days=number), number % 5, number % 3)
     assert restaurant.refresh() == {"full"}
-    for number in range(100, 110):
+    for number in range(100, 103):
         restaurant.now += timedelta(minutes=5)
         restaurant.sell(number, "c1", "10.00", restaurant.now - timedelta(minutes=number), 2, 4)
         assert restaurant.refresh() == {"incremental"}
