@@ -55,14 +55,13 @@ def found(url: str) -> list[tuple[str, str]]:
     return [(finding.level, finding.found) for finding in values(url)]
 
 
-@pytest.mark.parametrize("amount", ["numeric", "double precision"])
 @pytest.mark.parametrize(
-    ("sold", "largest"),
+    ("amount", "sold", "largest"),
     [
-        ([(1, "walk-in", "6e11", NOON), (2, "walk-in", "7e11", NOON)], 2),
-        ([(1, "walk-in", "6e11", NOON), (2, "walk-in", "-7e12", NOON)], 2),
-        ([(1, "walk-in", "999999999999.995", NOON)], 1),
-        ([(1, "walk-in", "1e30", NOON), (2, "walk-in", "-1e30", NOON)], 1),
+        ("double precision", [(1, "walk-in", "6e11", NOON), (2, "walk-in", "7e11", NOON)], 2),
+        ("numeric", [(1, "walk-in", "6e11", NOON), (2, "walk-in", "-7e12", NOON)], 2),
+        ("numeric", [(1, "walk-in", "999999999999.995", NOON)], 1),
+        ("double precision", [(1, "walk-in", "1e30", NOON), (2, "walk-in", "-1e30", NOON)], 1),
     ],
 )
 def test_a_customers_sum_beyond_the_limit_is_reported_by_column_and_transaction(
@@ -101,9 +100,7 @@ def test_the_largest_sum_there_is_and_amounts_out_of_the_window_are_no_fault(mig
 
 BEYOND: list[tuple[str, tuple[Any, ...], str, str]] = [
     ("int", (2, 7, 3, "1e17"), "quantity × price", "92,233,720,368,547,758.08"),
-    ("int", (2, 7, 2**31 - 1, "1e9"), "quantity × price", "92,233,720,368,547,758.08"),
     ("numeric", (2, 7, "0.5", "1e18"), "quantity × price", "92,233,720,368,547,758.08"),
-    ("numeric", (2, 7, "1e20", "1"), "quantity", "1,000,000,000,000,000"),
     ("numeric", (2, 7, "1e15", "0"), "quantity", "1,000,000,000,000,000"),
     ("double precision", (2, 7, 1e300, "1"), "quantity", "1,000,000,000,000,000"),
     ("bigint", (2, 7, 2**62, "0"), "quantity", "1,000,000,000,000,000"),
@@ -113,7 +110,7 @@ BEYOND: list[tuple[str, tuple[Any, ...], str, str]] = [
 # Incremental runs report by the same code: one case per column.
 @pytest.mark.parametrize(
     ("quantity", "line", "column", "limit", "mode"),
-    [*((*case, "full") for case in BEYOND), *((*case, "incremental") for case in (BEYOND[0], BEYOND[4]))],
+    [*((*case, "full") for case in BEYOND), *((*case, "incremental") for case in (BEYOND[0], BEYOND[2]))],
 )
 def test_a_line_beyond_the_limit_is_reported_by_column_and_transaction(
     migrated_url: str, tmp_path: Path, quantity: str, line: tuple[Any, ...], column: str, limit: str, mode: str
@@ -131,12 +128,11 @@ def test_a_line_beyond_the_limit_is_reported_by_column_and_transaction(
     assert read(migrated_url, "SELECT * FROM menu_recommendation ORDER BY daytime_id, rank").equals(before)
 
 
-@pytest.mark.parametrize("mode", ["full", "incremental"])
 @pytest.mark.parametrize(
-    ("lines", "column"),
+    ("lines", "column", "mode"),
     [
-        ([(1, 1, 1, "4e16"), (2, 1, 1, "5e16")], "quantity × price"),
-        ([(1, 1, 6 * 10**14, "0"), (2, 1, 7 * 10**14, "0")], "quantity"),
+        ([(1, 1, 1, "4e16"), (2, 1, 1, "5e16")], "quantity × price", "full"),
+        ([(1, 1, 6 * 10**14, "0"), (2, 1, 7 * 10**14, "0")], "quantity", "incremental"),
     ],
 )
 def test_lines_that_add_up_to_too_much_are_reported_with_the_largest(
@@ -235,8 +231,8 @@ def test_types_that_the_contract_does_not_name_are_refused_by_name(migrated_url:
     with psycopg.connect(migrated_url) as connection:
         connection.execute("CREATE DOMAIN a_domain AS text; CREATE TYPE an_enum AS ENUM ('a')")
     every = {*BAD, *(each for good in GOOD.values() for each in good)}
-    for (table, column, usual), type_name in itertools.product(COLUMNS, sorted(every)):
-        with psycopg.connect(migrated_url) as connection:
+    with psycopg.connect(migrated_url) as connection:
+        for (table, column, usual), type_name in itertools.product(COLUMNS, sorted(every)):
             connection.execute(f"ALTER TABLE {table} DROP {column}, ADD {column} {type_name}")  # type: ignore[arg-type]
             if type_name in GOOD[usual]:
                 assert reading.column_types(connection, table)[column] == type_name
@@ -246,7 +242,15 @@ def test_types_that_the_contract_does_not_name_are_refused_by_name(migrated_url:
             connection.rollback()
 
 
-@pytest.mark.parametrize(("table", "column"), [(table, column) for table, column, _ in COLUMNS])
+@pytest.mark.parametrize(
+    ("table", "column"),
+    [
+        ("fact_transactions", "mobile_id"),
+        ("fact_transaction_items", "price"),
+        ("dim_menu_items", "category"),
+        ("dim_menu_daytimes", "start_time"),
+    ],
+)
 def test_a_domain_is_refused_by_the_run_and_by_doctor(
     migrated_url: str, tmp_path: Path, table: str, column: str
 ) -> None:
