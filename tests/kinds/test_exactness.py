@@ -30,7 +30,7 @@ from tests.system import fill, make_settings, menu_on, menu_recommendation, rfm_
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 DATABASE_TEST = hypothesis_settings(
-    max_examples=15,
+    max_examples=6,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )
@@ -116,11 +116,11 @@ def test_weighed_goods_are_counted_in_thousandths(
 
 
 def test_neither_row_order_nor_shards_change_anything(migrated_url: str, tmp_path: Path) -> None:
-    @hypothesis_settings(DATABASE_TEST, max_examples=6)
+    @hypothesis_settings(DATABASE_TEST, max_examples=2)
     @given(case=cases(), seed=st.integers(0, 1000))
     def check(case: Case, seed: int) -> None:
         seen = []
-        for shards in ("1", "2", "7", "64"):
+        for shards in ("1", "7", "64"):
             mixed = replace(
                 case,
                 transactions=case.transactions.sample(frac=1, random_state=seed + int(shards)),
@@ -139,7 +139,7 @@ def test_neither_row_order_nor_shards_change_anything(migrated_url: str, tmp_pat
 def test_blocks_of_any_size_give_the_same_menu(
     migrated_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    @hypothesis_settings(DATABASE_TEST, max_examples=15)
+    @DATABASE_TEST
     @given(case=cases(), rows=st.integers(1, 4))
     def check(case: Case, rows: int) -> None:
         monkeypatch.setattr(orders, "BLOCK", rows)
@@ -165,7 +165,7 @@ LINE_EDGES = st.tuples(
 def test_lines_that_fit_are_read_packed_and_mean_the_same(migrated_url: str, amount: str) -> None:
     fitted: Counter[bool] = Counter()
 
-    @hypothesis_settings(DATABASE_TEST, max_examples=100)
+    @hypothesis_settings(DATABASE_TEST, max_examples=40)
     @given(lines=st.lists(LINE_EDGES, max_size=3))
     def check(lines: list[tuple[Any, ...]]) -> None:
         fill(migrated_url, {"fact_transaction_items": items(lines)}, amount=amount)
@@ -200,7 +200,7 @@ def order(number: int, customer: str | None, amount: str = "10.00", at: datetime
     return (number, customer, amount, at)
 
 
-@pytest.mark.parametrize("customers", [0, 1, 2, 3, 4])
+@pytest.mark.parametrize("customers", [1, 4])
 def test_a_handful_of_customers_is_scored(migrated_url: str, tmp_path: Path, customers: int) -> None:
     sold = [order(number, f"c{number}", f"{number}.50") for number in range(1, customers + 1)]
     case = Case(transactions(sold), items([]), Rules(as_of=NOON))

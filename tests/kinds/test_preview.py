@@ -64,7 +64,7 @@ def check(before: pd.DataFrame, found: Preview, after: pd.DataFrame) -> None:
 
 def test_a_preview_is_what_a_run_with_that_map_publishes(migrated_url: str, tmp_path: Path) -> None:
     @hypothesis_settings(
-        max_examples=15,
+        max_examples=6,
         deadline=None,
         phases=(Phase.explicit, Phase.reuse, Phase.generate),
         suppress_health_check=list(HealthCheck),
@@ -130,9 +130,8 @@ def test_tables_that_make_no_map_are_refused_by_key() -> None:
         map_of({"cut_points": {"frequency": [1, 2]}})
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param("visits", marks=pytest.mark.long), "ticket", pytest.param("young", marks=pytest.mark.long)]
-)
+@pytest.mark.long
+@pytest.mark.parametrize("name", ["visits", "ticket", "young"])
 def test_the_preview_of_a_template_on_real_data_is_what_its_run_publishes(
     migrated_url: str, tmp_path: Path, name: str
 ) -> None:

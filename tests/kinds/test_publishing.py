@@ -63,10 +63,8 @@ def readers(settings: Settings) -> Iterator[list[Reader]]:
         reader.join()
 
 
-def test_a_polling_reader_sees_only_whole_states_through_three_publishes(
-    settings: Settings, readers: list[Reader]
-) -> None:
-    for count in (41, 42, 43):
+def test_a_polling_reader_sees_only_whole_states_through_publishes(settings: Settings, readers: list[Reader]) -> None:
+    for count in (41, 43):
         before = [len(reader.seen) for reader in readers]
         fill(settings.database_url, plain_orders(count))
         assert run_inline(settings, "rfm").run.status == "succeeded"
@@ -82,7 +80,7 @@ def test_a_polling_reader_sees_only_whole_states_through_three_publishes(
             for found in (first, second):
                 rfm_runs, customers, menu_runs, counted = found  # type: ignore[misc]
                 assert len(rfm_runs) == 1 and len(menu_runs) == 1
-                assert customers in (40, 41, 42, 43) and counted in (40, 41, 42, 43)
+                assert customers in (40, 41, 43) and counted in (40, 41, 43)
                 sizes.add(customers)
             if reader.connection.isolation_level == IsolationLevel.REPEATABLE_READ:
                 assert first == second

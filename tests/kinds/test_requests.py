@@ -68,7 +68,7 @@ def test_workers_run_what_is_needed_first(workers: Workers) -> None:
     fill(url, {"fact_transactions": transactions(*((n, f"c{n}", "1.00", "2026-01-05 12:00:00+00") for n in range(5)))})
     with psycopg.connect(url) as connection:
         connection.execute(toy.TABLES)
-    workers.start(app="tests.kinds.toy_worker")
+    workers.start(processes=2, app="tests.kinds.toy_worker")
     with transaction(url) as session:
         asked = [run.run_id for run in inbox.request(session, BOTH, needs=needs(BOTH))]
     for run_id in asked:
@@ -102,7 +102,7 @@ def test_a_steady_stream_of_requests_keeps_no_run_from_starting(settings: Settin
 
 
 @hypothesis_settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 @given(steps=st.lists(st.sampled_from(["ask", "ask for guess", "advance toy", "advance guess"]), max_size=25))
 def test_each_request_is_served_by_runs_that_start_after_what_they_need(settings: Settings, steps: list[str]) -> None:

@@ -143,7 +143,7 @@ def listed(url: str, wanted: dict[str, object], sort: listing.Sort) -> Iterator[
         state = published(session, "rfm")
         assert state is not None
         found, after = Listing(session, Filter(state, **wanted)), None  # type: ignore[arg-type]
-        while page := found.page(sort, after=after, limit=7):
+        while page := found.page(sort, after=after, limit=40):
             yield from (row.mobile_id for row in page)
             after = listing.position(page[-1], sort)
 

@@ -17,7 +17,7 @@ from tests.system import fill, make_settings, run_inline
 
 CATEGORIES = {1: "Hot", 2: None}  # and no item 3
 DATABASE_TEST = hypothesis_settings(
-    max_examples=15,
+    max_examples=5,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )
@@ -70,7 +70,7 @@ def test_any_restaurant_is_counted_as_the_contract_says(
 
 
 def test_weighed_goods_are_counted_too(migrated_url: str, tmp_path: Path) -> None:
-    @hypothesis_settings(DATABASE_TEST, max_examples=5)
+    @hypothesis_settings(DATABASE_TEST, max_examples=2)
     @given(case=cases(weighed=True))
     def weighed(case: Case) -> None:
         put(migrated_url, case, quantity="numeric")
