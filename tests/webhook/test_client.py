@@ -46,6 +46,7 @@ def generated(webhook: Webhook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         del sys.modules[name]
 
 
+@pytest.mark.long
 def test_a_generated_client_sends_an_import_and_reads_what_came_of_it(
     webhook: Webhook, generated: str, migrated_url: str, tmp_path: Path
 ) -> None:

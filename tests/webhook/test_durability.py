@@ -18,7 +18,7 @@ from tests import system
 from tests.system import read, wait_for
 
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
-POSTS, KILLS = 200, 3
+POSTS, KILLS = 100, 2
 
 
 def post(server: system.Webhook, webhook_id: str) -> list[list[str]]:
