@@ -129,13 +129,18 @@ def migrated_url(servers: dict[str, str], migrated: str) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture
-def redis_url(servers: dict[str, str]) -> str:
-    """An empty Redis database for this test, with the next one for results."""
+def empty_redis(servers: dict[str, str]) -> str:
+    """The URL of an emptied Redis database, with the next one for results."""
     server, number = servers["REDIS_URL"].rsplit("/", 1)[0], 2 * (next(_numbers) % 8)
     for database in (number, number + 1):
         redis.Redis.from_url(f"{server}/{database}").flushdb()
     return f"{server}/{number}"
+
+
+@pytest.fixture
+def redis_url(servers: dict[str, str]) -> str:
+    """An empty Redis database for this test, with the next one for results."""
+    return empty_redis(servers)
 
 
 @pytest.fixture

@@ -197,7 +197,7 @@ class Webhook:
 
 
 class Workers:
-    """Real prefork workers, each with two processes, on one database and one Redis."""
+    """Real prefork workers on one database and one Redis."""
 
     def __init__(self, database_url: str, redis_url: str, folder: Path) -> None:
         self.env = {
@@ -226,7 +226,7 @@ class Workers:
     def start(
         self,
         *,
-        processes: int = 2,
+        processes: int = 1,
         beat: bool = False,
         celery: tuple[str, ...] = (),
         app: str = "worker.app",

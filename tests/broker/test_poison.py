@@ -7,7 +7,7 @@ from __future__ import annotations
 import base64
 import copy
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from broker import counts
 from broker.address import PREFIX
 from tests.builders import plain_orders
+from tests.conftest import empty_redis, fresh_database
 from tests.system import Workers, fill, wait_for
 from webhook.app import create_app
 
@@ -186,6 +187,23 @@ POISON: dict[str, str | bytes] = {
 }
 
 
+@pytest.fixture(scope="module")
+def workers(servers: dict[str, str], migrated: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workers]:
+    """One worker for all tests, which has to outlive each of them."""
+    with (
+        fresh_database(servers, migrated) as url,
+        Workers(url, empty_redis(servers), tmp_path_factory.mktemp("worker")) as started,
+    ):
+        fill(url, plain_orders())
+        started.start()
+        yield started
+        assert "Unrecoverable" not in log(started)
+
+
+def log(workers: Workers) -> str:
+    return (workers.folder / "w0@test.log").read_text()
+
+
 def client(workers: Workers) -> redis.Redis:
     return workers.settings.redis.client(timeout=5)
 
@@ -200,9 +218,8 @@ def wait_until_drained(server: redis.Redis) -> None:
 
 
 def test_what_can_not_be_read_is_dropped_and_counted_and_runs_go_on(workers: Workers) -> None:
-    fill(workers.settings.database_url, plain_orders())
-    workers.start()
     server = client(workers)
+    before, logged = sum(counts.every(server, "dropped_messages").values()), len(log(workers))
     for raw in POISON.values():
         server.lpush(f"{PREFIX}control", raw)
         server.lpush(f"{PREFIX}compute", raw)
@@ -210,18 +227,17 @@ def test_what_can_not_be_read_is_dropped_and_counted_and_runs_go_on(workers: Wor
     assert [state.run.status for state in states] == ["succeeded", "succeeded"]
     wait_until_drained(server)
     assert workers.processes[0].poll() is None
-    assert sum(counts.every(server, "dropped_messages").values()) == 2 * len(POISON)
+    assert sum(counts.every(server, "dropped_messages").values()) == before + 2 * len(POISON)
     token = {"Authorization": f"Bearer {workers.settings.api_tokens[0]}"}
     metrics = create_app(workers.settings).test_client().get("/metrics", headers=token).get_data(as_text=True)
     assert 'smartcrm_messages_dropped_total{source="control"}' in metrics
-    said = (workers.folder / "w0@test.log").read_text()
+    said = log(workers)[logged:]
     assert said.count('"event": "message dropped"') == 2 * len(POISON)
     assert "Unrecoverable" not in said and "Connection to broker lost" not in said
 
 
 @pytest.mark.parametrize("channel", ["celery.pidbox", "celeryev/worker.heartbeat", "celeryev/worker.online"])
 def test_a_broadcast_that_can_not_be_read_is_dropped(workers: Workers, channel: str) -> None:
-    workers.start()
     server = client(workers)
     address = f"{PREFIX}/{workers.settings.redis.database}.{channel}"
     for raw in (
@@ -237,7 +253,7 @@ def test_a_broadcast_that_can_not_be_read_is_dropped(workers: Workers, channel: 
         assert wait_for(partial(server.publish, address, raw)) == 1
     wait_for(lambda: workers.celery.control.ping(timeout=0.5))
     assert workers.processes[0].poll() is None
-    assert "Unrecoverable" not in (workers.folder / "w0@test.log").read_text()
+    assert "Unrecoverable" not in log(workers)
 
 
 ANYTHING = st.recursive(
@@ -276,7 +292,7 @@ def spoilt(draw: st.DrawFn) -> str:
 
 
 @hypothesis_settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 @given(batch=st.lists(spoilt(), min_size=3, max_size=3))
 def _push(server: redis.Redis, batch: list[str]) -> None:
@@ -285,9 +301,7 @@ def _push(server: redis.Redis, batch: list[str]) -> None:
 
 
 def test_nothing_that_somebody_may_write_ends_a_worker(workers: Workers) -> None:
-    fill(workers.settings.database_url, plain_orders())
-    workers.start()
     _push(client(workers))
     assert workers.processes[0].poll() is None
     assert workers.finished(workers.request("menu"))[0].run.status == "succeeded"
-    assert "Unrecoverable" not in (workers.folder / "w0@test.log").read_text()
+    assert "Unrecoverable" not in log(workers)

@@ -188,16 +188,6 @@ def test_a_clustered_server_that_holds_every_key_serves(migrated_url: str, tmp_p
         runs_succeed(migrated_url, tmp_path, url, RFM_SHARDS="4")
 
 
-def test_a_run_whose_messages_lie_in_the_old_layout_goes_on(migrated_url: str, tmp_path: Path) -> None:
-    fill(migrated_url, plain_orders())
-    with server(tmp_path) as port, Workers(migrated_url, f"redis://127.0.0.1:{port}/0", tmp_path) as workers:
-        with transaction(migrated_url) as session:
-            requested = [run.run_id for run in inbox.request(session, ["menu"])]
-        ask(port, "LPUSH", "control", "what the version before has sent")
-        workers.start(beat=True)
-        assert workers.finished(requested)[0].run.status == "succeeded"
-
-
 @pytest.mark.parametrize(
     ("url", "error"),
     [
@@ -272,7 +262,7 @@ def test_a_sentinel_failover_loses_no_run(migrated_url: str, tmp_path: Path) -> 
                 url = f"sentinel://:pw@{hosts}/mymaster"
                 wait_for(lambda: _watched(watchers), 60)
                 with Workers(migrated_url, url, tmp_path) as workers:
-                    workers.start(beat=True)
+                    workers.start(processes=2, beat=True)
                     assert readiness(migrated_url, tmp_path, url) == "ok"
                     assert workers.finished(workers.request("menu"))[0].run.status == "succeeded"
                     info: Any = ask(first, "INFO", "server", password="pw")

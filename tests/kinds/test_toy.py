@@ -53,7 +53,7 @@ def test_a_new_kind_runs_whole_though_a_child_of_the_pool_is_killed(
     registered: None, source_url: str, workers: Workers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mark = tmp_path / "died"
-    workers.start(app="tests.kinds.toy_worker", beat=True, **{toy.DIES_ONCE: str(mark)})
+    workers.start(processes=2, app="tests.kinds.toy_worker", beat=True, **{toy.DIES_ONCE: str(mark)})
     found = workers.finished(workers.request("toy"))[0]
 
     assert mark.exists()

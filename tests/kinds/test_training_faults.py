@@ -44,7 +44,7 @@ def test_two_trainings_requested_at_once_are_one_and_survive_a_killed_child(
 ) -> None:
     url = workers.env["DATABASE_URL"]
     fill(url, tables)
-    workers.start(beat=True, CLUSTERS="3")
+    workers.start(processes=2, beat=True, CLUSTERS="3")
     asked = set()
     for _ in range(2):
         with transaction(url) as session:

@@ -23,7 +23,7 @@ def test_two_beats_and_a_killed_worker_send_one_mail(
         given = {"KINDS": "rfm trends", "TIMEZONE": "UTC", "REPORT_TO": "owner@cafe.example"}
         given["REPORT_SMTP_URL"] = f"smtp://127.0.0.1:{box.port}"
         box.closed.set()
-        workers.start(beat=True, **given)
+        workers.start(processes=2, beat=True, **given)
         assert box.arrived.wait(60)
         (killed,) = workers.processes
         os.killpg(killed.pid, signal.SIGKILL)  # with its pool and beat
@@ -32,7 +32,7 @@ def test_two_beats_and_a_killed_worker_send_one_mail(
         assert shop.mail().state == "waiting" and not shop.is_due() and box.mails == []
 
         for _ in range(2):
-            workers.start(beat=True, **given)
+            workers.start(processes=2, beat=True, **given)
         shop.wait()
         wait_for(lambda: shop.mail().state == "sent")
         ((to, message),) = box.mails

@@ -94,7 +94,7 @@ def test_every_finished_run_is_reported_to_the_receiver_signed(workers: Workers,
 def test_a_receiver_that_never_answers_is_in_no_runs_way(workers: Workers, receiver: Receiver) -> None:
     fill(workers.settings.database_url, plain_orders())
     receiver.holds.clear()
-    workers.start(processes=1, EVENT_URLS=receiver.url, EVENT_SECRETS=KEY)
+    workers.start(EVENT_URLS=receiver.url, EVENT_SECRETS=KEY)
     for _ in range(3):
         (found,) = workers.finished(workers.request("rfm"), 15)
         assert found.run.status == "succeeded"

@@ -132,7 +132,7 @@ def test_a_good_receiver_beside_hostile_ones_gets_its_events_meanwhile(workers: 
         ports = dict(zip((one, two, three), stalling, strict=True))
         urls = [*(f"http://127.0.0.1:{port}/" for port in ports), good.url]
         others = [SECRETS[0][:-4] + text for text in ("AAA=", "BBA=", "CCA=")]
-        workers.start(processes=1, beat=True, EVENT_URLS=" ".join(urls), EVENT_SECRETS=" ".join([*others, KEY]))
+        workers.start(beat=True, EVENT_URLS=" ".join(urls), EVENT_SECRETS=" ".join([*others, KEY]))
         url = workers.settings.database_url
         for number in range(1, 4):
             assert workers.finished(workers.request("menu"))[0].run.status == "succeeded"

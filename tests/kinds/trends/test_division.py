@@ -37,7 +37,7 @@ def test_chunks_shards_and_real_workers_give_the_same_rows(
         assert upkeep.forget(session, bounds[0]) > 0
     assert bounds[0] not in set(read(url, "SELECT unnest(ARRAY[lower, upper]) AS bound FROM analytics_parts").bound)
 
-    workers.start()
+    workers.start(processes=2)
     (done,) = workers.finished(workers.request("trends", as_of=MORNING_AFTER))
     assert done.run.status == "succeeded", done.run.error
     found = published(url)
