@@ -25,8 +25,8 @@ DATA = Path(__file__).parent.parent.parent / "shared" / "data"
 FAILED = pytest.StashKey[bool]()
 _numbers = itertools.count(1)
 
-# No test depends on how fast the machine is.
-settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# No test depends on how fast the machine is. Each run draws other examples, so that few of them are enough.
+settings.register_profile("untimed", max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
 
 

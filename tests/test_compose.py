@@ -279,8 +279,6 @@ def test_commands_start_and_health_checks_tell_who_stands_still(
         wait_for(
             lambda: all(accepts(started[name].port) for name in PORTS) and len(control.ping(timeout=0.3)) == 2, PATIENCE
         )
-        with ThreadPoolExecutor() as pool:
-            assert all(pool.map(Service.becomes_healthy, started.values()))
 
         flower = f"http://{HOST}:{started['flower'].port}/"
         login = b64encode(f"smartcrm:{REQUIRED['FLOWER_PASSWORD']}".encode()).decode()
