@@ -22,6 +22,7 @@ def helped(events: list[Mapping[str, Any]]) -> str:
     return " and ".join(found) or "by itself"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("named", FAULTS, ids=lambda named: " ".join(filter(None, (named.name, named.point))))
 def test_fault(
     plant: Plant, named: Named, times: int, pause: float, record_property: Callable[[str, object], None]
