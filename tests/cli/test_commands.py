@@ -14,7 +14,6 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-import pandas as pd
 import psutil
 import psycopg
 import pytest
@@ -31,7 +30,7 @@ from store import inbox, runs
 from store.database import transaction
 from tests.builders import plain_orders
 from tests.command import SMARTCRM, environment, serving, smartcrm
-from tests.system import Workers, fill, make_settings, read, run_inline, wait_for
+from tests.system import Workers, fill, make_settings, read, rfm_segments, run_inline, wait_for
 
 
 def left_of(home: Path) -> list[str]:
@@ -47,32 +46,33 @@ def left_of(home: Path) -> list[str]:
 
 
 @pytest.mark.long
-def test_the_demo_shows_both_results_and_leaves_nothing_running(tmp_path: Path) -> None:
-    done = smartcrm(tmp_path / "home", "demo", "--once", KINDS="")
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count(" list, ") == 3 and "ordered " in done.stdout
-    assert "→ 202 /runs?webhook_id=" in done.stdout
-    for shown in ("Champions", "Customer segments", "Menu by time of day", "Midnight Snack", "Flower"):
-        assert shown in done.stdout
-    made, customers = re.search(r"([\d,]+) orders .* ([\d,]+) known customers", done.stdout).groups()  # type: ignore[union-attr]
-    assert 55_000 < int(made.replace(",", "")) < 65_000 and 2_500 < int(customers.replace(",", "")) < 3_500
-    wait_for(lambda: not left_of(tmp_path / "home"))
-
-
-@pytest.mark.long
-def test_two_demos_started_together_keep_apart(tmp_path: Path) -> None:
-    command = [str(Path(sys.executable).parent / "smartcrm"), "demo", "--once"]
-    homes = [tmp_path / "one", tmp_path / "two"]
+def test_demos_started_together_keep_apart_show_their_results_and_leave_nothing_running(tmp_path: Path) -> None:
+    homes = {"": tmp_path / "one", "rfm menu": tmp_path / "two"}
     started = [
-        subprocess.Popen(command, env=environment(home), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        for home in homes
+        subprocess.Popen(
+            [SMARTCRM, "demo", "--once"],
+            env=environment(home) | {"KINDS": kinds},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for kinds, home in homes.items()
     ]
     output = [demo.communicate(timeout=500) for demo in started]
     assert [demo.returncode for demo in started] == [0, 0], output
     urls = [re.search(r"Webhook +(http://\S+)", said).group(1) for said, _ in output]  # type: ignore[union-attr]
     assert len(set(urls)) == 2
-    for home in homes:
+    for home in homes.values():
         assert "Address already in use" not in (home / "logs" / "demo.log").read_text()
+        wait_for(lambda home=home: not left_of(home))  # type: ignore[misc]
+    for said, _ in output:
+        assert "→ 202 /runs?webhook_id=" in said
+        for shown in ("Champions", "Customer segments", "Menu by time of day", "Midnight Snack", "Flower"):
+            assert shown in said
+    (every_kind, _), _ = output
+    assert every_kind.count(" list, ") == 3 and "ordered " in every_kind
+    made, customers = re.search(r"([\d,]+) orders .* ([\d,]+) known customers", every_kind).groups()  # type: ignore[union-attr]
+    assert 55_000 < int(made.replace(",", "")) < 65_000 and 2_500 < int(customers.replace(",", "")) < 3_500
 
 
 def test_up_starts_again_after_a_kill_and_the_other_commands_use_what_it_runs(tmp_path: Path) -> None:
@@ -97,22 +97,14 @@ def test_up_starts_again_after_a_kill_and_the_other_commands_use_what_it_runs(tm
         assert json.load(urllib.request.urlopen(f"{url}/healthz")) == {"status": "ok"}
         with pytest.raises(urllib.error.HTTPError, match="401"):
             urllib.request.urlopen(flower)
-        assert "Nothing" not in smartcrm(home, "runs").stderr
-        done = smartcrm(home, "recompute", "--wait", "--as-of", "2026-03-10")
-        assert done.returncode == 0 and done.stdout.count("succeeded") == 2, done.stderr
+        done = smartcrm(home, "recompute", "--wait")
+        run_ids = re.findall(r"^\w+ full run ([0-9a-f-]{36}) succeeded$", done.stdout, re.MULTILINE)
+        assert done.returncode == 0 and len(run_ids) == 2, done.stderr
         assert "30 customers" in smartcrm(home, "segments").stdout
-        exported = smartcrm(home, "segments", "--export", str(tmp_path / "out.parquet"))
-        assert "30 customers into" in exported.stdout and len(pd.read_parquet(tmp_path / "out.parquet")) == 30
-        assert "Soup" in smartcrm(home, "menu", "--at", "12:00").stdout
-        listed = smartcrm(home, "runs").stdout
-        run_id = re.search(r"[0-9a-f-]{36}", listed).group()  # type: ignore[union-attr]
-        assert "succeeded" in smartcrm(home, "runs", run_id).stdout
-        again = smartcrm(home, "runs", run_id, "--cancel")
+        again = smartcrm(home, "runs", run_ids[0], "--cancel")
         assert again.returncode == 1 and "succeeded already" in again.stderr
-        assert smartcrm(home, "recompute", "--wait").stdout.count(" full run") == 2
         assert smartcrm(home, "recompute", "--incremental", "--wait").stdout.count(" incremental run") == 2
         post_signed(home, f"{url}/webhooks/imports")
-        assert "Attempts" in smartcrm(home, "events").stdout
         process.send_signal(signal.SIGINT)
         assert process.wait(40) == 0
     wait_for(lambda: not left_of(home))
@@ -153,15 +145,12 @@ def post_signed(home: Path, url: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "env", "said"),
     [
-        (["up"], {"RFM_SHARDS": "-3"}, "RFM_SHARDS is -3"),
         (["up"], {"TIMEZONE": "Mars/Olympus"}, "TIMEZONE is 'Mars/Olympus'"),
         (["migrate"], {"DATABASE_URL": "postgresql://u:pw-in-url@127.0.0.1:1/x"}, "DATABASE_URL: PostgreSQL can't be"),
         (["recompute"], {"DATABASE_URL": "nonsense"}, "DATABASE_URL does not begin with postgresql://"),
         (["up"], {"REDIS_URL": "redis://127.0.0.1:1/0"}, "REDIS_URL: Redis can't be reached"),
-        (["up"], {"SEGMENT_MAP": "/no/such.toml"}, "SEGMENT_MAP is '/no/such.toml'"),
         (["recompute", "--as-of", "yesterday"], {}, "as_of is 'yesterday'"),
         (["menu", "--at", "25:00"], {}, "--at is '25:00'"),
-        (["recompute", "--as-of", "1200-01-01"], {}, "as_of is '1200-01-01'"),
         (["menu"], {}, "No menu is published yet"),
         (["segments"], {}, "No segments are published yet"),
         (["segments", "--export", "x.doc"], {}, "x.doc ends neither"),
@@ -235,10 +224,9 @@ def test_forgetting_tells_what_it_did_and_whom_it_does_not_know(tmp_path: Path, 
     publish(migrated_url, tmp_path)
     done = smartcrm(tmp_path, "forget", "c1", DATABASE_URL=migrated_url)
     assert done.returncode == 0 and re.match(r"(1 row|\d+ rows) removed\. ", done.stdout), done.stderr
-    for unknown in ("c1", "nobody"):
-        again = smartcrm(tmp_path, "forget", unknown, DATABASE_URL=migrated_url)
-        assert (again.returncode, again.stdout) == (1, "")
-        assert again.stderr == f"smartcrm: No stored row has the customer '{unknown}'.\n"
+    again = smartcrm(tmp_path, "forget", "c1", DATABASE_URL=migrated_url)
+    assert (again.returncode, again.stdout) == (1, "")
+    assert again.stderr == "smartcrm: No stored row has the customer 'c1'.\n"
 
 
 def test_two_reasons_make_one_sentence(tmp_path: Path, migrated_url: str) -> None:
@@ -256,11 +244,10 @@ def test_a_known_segment_may_be_empty_and_an_unknown_one_is_reported(tmp_path: P
     publish(migrated_url, tmp_path)
     empty = smartcrm(tmp_path, "segments", "--segment", "Champions", DATABASE_URL=migrated_url)
     assert (empty.returncode, empty.stderr) == (0, "") and "c1" not in empty.stdout
-    full = smartcrm(tmp_path, "segments", DATABASE_URL=migrated_url).stdout
-    some = next(name for name in ("Promising", "New Customers", "Lost", "Hibernating", "At Risk") if name in full)
+    some = str(rfm_segments(migrated_url).segment[0])
     named = smartcrm(tmp_path, "segments", "--segment", some, DATABASE_URL=migrated_url)
     other = smartcrm(tmp_path, "segments", "--segment", some.lower(), DATABASE_URL=migrated_url)
-    assert some in other.stdout and other.stdout == named.stdout
+    assert "c1" in named.stdout and other.stdout == named.stdout
     unknown = smartcrm(tmp_path, "segments", "--segment", "Champs", DATABASE_URL=migrated_url)
     assert unknown.returncode == 1 and "There is no segment 'Champs'; there are About To Sleep, " in unknown.stderr
 
@@ -285,7 +272,6 @@ def publish(url: str, home: Path) -> None:
 @pytest.mark.parametrize(
     "start",
     [
-        ["-c", "import worker.app"],
         ["-c", "from webhook.app import create_app; create_app()"],
         ["-m", "celery", "-A", "worker.app", "worker"],
         ["-m", "celery", "-A", "worker.app", "beat"],
