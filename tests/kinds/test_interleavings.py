@@ -439,14 +439,14 @@ def walk(machine: Machine, of: type[Interleavings], examples: int, steps: int) -
 def test_at_rest_the_results_are_those_of_all_orders_whatever_came_between(
     machine: Machine,
 ) -> None:
-    walk(machine, Interleavings, 3, 25)
+    walk(machine, Interleavings, 2, 15)
 
 
 @pytest.mark.long
 def test_at_rest_the_results_are_those_of_all_orders_after_many_more_orders_of_events(
     machine: Machine,
 ) -> None:
-    walk(machine, Interleavings, 60, 60)
+    walk(machine, Interleavings, 25, 50)
     assert {f"{kind} incremental {everything}" for kind in Interleavings.kinds for everything in (False, True)} <= set(
         Interleavings.modes
     )
@@ -454,5 +454,5 @@ def test_at_rest_the_results_are_those_of_all_orders_after_many_more_orders_of_e
 
 @pytest.mark.long
 def test_at_rest_so_are_profiles_and_series(machine: Machine) -> None:
-    walk(machine, OfOtherKinds, 15, 40)
+    walk(machine, OfOtherKinds, 8, 30)
     assert {f"{kind} incremental False" for kind in OfOtherKinds.kinds} <= set(OfOtherKinds.modes)

@@ -109,7 +109,7 @@ def test_a_standby_that_is_promoted_under_load_goes_on_with_everything_that_was_
     migrate(url)
     with Workers(url, redis_url, tmp_path) as workers:
         workers.env |= {"SOURCE_DATABASE_URL": database_url, "RFM_SHARDS": "3"}
-        workers.start(beat=True)
+        workers.start(processes=2, beat=True)
         settings = workers.settings
         assert [each.run.status for each in workers.finished(workers.request("rfm", "menu"))] == ["succeeded"] * 2
         server = Webhook(workers.env, tmp_path / "webhook.log")
@@ -188,12 +188,12 @@ def test_a_database_that_only_reads_now_and_then_fails_no_run(
             admin.execute("SELECT pg_reload_conf()")
 
     with Workers(migrated_url, redis_url, tmp_path) as workers:
-        workers.start(beat=True, RFM_SHARDS="3")
+        workers.start(processes=2, beat=True, RFM_SHARDS="3")
         flapping = threading.Thread(target=flap)
         flapping.start()
         try:
             requested = []
-            for _ in range(12):
+            for _ in range(5):
                 requested += wait_for(lambda: _asked(workers.settings))
                 workers.finished(requested[-2:], 180)
             log = "".join(path.read_text() for path in tmp_path.glob("w*@test.log"))
