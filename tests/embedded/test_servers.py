@@ -67,6 +67,20 @@ def home() -> Iterator[Path]:
         wait_for(lambda: not processes(Path(folder)))
 
 
+@pytest.fixture(scope="module")
+def opened() -> Iterator[tuple[Path, dict[str, str]]]:
+    """A fresh home and the URLs of its servers, which were started with a PGPORT that is meant for others."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        home = Path(folder) / "home"
+        with pytest.MonkeyPatch.context() as changed:
+            changed.setenv("PGPORT", "6543")
+            servers = open_servers(home, database=True, redis=True)
+            urls = servers.__enter__()
+        yield home, urls
+        servers.__exit__(None, None, None)
+        wait_for(lambda: not processes(Path(folder)))
+
+
 @pytest.fixture
 def enter(home: Path) -> Iterator[Callable[[], User]]:
     """Starts another user of the home, stopped after the test."""
@@ -133,16 +147,16 @@ def remembers(urls: dict[str, str]) -> bool:
         return False
 
 
-def test_a_fresh_home_gives_both_servers(home: Path) -> None:
-    with open_servers(home, database=True, redis=True) as urls:
-        remember(urls)
-        assert remembers(urls)
-        with psycopg.connect(urls["DATABASE_URL"]) as connection:
-            assert connection.execute("SHOW server_encoding").fetchone() == ("UTF8",)
-            assert connection.execute("SHOW listen_addresses").fetchone() == ("",)
-        with redis.Redis.from_url(urls["REDIS_URL"]) as client:
-            assert client.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
-            assert client.config_get("appendonly") == {"appendonly": "yes"}
+def test_a_fresh_home_gives_both_servers(opened: tuple[Path, dict[str, str]]) -> None:
+    _, urls = opened
+    remember(urls)
+    assert remembers(urls)
+    with psycopg.connect(urls["DATABASE_URL"]) as connection:
+        assert connection.execute("SHOW server_encoding").fetchone() == ("UTF8",)
+        assert connection.execute("SHOW listen_addresses").fetchone() == ("",)
+    with redis.Redis.from_url(urls["REDIS_URL"]) as client:
+        assert client.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
+        assert client.config_get("appendonly") == {"appendonly": "yes"}
 
 
 def test_only_what_is_requested_is_given(home: Path) -> None:
@@ -158,20 +172,21 @@ def test_nothing_starts_when_nothing_is_requested(home: Path) -> None:
         assert not home.exists()
 
 
-def test_secrets_are_for_their_owner_alone(home: Path) -> None:
-    with open_servers(home, database=True, redis=True) as urls:
-        password = urlsplit(urls["REDIS_URL"]).password or ""
-        holders = [path for path in home.rglob("*") if path.is_file() and password.encode() in path.read_bytes()]
-        assert len(holders) == 1
-        assert holders[0].stat().st_mode & 0o777 == 0o600
-        assert (home / "postgres").stat().st_mode & 0o777 == 0o700
-        assert not any(password in " ".join(process.info["cmdline"]) for process in processes(home))
-        with pytest.raises(redis.AuthenticationError):
-            redis.Redis(port=urlsplit(urls["REDIS_URL"]).port or 0, retry=Retry(NoBackoff(), 0)).ping()
+def test_secrets_are_for_their_owner_alone(opened: tuple[Path, dict[str, str]]) -> None:
+    home, urls = opened
+    password = urlsplit(urls["REDIS_URL"]).password or ""
+    holders = [path for path in home.rglob("*") if path.is_file() and password.encode() in path.read_bytes()]
+    assert len(holders) == 1
+    assert holders[0].stat().st_mode & 0o777 == 0o600
+    assert (home / "postgres").stat().st_mode & 0o777 == 0o700
+    assert not any(password in " ".join(process.info["cmdline"]) for process in processes(home))
+    with pytest.raises(redis.AuthenticationError):
+        redis.Redis(port=urlsplit(urls["REDIS_URL"]).port or 0, retry=Retry(NoBackoff(), 0)).ping()
 
 
-def test_the_log_names_no_customer(home: Path) -> None:
-    with open_servers(home, database=True, redis=False) as urls, psycopg.connect(urls["DATABASE_URL"]) as connection:
+def test_the_log_names_no_customer(opened: tuple[Path, dict[str, str]]) -> None:
+    home, urls = opened
+    with psycopg.connect(urls["DATABASE_URL"]) as connection:
         connection.autocommit = True
         connection.execute("CREATE TABLE orders (mobile_id text PRIMARY KEY, amount numeric)")
         connection.execute("INSERT INTO orders VALUES ('+15550100', 1)")
@@ -189,10 +204,11 @@ def test_the_log_names_no_customer(home: Path) -> None:
     assert "ready to accept connections" in said and "+15550100" not in said
 
 
-def test_the_clients_own_pgport_does_not_count(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_clients_own_pgport_does_not_count(
+    opened: tuple[Path, dict[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PGPORT", "6543")
-    with open_servers(home, database=True, redis=False) as urls:
-        psycopg.connect(urls["DATABASE_URL"]).close()
+    psycopg.connect(opened[1]["DATABASE_URL"]).close()
 
 
 def test_users_share_servers_that_outlive_the_first_and_stop_after_the_last(
