@@ -176,8 +176,8 @@ def test_every_filter_and_order_lists_what_pandas_lists(settings: Settings, monk
     customers = marked(url)
     check_lists(url, customers)
     upkeep.index(url)
-    # Few customers or many; a beginning of ids that leaves few, or more.
-    for few, most in ((1000, 1000), (1, 1000), (1, 1)):
+    # Then as if there were many; a beginning of ids that leaves few, or more.
+    for few, most in ((1, 1000), (1, 1)):
         monkeypatch.setattr(listing, "FEW", few)
         monkeypatch.setattr(listing, "MOST_SORTED", most)
         check_lists(url, customers)
