@@ -26,9 +26,6 @@ $(READY): requirements.txt requirements-models.txt requirements-embedded.txt req
 demo: $(READY)
 	$(VENV)/bin/smartcrm demo
 
-# pytest keeps the tests' compiled modules from run to run, also where Python is told to write none.
-test test-long: export PYTHONDONTWRITEBYTECODE :=
-
 test: $(READY)
 	$(VENV)/bin/python -m pytest -m "not long" --numprocesses 4 --dist worksteal
 

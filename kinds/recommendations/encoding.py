@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from typing import Any
 
@@ -61,6 +62,8 @@ def as_bytes(arrays: Mapping[str, NDArray[Any]]) -> bytes:
 
 def from_bytes(stored: bytes) -> dict[str, NDArray[Any]]:
     """The arrays by name."""
+    if stored.startswith(b"PK"):  # as older versions stored them
+        return dict(np.load(io.BytesIO(stored)))
     batch = pa.ipc.open_stream(stored).read_next_batch()
     return {name: batch.column(name).values.to_numpy() for name in batch.schema.names}
 

@@ -120,7 +120,7 @@ def decode(stored: Sequence[bytes], item_ids: Whole) -> tuple[pa.Array, Historie
     KeyError
         For an item without a code.
     """
-    blocks = [encoding.from_bytes(each) for each in stored]
+    blocks = [_each_named(encoding.from_bytes(each)) for each in stored]
     sorter = np.argsort(item_ids, kind="stable")
 
     def joined(name: str) -> Whole:
@@ -140,6 +140,14 @@ def decode(stored: Sequence[bytes], item_ids: Whole) -> tuple[pa.Array, Historie
         len(customers.dictionary),
     )
     return customers.dictionary, histories
+
+
+def _each_named(block: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """A block with the customer's id of each visit; older versions stored each id once, and visits with its number."""
+    if "customer" not in block:
+        return block
+    names = encoding.texts_of(block["names"].tobytes(), block["name_lengths"])
+    return block | encoding.texts(names.take(pa.array(block["customer"])))
 
 
 def items_of(stored: Sequence[bytes]) -> Whole:

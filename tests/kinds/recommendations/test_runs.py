@@ -4,11 +4,13 @@ long, since all cases share their restaurants.
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import psycopg
 import pytest
@@ -20,10 +22,11 @@ from analytics.recommendations.parameters import Parameters
 from errors import UnavailableError
 from kinds import upkeep
 from kinds.base import RowsLostError
-from kinds.recommendations import plan, results
+from kinds.recommendations import encoding, plan, results
 from source import ranges, touched, visits
 from store import inbox
 from store.database import snapshot, transaction
+from store.models import Run
 from store.published import published
 from tests.analytics.recommendations.plain import Plain, Visit
 from tests.books import Restaurant
@@ -314,34 +317,76 @@ def test_orders_that_change_while_a_refresh_is_planned_have_it_planned_again(
     assert once == canonical(newest.settings)
 
 
-def test_a_crash_that_empties_unlogged_tables_has_them_read_again(
-    migrated_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def small(migrated_url: str, tmp_path: Path) -> Restaurant:
+    """With published recommendations of twenty orders."""
     restaurant = Restaurant(migrated_url, tmp_path)
     restaurant.open()
     restaurant.name(1, "Soup", "Starters")
     for number in range(20):
         sell(restaurant, number, (f"c{number % 4}", "10.00", number, [1, 2]))
     both(restaurant, "full")
-    expected = canonical(restaurant.settings)
-    with transaction(migrated_url) as session:
-        found = inbox.request(session, [KIND])[0]
-        found.as_of, run_id = restaurant.now, found.run_id
+    return restaurant
+
+
+def begun(restaurant: Restaurant) -> Run:
+    """A full run of the same orders, requested."""
+    with transaction(restaurant.url) as session:
+        asked = inbox.request(session, [KIND])[0]
+        asked.as_of = restaurant.now
+    return asked
+
+
+def up_to(restaurant: Restaurant, asked: Run, stage: str) -> list[tuple[str, int]]:
+    """Work until a stage begins; returns its parts."""
+    while (parts := steering.advance(restaurant.settings, asked.run_id)) and parts[0][0] != stage:
+        for part in parts:
+            do_part(restaurant.settings, asked.run_id, *part)
+    return parts
+
+
+def test_a_crash_that_empties_unlogged_tables_has_them_read_again(small: Restaurant) -> None:
+    expected, asked = canonical(small.settings), begun(small)
     for lost_before in ("backtest", "profile"):
-        while (parts := steering.advance(restaurant.settings, run_id)) and parts[0][0] != lost_before:
-            for part in parts:
-                do_part(restaurant.settings, run_id, *part)
-        with psycopg.connect(migrated_url) as connection:
+        parts = up_to(small, asked, lost_before)
+        with psycopg.connect(small.url) as connection:
             for table in ("visits", "customers"):
-                connection.execute(f"TRUNCATE recommendation_{table}_g{found.generation}")
+                connection.execute(f"TRUNCATE recommendation_{table}_g{asked.generation}")
         for part in parts:
             with pytest.raises(RowsLostError):
-                do_part(restaurant.settings, run_id, *part)
-    while parts := steering.advance(restaurant.settings, run_id):
-        for part in parts:
-            do_part(restaurant.settings, run_id, *part)
-    assert finish_inline(restaurant.settings, run_id).run.status == "succeeded"
-    assert canonical(restaurant.settings) == expected
+                do_part(small.settings, asked.run_id, *part)
+    assert finish_inline(small.settings, asked.run_id).run.status == "succeeded"
+    assert canonical(small.settings) == expected
+
+
+def as_stored_before(data: bytes) -> bytes:
+    """Staged visits or segments in NumPy's format, with each customer's id once in a block of visits."""
+    found = encoding.from_bytes(data)
+    if "instant" in found:
+        names = encoding.texts_of(found["names"].tobytes(), found["name_lengths"]).dictionary_encode()
+        found |= encoding.texts(names.dictionary) | {"customer": names.indices.to_numpy()}
+    file = io.BytesIO()
+    np.savez(file, **found)  # type: ignore[arg-type]  # by name
+    return file.getvalue()
+
+
+def test_a_run_that_an_older_version_has_begun_goes_on(small: Restaurant) -> None:
+    expected, asked = canonical(small.settings), begun(small)
+    parts = up_to(small, asked, "profile")
+    with psycopg.connect(small.url) as connection:
+        for table in ("visits", "customers"):
+            name = f"recommendation_{table}_g{asked.generation}"
+            rows = connection.execute(f"SELECT ctid::text, data FROM {name}").fetchall()  # type: ignore[arg-type]
+            assert rows
+            for ctid, data in rows:
+                connection.execute(
+                    f"UPDATE {name} SET data = %s WHERE ctid = %s::tid",  # type: ignore[arg-type]
+                    (as_stored_before(data), ctid),
+                )
+    for part in parts:
+        do_part(small.settings, asked.run_id, *part)
+    assert finish_inline(small.settings, asked.run_id).run.status == "succeeded"
+    assert canonical(small.settings) == expected
 
 
 def test_quality_says_not_enough_data_and_publishes_what_is_popular(migrated_url: str, tmp_path: Path) -> None:
