@@ -20,7 +20,7 @@ import pytest
 import redis
 import requests
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 from embedded import restaurant
 from source.load import load
@@ -59,6 +59,12 @@ class Watched:
         self.page.get_by_label("Token").fill(token)
         self.page.get_by_role("button", name="Log in").click()
         expect(self.page.get_by_role("heading", level=1)).to_have_text("Morning")
+
+
+def follow(link: Locator) -> None:
+    """Click, and wait for the page that it leads to; until then the one before can be read."""
+    with link.page.expect_navigation():
+        link.click()
 
 
 @pytest.fixture(scope="module")
@@ -110,14 +116,14 @@ def test_an_owner_drills_down_downloads_and_computes_again(system: str, browser:
     owner = watch(browser, system)
     page = owner.page
     owner.login()
-    page.get_by_role("link", name="Customers", exact=True).click()
+    follow(page.get_by_role("link", name="Customers", exact=True))
     summary = api(system, "/rfm_segments/summary")
     assert page.locator("#customers-count").inner_text() == f"{summary['customers']:,}"
 
     # From the picture to a segment's list, in another order, into a file, and to one customer.
-    page.locator(".treemap a[href*='At+Risk'], .treemap a[href*='At%20Risk']").click()
+    follow(page.locator(".treemap a[href*='At+Risk'], .treemap a[href*='At%20Risk']"))
     page.get_by_label("Order").select_option("-monetary")
-    page.get_by_role("button", name="Show").click()
+    follow(page.get_by_role("button", name="Show"))
     query = "segment=At+Risk&sort=-monetary"
     rows = api(system, f"/rfm_segments?{query}&limit=1000")["segments"]
     with page.expect_download() as download:
@@ -127,7 +133,7 @@ def test_an_owner_drills_down_downloads_and_computes_again(system: str, browser:
     assert exported == [row["mobile_id"] for row in rows] and len(exported) > 50
     shown = page.locator("#customers-table tbody th").all_inner_texts()
     assert shown == exported[:50]
-    page.get_by_role("link", name="Next page").click()
+    follow(page.get_by_role("link", name="Next page"))
     assert page.locator("#customers-table tbody th").all_inner_texts() == exported[50:100]
     page.go_back()
     page.get_by_role("link", name=shown[0], exact=True).click()
@@ -135,14 +141,14 @@ def test_an_owner_drills_down_downloads_and_computes_again(system: str, browser:
     expect(page.get_by_role("heading", name="Why this segment")).to_be_visible()
 
     # Another daypart.
-    page.get_by_role("link", name="Menu", exact=True).click()
-    page.get_by_role("navigation", name="Dayparts").get_by_role("link", name="Lunch", exact=True).click()
+    follow(page.get_by_role("link", name="Menu", exact=True))
+    follow(page.get_by_role("navigation", name="Dayparts").get_by_role("link", name="Lunch", exact=True))
     lunch = api(system, "/menu_recommendations?daytime_id=4")
     names = [item["menu_item_name"] for item in lunch["items"]]
     assert page.locator("#ranking tbody th").all_inner_texts() == names
 
     # A run that is seen to its end without loading the page again.
-    page.get_by_role("link", name="Operations", exact=True).click()
+    follow(page.get_by_role("link", name="Operations", exact=True))
     page.get_by_label("Result").first.select_option("rfm")
     before = len(page.locator("#live tbody tr").all())
     page.get_by_role("button", name="Start").click()
@@ -189,28 +195,28 @@ def test_an_owners_questions_are_answered_with_one_or_two_clicks(system: str, br
     owner.login()
 
     # Who stopped coming?
-    page.locator(".moved a", has_text="overdue").click()
+    follow(page.locator(".moved a", has_text="overdue"))
     assert page.locator("#customers-table tbody tr").count() > 0 and page.url.endswith("#list")
-    page.get_by_role("link", name="Revenue", exact=True).click()
+    follow(page.get_by_role("link", name="Revenue", exact=True))
     overdue = api(system, "/rfm_segments?segment=Champions&overdue=true&sort=-monetary")["segments"]
     assert page.locator("#customers-table tbody th").all_inner_texts() == [row["mobile_id"] for row in overdue[:50]]
     # What should I push tonight?
-    page.get_by_role("link", name="Menu", exact=True).click()
+    follow(page.get_by_role("link", name="Menu", exact=True))
     now = api(system, "/menu_recommendations?at=now")
     assert page.locator("#ranking tbody th").all_inner_texts() == [item["menu_item_name"] for item in now["items"]]
-    page.locator("#ranking tbody th a").first.click()
+    follow(page.locator("#ranking tbody th a").first)
     assert page.locator("#together-table tbody tr").count() > 0
     # Did last week's promotion move anybody?
-    page.get_by_role("link", name="Customers", exact=True).click()
+    follow(page.get_by_role("link", name="Customers", exact=True))
     assert {text[0] for text in page.locator("#segments-table tfoot td:nth-child(7)").all_inner_texts()} <= set("+−0")
-    page.get_by_role("navigation", name="Period").get_by_role("link", name="Week", exact=True).click()
+    follow(page.get_by_role("navigation", name="Period").get_by_role("link", name="Week", exact=True))
     assert page.locator("#flows tbody tr").count() > 0
     # What do I drop from the menu?
-    page.get_by_role("link", name="Menu", exact=True).click()
-    page.get_by_role("link", name="the menu matrix").click()
+    follow(page.get_by_role("link", name="Menu", exact=True))
+    follow(page.get_by_role("link", name="the menu matrix"))
     assert page.locator("[data-kind=dog] tbody tr").count() > 0
     # Are today's numbers normal?
-    page.get_by_role("link", name="Morning", exact=True).click()
+    follow(page.get_by_role("link", name="Morning", exact=True))
     assert "four weeks' mean" in page.locator("[data-metric=orders]").inner_text()
     assert owner.complaints == []
 
@@ -255,7 +261,7 @@ def test_items_matrix_clusters_and_cohorts_have_the_apis_numbers(system: str, br
     owner.login()
     page.goto(f"{system}/menu")
     matrix = api(system, "/menu_matrix")
-    page.get_by_role("link", name="the menu matrix").click()
+    follow(page.get_by_role("link", name="the menu matrix"))
     for kind in ("star", "plough-horse", "puzzle", "dog"):
         names = [item["name"] for item in matrix["items"] if item["kind"] == kind]
         assert page.locator(f"[data-kind={kind}] tbody th").all_inner_texts() == names
@@ -279,15 +285,15 @@ def test_a_map_is_tried_before_it_goes_live(system: str, browser: Browser, tmp_p
     looker = watch(browser, system)
     page = looker.page
     looker.login(LOOKER)  # a dry run changes nothing
-    page.get_by_role("link", name="Rules").click()
+    follow(page.get_by_role("link", name="Rules"))
     text = page.get_by_label("Change it here").input_value()
-    page.get_by_role("button", name="Dry run").click()
+    follow(page.get_by_role("button", name="Dry run"))
     assert page.locator("#moved").inner_text() == "0"
     tables = tomllib.loads(text) | {"cut_points": {"frequency": [1, 2, 4, 8]}}
     file = tmp_path / "map.toml"
     file.write_text(f"{text}\n[cut_points]\nfrequency = [1, 2, 4, 8]\n")
     page.get_by_label("A file in TOML instead").set_input_files(file)
-    page.get_by_role("button", name="Dry run").click()
+    follow(page.get_by_role("button", name="Dry run"))
     expected = requests.post(f"{system}/rfm_segments_preview", json=tables, headers=TOKEN, timeout=20).json()
     assert page.locator("#moved").inner_text() == f"{expected['moved']:,}" != "0"
     moves = [row.split("\t")[:3] for row in page.locator("#preview-moves tbody tr").all_inner_texts()]
