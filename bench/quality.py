@@ -129,7 +129,7 @@ def _orders(folder: Path, timezone: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     sold = sold[sold["mobile_id"].notna() & (sold["mobile_id"] != "")].copy()
     local = pd.to_datetime(sold["created_at"], utc=True).dt.tz_convert(timezone).dt.tz_localize(None)
     sold["day"] = (local - pd.Timedelta(hours=4)).dt.normalize()
-    sold["weekend"] = (sold["day"].dt.dayofweek >= 5).astype("int64")
+    sold["weekend"] = (sold["day"].dt.day_of_week >= 5).astype("int64")
     sold["cents"] = (pd.to_numeric(sold["total_amount"]) * 100).round().astype("int64")
     clock = (local - local.dt.normalize()) // pd.Timedelta(microseconds=1)
     for each in DAYPARTS:
