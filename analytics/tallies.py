@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from analytics.calendar import IN_A_GAP, Calendar
 from analytics.margins import Costs
+from analytics.ordered import differs, transactions_of
 from errors import SourceError
 
 Whole = NDArray[np.int64]
@@ -78,12 +79,9 @@ def tally(
     line_ids, items, quantities, cents, *weighed = _in_order(line_ids, items, quantities, cents, *weighed)
     timed = (local != LEAST) & (local != MOST)
     cell_of = np.where(timed, calendar.cells(local), NOT_COUNTED)
-    # Looked up once per transaction instead of once per line.
-    opens = _differs(line_ids)
-    named, which = line_ids[opens], np.cumsum(opens) - 1
-    place = np.searchsorted(ids, named)
-    known = np.append(ids, LEAST)[place] == named if len(ids) else np.zeros(len(named), dtype=bool)
-    cells = np.append(cell_of, NOT_COUNTED)[np.where(known, place, len(ids))]
+    opens, which, place = transactions_of(line_ids, ids)
+    known = place < len(ids)
+    cells = np.append(cell_of, NOT_COUNTED)[place]
     usable = cents != LEAST
     wanted = usable & ~np.isin(items, rules.excluded) if len(rules.excluded) else usable
     counts, rounded_lines = wanted & (quantities > 0), 0
@@ -100,12 +98,12 @@ def tally(
     }
     if not counts.all():
         which, items, quantities, cents = (column[counts] for column in (which, items, quantities, cents))
-        opens = _differs(which)
+        opens = differs(which)
     sums = {"quantity": quantities, "cents": cents}
     if rules.costs is not None:
         sums["margin"] = rules.costs.margins(items, quantities, cents)
     return Tally(
-        _items(cells, which, items, opens | _differs(items), sums, calendar),
+        _items(cells, which, items, opens | differs(items), sums, calendar),
         _transactions(cells[which[opens]], calendar),
         left_out,
     )
@@ -140,13 +138,6 @@ def _in_order(*columns: Whole) -> tuple[Whole, ...]:
         return columns
     order = np.lexsort((second, first))
     return tuple(column[order] for column in columns)
-
-
-def _differs(column: Whole) -> NDArray[np.bool_]:
-    """Whether a row differs from the one before it; the first always does."""
-    found = np.ones(len(column), dtype=bool)
-    np.not_equal(column[1:], column[:-1], out=found[1:])
-    return found
 
 
 def _items(

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analytics.cells import KNOWN_CUSTOMERS, NEW_CUSTOMERS, numbered, out_of_range, sums
+from analytics.ordered import differs
 from analytics.tallies import TOO_LARGE
 
 Whole = NDArray[np.int64]
@@ -52,12 +53,12 @@ def visits(opens: NDArray[np.bool_], days: Whole, cents: Whole) -> Visits:
     customer = np.cumsum(opens) - 1
     bought = cents >= 1
     came, day = _distinct(customer[bought], days[bought])
-    is_first = _opens(came)
+    is_first = differs(came)
     first = np.full(int(customer[-1]) + 1 if len(customer) else 0, NEVER)
     first[came[is_first]] = day[is_first]
     cohort = np.zeros(len(first), dtype=np.int64)
     cohort[came[is_first]] = _months(day[is_first])
-    of_month = is_first | _opens(_months(day))
+    of_month = is_first | differs(_months(day))
     return Visits(
         np.concatenate([sums(day, KNOWN_CUSTOMERS), sums(day, NEW_CUSTOMERS, is_first)]),
         _cohorts(day[of_month], cohort[came[of_month]], *_amounts(customer, days, cents, first, cohort)),
@@ -98,15 +99,8 @@ def _distinct(customer: Whole, days: Whole) -> tuple[Whole, Whole]:
     code = customer * span + (days - least)
     if (np.diff(code) < 0).any():
         code = np.sort(code, kind="stable")
-    code = code[_opens(code)]
+    code = code[differs(code)]
     return code // span, code % span + least
-
-
-def _opens(values: Whole) -> NDArray[np.bool_]:
-    """Where a value differs from the one before."""
-    found = np.ones(len(values), dtype=bool)
-    found[1:] = np.diff(values) != 0
-    return found
 
 
 def _months(days: Whole) -> Whole:

@@ -181,10 +181,3 @@ def offsets(owners: Whole, count: int) -> Whole:
 def offsets_of(sizes: Whole) -> Whole:
     """The index at which each begins of things with these sizes; then the sum of the sizes."""
     return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-
-
-def differs(column: Whole) -> NDArray[np.bool_]:
-    """Whether a value differs from the one before it; the first always does."""
-    found = np.ones(len(column), dtype=bool)
-    np.not_equal(column[1:], column[:-1], out=found[1:])
-    return found

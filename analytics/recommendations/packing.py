@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from analytics.recommendations.histories import differs
+from analytics.ordered import differs
 from analytics.recommendations.parameters import SCALE
 from analytics.recommendations.profiles import Profiles
 
@@ -40,14 +40,14 @@ class Packed(NamedTuple):
 
 
 class PackedMany(NamedTuple):
-    """Profiles of these `customers`, all wide or none; a customer's bytes end at `item_ends` and `cell_ends`."""
+    """Profiles of these `customers`, all wide or none; their bytes begin at these offsets, except the last, the end."""
 
     wide: bool
     customers: Whole
     items: bytes
-    item_ends: Whole
+    item_offsets: Whole
     cells: bytes
-    cell_ends: Whole
+    cell_offsets: Whole
 
 
 def pack(profiles: Profiles) -> Iterator[PackedMany]:
@@ -69,9 +69,9 @@ def pack(profiles: Profiles) -> Iterator[PackedMany]:
             form,
             np.flatnonzero(kept),
             entries.tobytes(),
-            chosen.starts[1:] * ITEM[form].itemsize,
+            chosen.starts * ITEM[form].itemsize,
             cells.tobytes(),
-            chosen.cell_starts[1:] * CELL[form].itemsize,
+            chosen.cell_starts * CELL[form].itemsize,
         )
 
 

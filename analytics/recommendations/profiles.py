@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from analytics.recommendations.histories import Histories, differs, offsets, offsets_of, stable_order
+from analytics.ordered import differs
+from analytics.recommendations.histories import Histories, offsets, offsets_of, stable_order
 from analytics.recommendations.parameters import SCALE, Parameters
 
 Whole = NDArray[np.int64]

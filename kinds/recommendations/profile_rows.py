@@ -72,10 +72,10 @@ def save_profiles(session: Session, generation: int, mobile_ids: pa.Array, segme
     with driver(session).cursor().copy(copy) as into:
         into.write(COPY_START)
         for first in range(0, profiles.customers, BLOCK):
-            mine = slice(first, first + BLOCK)
-            these = profiles.between(mine.start, mine.stop)
+            until = first + BLOCK
+            these = profiles.between(first, until)
             for packed in pack(these):
-                into.write(_copied(generation, mobile_ids[mine], segments[mine], these, packed))
+                into.write(_copied(generation, mobile_ids[first:until], segments[first:until], these, packed))
         into.write(COPY_END)
 
 
@@ -96,8 +96,7 @@ def _copied(
         heads[f"{column} length"], heads[column] = HEAD[column].itemsize, values
     heads["mobile_id length"] = pc.binary_length(names).to_numpy()
     fields = [_fixed(heads), names]
-    for data, ends in ((packed.items, packed.item_ends), (packed.cells, packed.cell_ends)):
-        offsets = np.concatenate([[0], ends])
+    for data, offsets in ((packed.items, packed.item_offsets), (packed.cells, packed.cell_offsets)):
         fields += [_fixed(np.diff(offsets).astype(">i4")), texts_until(data, offsets)]
     joined = pc.binary_join_element_wise(*fields, pa.scalar(b"", pa.large_binary()))
     return texts(joined)["names"].data

@@ -29,7 +29,7 @@ def blocks(session: Session, run: Run, query: sql.Composable) -> Iterator[Mappin
     assert run.plan is not None
     columns = sql.SQL(
         "SELECT string_agg(int4send(octet_length(id)), ''), string_agg(id, ''), string_agg(int2send(segment), '')"
-        " FROM (SELECT convert_to(mobile_id, 'UTF8') AS id, segment, hashtext(mobile_id) & {} AS place"
+        " FROM (SELECT textsend(mobile_id) AS id, segment, hashtext(mobile_id) & {} AS place"
         "  FROM ({}) AS numbered (mobile_id, segment)) AS encoded GROUP BY place"
     )
     with driver(session).cursor("segments", binary=True) as cursor:

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from analytics.calendar import Calendar
 from analytics.dayparts import DAY
-from analytics.recommendations.histories import Histories, differs
+from analytics.ordered import differs, transactions_of
+from analytics.recommendations.histories import Histories
 from kinds.recommendations import encoding
 from source.visits import Block
 from source.window import Plan, buckets_of, day_buckets, day_start, open_buckets
@@ -75,14 +76,11 @@ def divide(block: Block, times: Calendar, shards: int) -> tuple[Counted, dict[in
 
 def _lines(block: Block) -> tuple[Whole, Whole]:
     """The transactions, as places in the block, and items of the lines whose transactions are in it."""
-    # Looked up once per transaction instead of once per line.
-    opens = differs(block.line_ids)
-    named, which = block.line_ids[opens], np.cumsum(opens) - 1
     order = np.argsort(block.ids, kind="stable")
-    place = np.searchsorted(block.ids[order], named)
-    known = np.append(block.ids[order], np.iinfo(np.int64).min)[place] == named
-    visits = np.append(order, -1)[np.where(known, place, len(order))][which]
-    return (visits, block.items) if known.all() else (visits[visits >= 0], block.items[visits >= 0])
+    _, which, place = transactions_of(block.line_ids, block.ids[order])
+    visits = np.append(order, -1)[place][which]
+    known = visits >= 0
+    return (visits, block.items) if known.all() else (visits[known], block.items[known])
 
 
 def _shards(

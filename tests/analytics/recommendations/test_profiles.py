@@ -61,12 +61,10 @@ def test_a_profile_has_counts_dates_and_weights_of_each_item(
 def packed(found: Profiles) -> list[Packed]:
     rows: dict[int, Packed] = {}
     for each in pack(found):
-        item = cell = 0
-        for customer, item_end, cell_end in zip(each.customers, each.item_ends, each.cell_ends, strict=True):
+        for place, customer in enumerate(each.customers):
             numbers = (int(column[customer]) for column in (found.visits, found.known, found.hits))
-            parts = (each.wide, each.items[item:item_end], each.cells[cell:cell_end])
-            rows[int(customer)] = Packed(*numbers, *parts)  # type: ignore[call-arg]
-            item, cell = int(item_end), int(cell_end)
+            items, cells = (slice(*offsets[place : place + 2]) for offsets in (each.item_offsets, each.cell_offsets))
+            rows[int(customer)] = Packed(*numbers, each.wide, each.items[items], each.cells[cells])  # type: ignore[call-arg]
     return [rows[customer] for customer in range(found.customers)]
 
 
