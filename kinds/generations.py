@@ -39,9 +39,14 @@ WHERE pg_table_is_visible(pg_class.oid)
 
 @dataclass(frozen=True)
 class Generations:
-    """The tables of one kind, whose names begin with `name`."""
+    """The tables of one kind, whose names begin with `name`.
+
+    `fill` is how full the pages of results are written, in per cent: a changed row that finds room on its page needs no
+    index entries if no indexed value differs.
+    """
 
     name: str
+    fill: int = 100
 
     @property
     def results(self) -> sql.Identifier:
@@ -159,8 +164,8 @@ class Generations:
         connection.execute(sql.SQL("CREATE TABLE {} (LIKE {}) PARTITION BY LIST (shard)").format(whole, self.results))
         for shard in shards:
             connection.execute(
-                sql.SQL("CREATE TABLE {} PARTITION OF {} FOR VALUES IN ({})").format(
-                    self.piece(run, shard), whole, sql.Literal(shard)
+                sql.SQL("CREATE TABLE {} PARTITION OF {} FOR VALUES IN ({}) WITH (fillfactor = {})").format(
+                    self.piece(run, shard), whole, sql.Literal(shard), sql.Literal(self.fill)
                 )
             )
         connection.execute(

@@ -195,7 +195,7 @@ def insert_scored(session: Session, run: Run, rules: Rules, before: Rules, *, pa
         "scores_before": before.columns(),
         "segment_before": before.segment_number(),
     }
-    for statement in (
+    scored = (
         "CREATE TEMP TABLE rfm_scored ON COMMIT DROP AS"
         " SELECT comes, shard, mobile_id, last_day, frequency, cents, r, f, m, r_score, f_score, m_score, was,"
         "  {segment} AS becomes, first_purchase_at, cluster_id, overdue"
@@ -207,16 +207,23 @@ def insert_scored(session: Session, run: Run, rules: Rules, before: Rules, *, pa
         "   UNION ALL SELECT false, shard, mobile_id, last_day, frequency, cents,"
         "    r_score, f_score, m_score, segment_number, first_purchase_at, cluster_id, overdue"
         "   FROM rfm_results WHERE generation = {generation} AND ({passed})) AS rows OFFSET 0) AS scored"
-        " WHERE comes OR r <> r_score OR f <> f_score OR m <> m_score",
-        "DELETE FROM rfm_results WHERE generation = {generation}"
-        " AND mobile_id = ANY (ARRAY(SELECT mobile_id FROM rfm_scored WHERE NOT comes))",
+        " WHERE comes OR r <> r_score OR f <> f_score OR m <> m_score"
+    )
+    written = connection.execute(sql.SQL(scored).format(**names)).rowcount
+    for statement in (
+        # No index has the scores: where the segment stays, the new row needs no index entries if its page has room.
+        "UPDATE rfm_results AS r SET (r_score, f_score, m_score, segment_number, written_by)"
+        "  = (s.r, s.f, s.m, s.becomes, {written_by})"
+        " FROM rfm_scored AS s WHERE NOT s.comes AND r.generation = {generation}"
+        " AND r.mobile_id = ANY (ARRAY(SELECT mobile_id FROM rfm_scored WHERE NOT comes))"
+        " AND r.shard = s.shard AND r.mobile_id = s.mobile_id",
         "INSERT INTO rfm_results (generation, shard, mobile_id, last_day, frequency, cents,"
         " r_score, f_score, m_score, segment_number, written_by, first_purchase_at, cluster_id, overdue)"
         " SELECT {generation}, shard, mobile_id, last_day, frequency, cents, r, f, m, becomes, {written_by},"
         "  first_purchase_at, cluster_id, overdue"
-        " FROM rfm_scored",
+        " FROM rfm_scored WHERE comes",
     ):
-        written = connection.execute(sql.SQL(statement).format(**names)).rowcount
+        connection.execute(sql.SQL(statement).format(**names))
     moved = connection.execute(
         sql.SQL(
             "INSERT INTO segment_changes (run_id, mobile_id, from_segment, to_segment, changed_at, reason)"

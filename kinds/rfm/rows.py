@@ -38,7 +38,7 @@ INSERT INTO {table} SELECT mobile_id, NULL, 0, 0, 0, 0, NULL FROM rfm_results AS
 WHERE generation = {generation} AND NOT EXISTS (SELECT FROM {table} AS staged WHERE staged.mobile_id = r.mobile_id)
 """
 
-TABLES = Generations("rfm")
+TABLES = Generations("rfm", fill=95)
 
 
 def staging(run: Run, shard: int) -> sql.Identifier:
