@@ -17,9 +17,10 @@ from functools import partial
 from psycopg import sql
 from sqlalchemy.orm import Session
 
+from kinds.base import Draft
 from kinds.bulk import insert_from_source
-from source import reading, touched
-from source.window import key_range
+from source import touched
+from source.window import Plan, key_range
 from store import ledger, progress
 from store.database import driver
 from store.indexes import lacking
@@ -34,6 +35,11 @@ SELECT relname FROM pg_class JOIN analytics_runs
 WHERE pg_table_is_visible(pg_class.oid)
   AND (starts_with(relname, %(name)s || '_staging') AND status IN ('succeeded', 'failed', 'cancelled')
     OR relkind = 'p' AND status IN ('failed', 'cancelled'))
+"""
+# Customers of a generation who have no orders any more.
+_WITHOUT_ORDERS = """
+INSERT INTO {table} (mobile_id) SELECT mobile_id FROM {results} AS r
+WHERE generation = {generation} AND NOT EXISTS (SELECT FROM {table} AS staged WHERE staged.mobile_id = r.mobile_id)
 """
 
 
@@ -69,48 +75,43 @@ class Generations:
         part: Part,
         columns: str,
         query: Callable[[sql.Composable], sql.Composed],
+        *,
+        analyzed: bool = True,
     ) -> sql.Identifier:
         """Fill the part's staging table with one row per customer; returns it.
 
         `query` returns the source's rows of the customers that a condition filters. In an incremental run these are
         the touched ones, and those without orders have a row with their id alone.
+
+        Raises
+        ------
+        UnavailableError
+            If rows that the run relies on have changed since it was planned.
         """
         assert run.plan is not None
-        table, incremental = self.staging(run, part.part), run.mode == "incremental"
+        plan, table, incremental = run.plan, self.staging(run, part.part), run.mode == "incremental"
         connection = driver(session)
         connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(table))
         # No step looks for rows that an incremental run has lost, so its table has to survive a crash.
         persistence = sql.SQL("" if incremental else "UNLOGGED")
         connection.execute(sql.SQL("CREATE {} TABLE {} ({})").format(persistence, table, sql.SQL(columns)))
-        whose, known = key_range(sql.Identifier("mobile_id"), part, "text"), None
-        if incremental:
-            whose, known = self._touched(session, source_url, run)
-        newest, entry = touched.newest_customers(run.plan, part), partial(ledger.entry, run, part)
-        insert_from_source(session, source_url, run.plan, query(whose), table, newest, entry)
-        if known is not None:
-            without = (
-                "INSERT INTO {table} (mobile_id) SELECT mobile_id FROM ({known}) AS known"
-                " WHERE NOT EXISTS (SELECT FROM {table} AS staged WHERE staged.mobile_id = known.mobile_id)"
-            )
-            connection.execute(sql.SQL(without).format(table=table, known=known))
-        connection.execute(sql.SQL("ANALYZE {}").format(table))
+        if incremental and plan.get("recompute_all"):
+            rows = query(sql.SQL("mobile_id IS NOT NULL"))
+        elif incremental:
+            rows = _of_touched(session, plan, query)
+        else:
+            rows = query(key_range(sql.Identifier("mobile_id"), part, "text"))
+        newest, entry = touched.newest_customers(plan, part), partial(ledger.entry, run, part)
+        insert_from_source(session, source_url, plan, rows, table, newest, entry)
+        if incremental and plan.get("recompute_all"):
+            generation = sql.Literal(plan["since"]["generation"])
+            without = sql.SQL(_WITHOUT_ORDERS).format(table=table, results=self.results, generation=generation)
+            connection.execute(without)
+        if plan.get("since", {}).get("unchanged") and not ledger.is_known(session, run.generation):
+            raise touched.orders_changed()
+        if analyzed:
+            connection.execute(sql.SQL("ANALYZE {}").format(table))
         return table
-
-    def _touched(self, session: Session, source_url: str, run: Run) -> tuple[sql.Composable, sql.Composable]:
-        """The touched customers as a condition on the source's rows, and their ids as a query on our database."""
-        assert run.plan is not None
-        if run.plan.get("recompute_all"):
-            known = sql.SQL("SELECT mobile_id FROM {} WHERE generation = {}")
-            return sql.SQL("mobile_id IS NOT NULL"), known.format(
-                self.results, sql.Literal(run.plan["since"]["generation"])
-            )
-        with reading.connect(source_url) as crm:
-            now = touched.customers(crm, run.plan)
-        before = ledger.keys(session, run.plan["since"].get("ledger"))  # none in a plan of an older version
-        customers = sql.Literal(sorted({*now, *before}))
-        return sql.SQL("mobile_id = ANY({}::text[])").format(customers), sql.SQL(
-            "SELECT mobile_id FROM unnest({}::text[]) AS touched (mobile_id)"
-        ).format(customers)
 
     def merge(self, session: Session, run: Run, columns: str, query: sql.Composable, same: str) -> dict[str, int]:
         """Replace the touched customers' rows of the published generation, where they differ; returns the counts.
@@ -236,6 +237,35 @@ class Generations:
         query = sql.SQL("DELETE FROM {} WHERE mobile_id = %s").format(self.results)
         removed += driver(session).execute(query, [mobile_id]).rowcount
         return removed + progress.clear_bounds(session, kind, mobile_id)
+
+
+def note_unchanged(draft: Draft) -> None:
+    """Store in the plan of an incremental run whether the newest orders that the last run has read are unchanged, so
+    that only those above them are touched; not for results that depend on orders' lines.
+    """
+    plan, since = draft.plan, draft.plan["since"]
+    if not plan["recompute_all"] and plan["inline"]:
+        digests = ledger.digests(draft.session, since["ledger"])
+        draft.session.rollback()
+        since["unchanged"] = touched.unchanged(draft.crm, plan, digests, lines=False)
+
+
+def included(plan: Plan) -> sql.Composable:
+    """The condition that the segment map does not exclude a customer."""
+    excluded = plan.get("excluded")
+    return sql.SQL("mobile_id <> ALL({}::text[])").format(sql.Literal(excluded)) if excluded else sql.SQL("true")
+
+
+def _of_touched(session: Session, plan: Plan, query: Callable[[sql.Composable], sql.Composed]) -> sql.Composed:
+    """The rows of the touched customers, who are found in the same snapshot."""
+    since = plan["since"]
+    before = [] if since.get("unchanged") else ledger.keys(session, since.get("ledger"))  # none in an older plan
+    # Ids go as an array, for which the planner takes the index; for a join it would read all orders.
+    rows = query(sql.SQL("mobile_id = ANY (ARRAY(SELECT mobile_id FROM touched))"))
+    return sql.SQL(
+        "WITH touched AS MATERIALIZED (SELECT mobile_id FROM ({} UNION SELECT unnest({}::text[])) AS t WHERE {}),"
+        " counted AS MATERIALIZED ({}) SELECT * FROM touched LEFT JOIN counted USING (mobile_id)"
+    ).format(touched.customers_query(plan), sql.Literal(before), included(plan), rows)
 
 
 def _index(session: Session, table: str, name: str, columns: str) -> None:

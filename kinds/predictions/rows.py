@@ -69,7 +69,7 @@ def histories_query(plan: Plan, whose: sql.Composable, *, days: bool) -> sql.Com
         cents=reading.cents(amount, amount_type),
         finite=reading.finite(amount, amount_type),
         month=sql.Literal(STEP),
-        single=sql.SQL(single if days else "NULL, NULL").format(recent=sql.Literal(RECENT)),
+        single=sql.SQL(single if days else "NULL::int, NULL::int[]").format(recent=sql.Literal(RECENT)),
         whose=whose,
         excluded=sql.Literal(list(plan.get("excluded", ()))),
         window=in_window(plan),

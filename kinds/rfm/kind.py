@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 from analytics.scores import AVERAGE, CENTS, RECENCY, Point, column, edge
 from analytics.segments import numbered
 from kinds.base import Counts, Draft, Kind, RowsLostError, Stage, summed
+from kinds.generations import note_unchanged
 from kinds.rfm import (
     cells,
     changes,
@@ -49,11 +50,10 @@ DAYS = 3  # on either side of a cut point of recency, whose customers an index h
 
 def aggregate(settings: Settings, claimed: Claim) -> Counts:
     """Fill the shard's staging table, or that of the changed customers, with one row per customer."""
-    run, url = claimed.run, settings.source_database_url
-    if run.mode == "incremental":
-        return rows.aggregate_touched(claimed.session, url, run, claimed.part)
-    done = rows.aggregate(claimed.session, url, run, claimed.part)
-    _count(claimed.session, run, claimed.part.part)
+    run = claimed.run
+    done = rows.aggregate(claimed.session, settings.source_database_url, run, claimed.part)
+    if run.mode != "incremental":
+        _count(claimed.session, run, claimed.part.part)
     return done
 
 
@@ -159,7 +159,7 @@ class Rfm(Kind):
 
     def refresh(self, draft: Draft) -> list[Part]:
         """The changed customers, as one part."""
-        planning.note_unchanged(draft)
+        note_unchanged(draft)
         return [Part(run_id=draft.run.run_id, stage="aggregate", part=0)]
 
     def prepare(self, session: Session, run: Run, parts: Sequence[Part]) -> None:

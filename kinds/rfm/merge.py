@@ -231,7 +231,7 @@ def insert_scored(session: Session, run: Run, rules: Rules, before: Rules, *, pa
             "  CASE WHEN becomes IS NOT NULL AND {segment_before} = was THEN 'cut_points' ELSE 'behaviour' END"
             " FROM (SELECT mobile_id, was, becomes, {scores_before} FROM rfm_scored WHERE was IS DISTINCT FROM becomes"
             "  UNION ALL SELECT mobile_id, segment_number, NULL, 1, 1, 1"
-            "   FROM rfm_was JOIN {touched} AS t USING (mobile_id) WHERE t.frequency = 0"
+            "   FROM rfm_was JOIN {touched} AS t USING (mobile_id) WHERE (t.frequency > 0) IS NOT TRUE"
             ' ) AS moved ORDER BY mobile_id COLLATE "C"'
         ).format(**names)
     ).rowcount

@@ -8,9 +8,8 @@ from analytics.scores import CENTS
 from analytics.segments import load_map
 from kinds.base import Draft, steady
 from settings import Settings
-from source import reading, touched
+from source import reading
 from source.ranges import has_index, key_ranges
-from store import ledger
 from store.models import Part, Published, Run
 
 # Keys of a plan that may differ between runs of the same rules.
@@ -42,17 +41,6 @@ def shards(draft: Draft) -> list[Part]:
         for stage in ("aggregate", "score")
         for number, (lower, upper) in enumerate(ranges)
     ]
-
-
-def note_unchanged(draft: Draft) -> None:
-    """Store in the plan whether the newest orders that the last run has read are unchanged, so that only those above
-    them are touched.
-    """
-    plan, since = draft.plan, draft.plan["since"]
-    if not plan["recompute_all"] and plan["inline"]:
-        digests = ledger.digests(draft.session, since["ledger"])
-        draft.session.rollback()
-        since["unchanged"] = touched.unchanged(draft.crm, plan, digests, lines=False)
 
 
 def divides_ours(draft: Draft) -> bool:

@@ -11,20 +11,19 @@ An incremental run has one shard, the touched customers, and continues in merge.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import psycopg
 from psycopg import sql
 from sqlalchemy.orm import Session
 
-from kinds.bulk import insert_from_source
-from kinds.generations import Generations
+from kinds.generations import Generations, included
 from kinds.rfm import marks
 from kinds.rfm.rules import Rules
 from postgres import tune
-from source import reading, touched
-from source.window import EPOCH, Plan, business_date, in_window, key_range, local_time
+from source import reading
+from source.window import EPOCH, Plan, business_date, in_window, local_time
 from store import ledger, progress
 from store.database import driver
 from store.models import Part, Run
@@ -33,10 +32,10 @@ _UNNAME = """
 UPDATE analytics_runs SET plan = jsonb_set(plan, '{excluded}', (plan -> 'excluded') - %(id)s::text)
 WHERE plan -> 'excluded' ? %(id)s::text
 """
-_WITHOUT_ORDERS = """
-INSERT INTO {table} SELECT mobile_id, NULL, 0, 0, 0, 0, NULL FROM rfm_results AS r
-WHERE generation = {generation} AND NOT EXISTS (SELECT FROM {table} AS staged WHERE staged.mobile_id = r.mobile_id)
-"""
+STAGED = (
+    "mobile_id text, last_day int, frequency int, cents bigint, used bigint, skipped bigint,"
+    " first_purchase_at timestamptz"
+)
 
 TABLES = Generations("rfm", fill=95)
 
@@ -84,26 +83,14 @@ def aggregate_query(plan: Plan, whose: sql.Composable, *, all_finite: bool = Fal
         cents=reading.cents(amount, amount_type),
         finite=sql.SQL("" if all_finite else "{} AND").format(reading.finite(amount, amount_type)),
         whose=whose,
-        included=_included(plan),
+        included=included(plan),
         window=in_window(plan),
     )
 
 
-def _included(plan: Plan) -> sql.Composable:
-    """The condition that the segment map does not exclude a customer."""
-    excluded = plan.get("excluded")
-    return sql.SQL("mobile_id <> ALL({}::text[])").format(sql.Literal(excluded)) if excluded else sql.SQL("true")
-
-
 def aggregate(session: Session, source_url: str, run: Run, part: Part) -> dict[str, int]:
-    """Fill the shard's staging table and return its counts: customers, transactions, skipped."""
-    assert run.plan is not None
-    _stage(session, source_url, run, part, key_range(sql.Identifier("mobile_id"), part, "text"), "UNLOGGED")
-    return _counted(session, run, part.part)
-
-
-def aggregate_touched(session: Session, source_url: str, run: Run, part: Part) -> dict[str, int]:
-    """Fill the staging table with all touched customers, also those without a purchase; returns its counts.
+    """Fill the part's staging table with the shard's customers or, in an incremental run, with all touched customers,
+    also those without a purchase; returns its counts.
 
     Raises
     ------
@@ -111,60 +98,13 @@ def aggregate_touched(session: Session, source_url: str, run: Run, part: Part) -
         If rows that the run relies on have changed since it was planned.
     """
     assert run.plan is not None
-    since, connection = run.plan["since"], driver(session)
-    if run.plan.get("recompute_all"):
-        _stage(session, source_url, run, part, sql.SQL("mobile_id IS NOT NULL"), "")
-        connection.execute(
-            sql.SQL(_WITHOUT_ORDERS).format(table=staging(run, 0), generation=sql.Literal(since["generation"]))
-        )
-    else:
-        before = [] if since.get("unchanged") else ledger.keys(session, since.get("ledger"))
-        touched_ones = sql.SQL("SELECT mobile_id FROM ({} UNION SELECT unnest({}::text[])) AS t WHERE {}").format(
-            touched.customers_query(run.plan), sql.Literal(before), _included(run.plan)
-        )
-        theirs = sql.SQL("mobile_id = ANY (ARRAY(SELECT mobile_id FROM touched))")
-        _stage(session, source_url, run, part, theirs, "", partial(_with_all, touched_ones))
-        if since.get("unchanged") and not ledger.is_known(session, run.generation):
-            raise touched.orders_changed()
-    connection.execute(sql.SQL("ANALYZE {}").format(staging(run, 0)))
-    return _counted(session, run, 0)
-
-
-def _with_all(touched_ones: sql.Composable, query: sql.Composable) -> sql.Composed:
-    """The query's rows, and one for each touched customer without any, from the same snapshot."""
-    return sql.SQL(
-        "WITH touched AS MATERIALIZED ({}), counted AS MATERIALIZED ({}) SELECT * FROM counted"
-        " UNION ALL SELECT mobile_id, NULL, 0, 0, 0, 0, NULL FROM touched"
-        " WHERE NOT EXISTS (SELECT FROM counted WHERE counted.mobile_id = touched.mobile_id)"
-    ).format(touched_ones, query)
-
-
-def _stage(
-    session: Session,
-    source_url: str,
-    run: Run,
-    part: Part,
-    whose: sql.Composable,
-    persistence: str,
-    completed: Callable[[sql.Composed], sql.Composed] = lambda query: query,
-) -> None:
-    assert run.plan is not None
-    connection = driver(session)
-    table = staging(run, part.part)
-    connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(table))
-    connection.execute(
-        sql.SQL(
-            "CREATE {} TABLE {} (mobile_id text, last_day int, frequency int, cents bigint,"
-            " used bigint, skipped bigint, first_purchase_at timestamptz)"
-        ).format(sql.SQL(persistence), table)
-    )
-    newest, entry = touched.newest_customers(run.plan, part), partial(ledger.entry, run, part)
-    fill = partial(insert_from_source, session, source_url, run.plan, table=table, beside=newest, entry=entry)
+    fill = partial(TABLES.stage, session, source_url, run, part, STAGED, analyzed=run.mode == "incremental")
     try:
         with session.begin_nested():  # checking each amount takes a fifteenth of the time, and few sources have such
-            fill(query=completed(aggregate_query(run.plan, whose, all_finite=True)))
+            fill(partial(aggregate_query, run.plan, all_finite=True))
     except psycopg.errors.FeatureNotSupported:
-        fill(query=completed(aggregate_query(run.plan, whose)))
+        fill(partial(aggregate_query, run.plan))
+    return _counted(session, run, part.part)
 
 
 def _counted(session: Session, run: Run, shard: int) -> dict[str, int]:

@@ -254,6 +254,22 @@ def test_an_incremental_run_leaves_what_a_full_one_would(settings: Settings, mon
     assert modes == {"incremental"}
 
 
+def test_a_refresh_reads_customers_of_the_newest_orders_again_only_if_one_has_changed(settings: Settings) -> None:
+    trained(settings, shop.orders())
+    sale = "INSERT INTO fact_transactions VALUES (90001, 'c0004', 20, %s)"
+    edit = "UPDATE fact_transactions SET total_amount = 25 WHERE transaction_id = 90001 AND created_at = %s"
+    for change, most in ((None, 0), (sale, 1), (edit, 1_000), (None, 0)):
+        if change is not None:
+            with psycopg.connect(settings.database_url) as connection:
+                connection.execute(change, [shop.TODAY])
+        run = run_inline(settings, "predictions", at=shop.TODAY, mode="incremental").run
+        assert (run.mode, run.status) == ("incremental", "succeeded") and run.counts is not None
+        assert most // 100 <= run.counts["staged"] <= most
+    after = predictions(settings.database_url)
+    run_inline(settings, "predictions", at=shop.TODAY, mode="full")
+    assert predictions(settings.database_url).equals(after)
+
+
 def test_an_incremental_run_writes_whom_an_order_touched_alone(settings: Settings) -> None:
     before = trained(settings, shop.orders())
     with psycopg.connect(settings.database_url) as connection:
