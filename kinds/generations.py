@@ -175,11 +175,17 @@ class Generations:
             )
         )
 
-    def add_key(self, session: Session, run: Run, shard: int) -> None:
-        """Add the primary key to a filled piece."""
-        key = sql.Identifier(f"{self.name}_results_g{run.generation}_s{shard}_key")
-        query = sql.SQL("CREATE UNIQUE INDEX IF NOT EXISTS {} ON {} (mobile_id)").format(key, self.piece(run, shard))
-        driver(session).execute(query)
+    def complete(self, session: Session, run: Run, shard: int) -> None:
+        """Add the primary key to a filled piece, and statistics of which rows it has.
+
+        Until autovacuum comes, minutes later, statements would else be planned as for a few rows. It is not kept from
+        coming, since only two columns are analyzed.
+        """
+        piece, key = self.piece(run, shard), sql.Identifier(f"{self.name}_results_g{run.generation}_s{shard}_key")
+        connection = driver(session)
+        connection.execute(sql.SQL("CREATE UNIQUE INDEX IF NOT EXISTS {} ON {} (mobile_id)").format(key, piece))
+        analyze = "SET LOCAL default_statistics_target = 10; ANALYZE {} (generation, mobile_id);"
+        connection.execute(sql.SQL(analyze + " SET LOCAL default_statistics_target TO DEFAULT").format(piece))
 
     def unindexed(
         self, session: Session, generation: int, indexes: Mapping[str, str]

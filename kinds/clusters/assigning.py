@@ -30,7 +30,7 @@ def assign(session: Session, run: Run, part: Part, clusters: Clusters, version: 
     connection.execute(sql.SQL("DELETE FROM {}").format(table))  # of an earlier attempt that a crash has interrupted
     query = assigned(session, run, part.part, clusters, version, run.generation)
     inserted = connection.execute(sql.SQL("INSERT INTO {} ({}) {}").format(table, sql.SQL(COLUMNS), query)).rowcount
-    TABLES.add_key(session, run, part.part)
+    TABLES.complete(session, run, part.part)
     return inserted
 
 

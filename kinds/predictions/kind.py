@@ -77,7 +77,7 @@ def score(settings: Settings, claimed: Claim) -> Counts:
     session, run, part = claimed.session, claimed.run, claimed.part
     assert run.plan is not None and run.counts is not None
     if "too_little_data" in run.counts:
-        TABLES.add_key(session, run, part.part)
+        TABLES.complete(session, run, part.part)
         return {"scored": 0}
     version = versions.of_plan(session, run)
     assert version is not None

@@ -33,7 +33,7 @@ def score(session: Session, run: Run, part: Part, predictor: Predictor, version:
     customers = sql.SQL("SELECT * FROM {} WHERE x >= 0").format(TABLES.staging(run, part.part))
     query = scored(session, run, customers, predictor, version, run.generation, part.part)
     inserted = connection.execute(sql.SQL("INSERT INTO {} ({}) {}").format(table, sql.SQL(COLUMNS), query)).rowcount
-    TABLES.add_key(session, run, part.part)
+    TABLES.complete(session, run, part.part)
     return inserted
 
 

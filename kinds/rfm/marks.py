@@ -21,12 +21,13 @@ from store.models import Part, Published, Run
 FOLLOWED = {"clusters": Generations("cluster"), "predictions": Generations("prediction")}
 ALL = sql.SQL("true")
 _PUBLISHING = text("SELECT pg_advisory_xact_lock(hashtext('smartcrm.rfm.marks'))")
-# Joined to rows with `mobile_id`; `whose` filters the customers of each side.
+# Joined to rows with `mobile_id`; `whose` filters the customers of each side. OFFSET 0 is an optimization fence:
+# without it, the ids of `whose` could be looked up again for each row.
 _JOINED = """
-LEFT JOIN (SELECT mobile_id, cluster_id AS its FROM customer_clusters WHERE {whose} AND cluster_id IS NOT NULL) AS c
-  USING (mobile_id)
-LEFT JOIN (SELECT mobile_id, true AS late FROM customer_predictions WHERE {whose} AND overdue_since IS NOT NULL) AS p
-  USING (mobile_id)
+LEFT JOIN (SELECT mobile_id, cluster_id AS its FROM customer_clusters
+  WHERE {whose} AND cluster_id IS NOT NULL OFFSET 0) AS c USING (mobile_id)
+LEFT JOIN (SELECT mobile_id, true AS late FROM customer_predictions
+  WHERE {whose} AND overdue_since IS NOT NULL OFFSET 0) AS p USING (mobile_id)
 """
 _VALUES = "coalesce(its, 0), coalesce(late, false)"
 _UPDATE = """

@@ -154,7 +154,7 @@ def score(session: Session, run: Run, part: Part, rules: Rules) -> int:
             marked=marked,
         )
     ).rowcount
-    TABLES.add_key(session, run, part.part)
+    TABLES.complete(session, run, part.part)
     return scored
 
 

@@ -120,6 +120,18 @@ def test_clusters_and_overdue_follow_every_publish(settings: Settings) -> None:
     assert late[1] not in marked(url)["mobile_id"].tolist()
 
 
+def test_what_is_published_has_statistics_for_the_planner(settings: Settings) -> None:
+    """Else the next statements are planned as for a few rows, until autovacuum comes."""
+    run_inline(settings, "rfm", at=eaters.NOW)
+    pieces = read(
+        settings.database_url,
+        "SELECT relname, reltuples, (SELECT count(*) FROM pg_stats WHERE tablename = relname"
+        "  AND attname IN ('generation', 'mobile_id')) AS known"
+        " FROM pg_class WHERE relname ~ '^(rfm|cluster|prediction)_results_g[0-9]+_s[0-9]+$'",
+    )
+    assert len(pieces) >= 3 and pieces["reltuples"].min() > 0 and pieces["known"].eq(2).all()
+
+
 def test_the_first_clusters_may_be_published_after_segments_were_scored(unpublished: Settings) -> None:
     run_id = score(unpublished, eaters.NOW)
     assert read(unpublished.database_url, "SELECT max(cluster_id) AS found FROM rfm_results")["found"].tolist() == [0]
