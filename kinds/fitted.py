@@ -44,6 +44,7 @@ class FittedKind(Kind):
         last = runs.published_run(draft.session, self.name)
         if "too_little_data" in (last.counts or {}):
             return None
+        self.tables.note_unchanged(draft)
         return [Part(run_id=draft.run.run_id, stage=self.stages[0].name, part=0)]
 
     def prepare(self, session: Session, run: Run, parts: Sequence[Part]) -> None:

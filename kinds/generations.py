@@ -48,11 +48,12 @@ class Generations:
     """The tables of one kind, whose names begin with `name`.
 
     `fill` is how full the pages of results are written, in per cent: a changed row that finds room on its page needs no
-    index entries if no indexed value differs.
+    index entries if no indexed value differs. `lines` says whether results depend on the orders' lines.
     """
 
     name: str
     fill: int = 100
+    lines: bool = False
 
     @property
     def results(self) -> sql.Identifier:
@@ -66,6 +67,16 @@ class Generations:
     def piece(self, run: Run, shard: int) -> sql.Identifier:
         """A shard's results."""
         return sql.Identifier(f"{self.name}_results_g{run.generation}_s{shard}")
+
+    def note_unchanged(self, draft: Draft) -> None:
+        """Store in the plan of an incremental run whether the newest orders that the last run has read are unchanged,
+        so that only those above them are touched.
+        """
+        plan, since = draft.plan, draft.plan["since"]
+        if not plan["recompute_all"] and plan["inline"]:
+            digests = ledger.digests(draft.session, since["ledger"])
+            draft.session.rollback()
+            since["unchanged"] = touched.unchanged(draft.crm, plan, digests, lines=self.lines, guests=False)
 
     def stage(
         self,
@@ -101,7 +112,7 @@ class Generations:
             rows = _of_touched(session, plan, query)
         else:
             rows = query(key_range(sql.Identifier("mobile_id"), part, "text"))
-        newest, entry = touched.newest_customers(plan, part), partial(ledger.entry, run, part)
+        newest, entry = touched.newest_customers(plan, part, lines=self.lines), partial(ledger.entry, run, part)
         insert_from_source(session, source_url, plan, rows, table, newest, entry)
         if incremental and plan.get("recompute_all"):
             generation = sql.Literal(plan["since"]["generation"])
@@ -243,17 +254,6 @@ class Generations:
         query = sql.SQL("DELETE FROM {} WHERE mobile_id = %s").format(self.results)
         removed += driver(session).execute(query, [mobile_id]).rowcount
         return removed + progress.clear_bounds(session, kind, mobile_id)
-
-
-def note_unchanged(draft: Draft) -> None:
-    """Store in the plan of an incremental run whether the newest orders that the last run has read are unchanged, so
-    that only those above them are touched; not for results that depend on orders' lines.
-    """
-    plan, since = draft.plan, draft.plan["since"]
-    if not plan["recompute_all"] and plan["inline"]:
-        digests = ledger.digests(draft.session, since["ledger"])
-        draft.session.rollback()
-        since["unchanged"] = touched.unchanged(draft.crm, plan, digests, lines=False)
 
 
 def included(plan: Plan) -> sql.Composable:

@@ -75,20 +75,21 @@ def covered_after(plan: Plan) -> int | None:
     return max(found, int(plan["since"]["covered_id"]))
 
 
-def newest_customers(plan: Plan, part: KeyRange) -> sql.Composed:
-    """The customers, in the part's range, of the rows above the covered id, and the digest of these rows.
+def newest_customers(plan: Plan, part: KeyRange, *, lines: bool = False) -> sql.Composed:
+    """The customers, in the part's range, of the rows above the covered id, and the digest of these rows and, with
+    `lines`, of their lines.
 
     A query of one row, as `newest_days` and `newest_orders`: the keys, and the digest or NULL; see `_newest` and
     `unchanged`. If an incremental run relies on rows that have changed since it was planned, the keys are NULL.
     """
     mine = sql.SQL("mobile_id <> '' AND {}").format(key_range(sql.Identifier("mobile_id"), part, "text"))
     keys = _newest(plan, sql.SQL("mobile_id::text"), mine)
-    found = _with_digest(keys, _newest_digest(plan, mine, lines=False))
+    found = _with_digest(keys, _newest_digest(plan, mine, lines=lines))
     known = plan.get("since", {}).get("unchanged")
     if known is None:
         return found
     still = sql.SQL("SELECT ROW(last, rows, hashes) = ROW({}, {}, {}::numeric) FROM ({}) AS known").format(
-        *map(sql.Literal, known), _known_digest(plan, known[0], lines=False)
+        *map(sql.Literal, known), _known_digest(plan, known[0], lines=lines, guests=False)
     )
     return sql.SQL("SELECT CASE WHEN ({}) THEN keys END, digest FROM ({}) AS newest").format(still, found)
 
@@ -133,9 +134,9 @@ def _newest_digest(plan: Plan, mine: sql.Composable, *, lines: bool) -> sql.Comp
     return _digest(newest, plan["covered_id"], lines=lines)
 
 
-def _known_digest(plan: Plan, last: int, *, lines: bool) -> sql.Composed:
+def _known_digest(plan: Plan, last: int, *, lines: bool, guests: bool) -> sql.Composed:
     known = sql.SQL("transaction_id > {} AND transaction_id <= {}{}").format(
-        sql.Literal(plan["since"]["covered_id"]), sql.Literal(last), sql.SQL("" if lines else " AND mobile_id <> ''")
+        sql.Literal(plan["since"]["covered_id"]), sql.Literal(last), sql.SQL("" if guests else " AND mobile_id <> ''")
     )
     return _digest(known, plan["since"]["covered_id"], lines=lines)
 
@@ -153,7 +154,8 @@ def _digest(which: sql.Composable, covered: int | None, *, lines: bool) -> sql.C
     if lines:
         hashed += (
             " UNION ALL SELECT NULL, hashtextextended(ROW(transaction_id, item_id, quantity, price)::text, 0)"
-            " FROM fact_transaction_items WHERE {0}"
+            " FROM fact_transaction_items"
+            " WHERE transaction_id IN (SELECT transaction_id FROM fact_transactions WHERE {0})"
         )
     summed = (
         "SELECT coalesce(max(id), {}) AS last, count(*) AS rows, coalesce(sum(hash), 0) AS hashes FROM ({}) AS hashed"
@@ -162,18 +164,19 @@ def _digest(which: sql.Composable, covered: int | None, *, lines: bool) -> sql.C
 
 
 def unchanged(
-    crm: reading.Connection, plan: Plan, digests: Sequence[str] | None, *, lines: bool
+    crm: reading.Connection, plan: Plan, digests: Sequence[str] | None, *, lines: bool, guests: bool
 ) -> tuple[int, int, str] | None:
     """The highest id that the last run has read, with the number of rows and the sum of hashes, if all rows above its
     covered id are as it has read them; else None.
 
-    The digests are those of its ledger, made from the same snapshots as its results.
+    The digests are those of its ledger, made from the same snapshots as its results: of orders, with `lines` also of
+    their lines, and with `guests` also of orders without a customer.
     """
     if not digests or plan["covered_id"] is None:
         return None
     lasts, rows, hashes = zip(*(map(int, each.split(":")) for each in digests), strict=True)
     expected = max(lasts), sum(rows), sum(hashes)
-    if crm.execute(_known_digest(plan, expected[0], lines=lines)).fetchone() != expected:
+    if crm.execute(_known_digest(plan, expected[0], lines=lines, guests=guests)).fetchone() != expected:
         return None
     return expected[0], expected[1], str(expected[2])
 

@@ -23,7 +23,7 @@ from source.window import Plan, business_date, in_window, local_time
 from store.database import driver
 from store.models import Part, Run
 
-TABLES = Generations("cluster")
+TABLES = Generations("cluster", lines=True)
 SAMPLE = 50_000  # customers that clusters are fitted to, those whose ids have the lowest MD5
 VISITS_TO_FIT, VISITS_TO_ASSIGN = 3, 2
 # A touched customer without an order has NULLs.

@@ -10,9 +10,8 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from analytics import training
-from kinds.base import Counts, Draft, RowsLostError, Stage, summed
+from kinds.base import Counts, RowsLostError, Stage, summed
 from kinds.fitted import FittedKind
-from kinds.generations import note_unchanged
 from kinds.predictions import fitting, merge, rows, scoring
 from kinds.predictions import plan as planning
 from kinds.predictions.model import Predictor
@@ -20,7 +19,7 @@ from kinds.predictions.rows import TABLES
 from settings import Settings
 from source.reading import Connection
 from store import progress, versions
-from store.models import Part, Run
+from store.models import Run
 from store.parts import Claim
 
 
@@ -99,11 +98,6 @@ class Predictions(FittedKind):
     def plan(self, settings: Settings, crm: Connection) -> dict[str, Any]:
         """The source's column types."""
         return planning.plan(settings, crm)
-
-    def refresh(self, draft: Draft) -> list[Part] | None:
-        """The changed customers, as one part; a full run where there was too little data."""
-        note_unchanged(draft)
-        return super().refresh(draft)
 
     def merge(self, session: Session, settings: Settings, run: Run) -> None:
         """Write the changed customers' predictions into the current generation."""

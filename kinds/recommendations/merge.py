@@ -69,7 +69,8 @@ def _check_unchanged(crm: reading.Connection, plan: Plan, digests: list[str] | N
         If so; the run is planned again.
     """
     days = touched.day_buckets(crm, plan, [])
-    if touched.unchanged(crm, plan, digests, lines=True) is None or not set(days) <= set(plan["day_buckets"]):
+    same = touched.unchanged(crm, plan, digests, lines=True, guests=True)
+    if same is None or not set(days) <= set(plan["day_buckets"]):
         raise touched.orders_changed()
 
 

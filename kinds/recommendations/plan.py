@@ -74,7 +74,7 @@ def changed(draft: Draft) -> list[Part] | None:
     last = plan["since"]["ledger"]
     keys, digests = ledger.keys(session, last), ledger.digests(session, last)
     session.rollback()
-    unchanged = touched.unchanged(draft.crm, plan, digests, lines=True) if plan["inline"] else None
+    unchanged = touched.unchanged(draft.crm, plan, digests, lines=True, guests=True) if plan["inline"] else None
     plan["since"] |= {"unchanged": unchanged}
     days = [key.removeprefix("d:") for key in keys if key.startswith("d:") and unchanged is None]
     plan["day_buckets"] = touched.day_buckets(draft.crm, plan, days)

@@ -18,7 +18,6 @@ from sqlalchemy.orm import Session
 from analytics.scores import AVERAGE, CENTS, RECENCY, Point, column, edge
 from analytics.segments import numbered
 from kinds.base import Counts, Draft, Kind, RowsLostError, Stage, summed
-from kinds.generations import note_unchanged
 from kinds.rfm import (
     cells,
     changes,
@@ -159,7 +158,7 @@ class Rfm(Kind):
 
     def refresh(self, draft: Draft) -> list[Part]:
         """The changed customers, as one part."""
-        note_unchanged(draft)
+        rows.TABLES.note_unchanged(draft)
         return [Part(run_id=draft.run.run_id, stage="aggregate", part=0)]
 
     def prepare(self, session: Session, run: Run, parts: Sequence[Part]) -> None:

@@ -232,6 +232,25 @@ def test_an_incremental_run_assigns_whom_an_order_touched_alone(three: Settings)
     assert moved.mode == "full"  # buyers of the item have other features now
 
 
+def test_a_refresh_reads_customers_of_the_newest_orders_again_only_if_one_or_its_lines_have_changed(
+    three: Settings,
+) -> None:
+    before = trained(three, eaters.restaurant(), mode="full")["mobile_id"].iloc[0]
+    edit = "UPDATE fact_transaction_items SET quantity = 9 WHERE transaction_id = 90001"
+    for change, most in (("", 0), ("sell", 1), (edit, 1_000), ("", 0)):
+        if change == "sell":
+            sell(three.database_url, 90_001, before, eaters.NOW, 20)
+        elif change:
+            with psycopg.connect(three.database_url) as connection:
+                connection.execute(change)
+        run = run_inline(three, "clusters", at=eaters.NOW, mode="incremental").run
+        assert (run.status, run.mode) == ("succeeded", "incremental") and run.counts is not None
+        assert most // 100 <= run.counts["staged"] <= most
+    after = clusters(three.database_url)
+    run_inline(three, "clusters", at=eaters.NOW)
+    assert clusters(three.database_url).equals(after)
+
+
 CUSTOMERS = st.sampled_from([f"{kind} {n:04}" for n, kind in enumerate(eaters.KINDS)] + ["new", "newer"])
 CHANGES = st.lists(
     st.one_of(
