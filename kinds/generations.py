@@ -92,7 +92,8 @@ class Generations:
         """Fill the part's staging table with one row per customer; returns it.
 
         `query` returns the source's rows of the customers that a condition filters. In an incremental run these are
-        the touched ones, and those without orders have a row with their id alone.
+        the touched ones, and those without orders have a row with their id alone. With `analyzed` the planner gets
+        statistics of the table, for statements that join it.
 
         Raises
         ------
