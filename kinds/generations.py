@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 from kinds.base import Draft
 from kinds.bulk import insert_from_source
 from source import touched
-from source.window import Plan, key_range
+from source.window import Plan, included, key_range
 from store import ledger, progress
 from store.database import driver
 from store.indexes import lacking
@@ -102,12 +102,13 @@ class Generations:
         """
         assert run.plan is not None
         plan, table, incremental = run.plan, self.staging(run, part.part), run.mode == "incremental"
+        everything = incremental and plan.get("recompute_all")
         connection = driver(session)
         connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(table))
         # No step looks for rows that an incremental run has lost, so its table has to survive a crash.
         persistence = sql.SQL("" if incremental else "UNLOGGED")
         connection.execute(sql.SQL("CREATE {} TABLE {} ({})").format(persistence, table, sql.SQL(columns)))
-        if incremental and plan.get("recompute_all"):
+        if everything:
             rows = query(sql.SQL("mobile_id IS NOT NULL"))
         elif incremental:
             rows = _of_touched(session, plan, query)
@@ -115,7 +116,7 @@ class Generations:
             rows = query(key_range(sql.Identifier("mobile_id"), part, "text"))
         newest, entry = touched.newest_customers(plan, part, lines=self.lines), partial(ledger.entry, run, part)
         insert_from_source(session, source_url, plan, rows, table, newest, entry)
-        if incremental and plan.get("recompute_all"):
+        if everything:
             generation = sql.Literal(plan["since"]["generation"])
             without = sql.SQL(_WITHOUT_ORDERS).format(table=table, results=self.results, generation=generation)
             connection.execute(without)
@@ -255,12 +256,6 @@ class Generations:
         query = sql.SQL("DELETE FROM {} WHERE mobile_id = %s").format(self.results)
         removed += driver(session).execute(query, [mobile_id]).rowcount
         return removed + progress.clear_bounds(session, kind, mobile_id)
-
-
-def included(plan: Plan) -> sql.Composable:
-    """The condition that the segment map does not exclude a customer."""
-    excluded = plan.get("excluded")
-    return sql.SQL("mobile_id <> ALL({}::text[])").format(sql.Literal(excluded)) if excluded else sql.SQL("true")
 
 
 def _of_touched(session: Session, plan: Plan, query: Callable[[sql.Composable], sql.Composed]) -> sql.Composed:

@@ -84,6 +84,12 @@ def business_date(local: sql.Composable, plan: Plan) -> sql.Composable:
     return sql.SQL("({} - {}::interval)::date").format(local, sql.Literal(plan["business_day_start"]))
 
 
+def included(plan: Plan) -> sql.Composable:
+    """The condition that the segment map does not exclude a customer."""
+    excluded = plan.get("excluded")
+    return sql.SQL("mobile_id <> ALL({}::text[])").format(sql.Literal(excluded)) if excluded else sql.SQL("true")
+
+
 def in_window(plan: Plan) -> sql.Composable:
     """The condition that a row's time is in the run's window: up to `as_of`, and within the lookback if there is one.
 

@@ -19,7 +19,7 @@ from kinds.bulk import whole_columns
 from kinds.generations import Generations
 from source import reading
 from source.ranges import has_index
-from source.window import Plan, business_date, in_window, local_time
+from source.window import Plan, business_date, in_window, included, local_time
 from store.database import driver
 from store.models import Part, Run
 
@@ -79,7 +79,7 @@ def counts_query(plan: Plan, whose: sql.Composable, *, indexed: bool) -> sql.Com
         "  CASE WHEN usable THEN {cents} END AS cents"
         "  FROM (SELECT mobile_id, transaction_id, created_at, total_amount,"
         "    ({finite} AND isfinite(created_at)) IS TRUE AS usable"
-        "   FROM fact_transactions WHERE {whose} AND mobile_id <> '' AND mobile_id <> ALL({excluded}::text[])"
+        "   FROM fact_transactions WHERE {whose} AND mobile_id <> '' AND {included}"
         "   AND ({window} IS NOT FALSE OR NOT isfinite(created_at)) OFFSET 0) AS read OFFSET 0),"
         " visits AS (SELECT mobile_id, count(*) FILTER (WHERE cents >= 1) AS visits,"
         "  count(*) FILTER (WHERE cents < 0) AS refunds, coalesce(sum(cents) FILTER (WHERE cents >= 1), 0) AS cents,"
@@ -108,7 +108,7 @@ def counts_query(plan: Plan, whose: sql.Composable, *, indexed: bool) -> sql.Com
         cents=reading.cents(amount, types["total_amount"]),
         finite=reading.finite(amount, types["total_amount"]),
         whose=whose,
-        excluded=sql.Literal(list(plan.get("excluded", ()))),
+        included=included(plan),
         window=in_window(plan),
         dayparts=sql.SQL(", ").join(dayparts),
         categories=sql.SQL(", ").join(categories),

@@ -20,7 +20,7 @@ from analytics.training import SAMPLE
 from kinds.bulk import whole_columns
 from kinds.generations import Generations
 from source import reading
-from source.window import Plan, business_date, in_window, local_time
+from source.window import Plan, business_date, in_window, included, local_time
 from store.database import driver
 from store.models import Part, Run
 
@@ -60,7 +60,7 @@ def histories_query(plan: Plan, whose: sql.Composable, *, days: bool) -> sql.Com
         "  FROM (SELECT mobile_id, CASE WHEN usable THEN {day} ELSE {today}::date END AS day,"
         "    CASE WHEN usable THEN {cents} END AS cents"
         "   FROM (SELECT mobile_id, created_at, total_amount, ({finite} AND isfinite(created_at)) IS TRUE AS usable"
-        "    FROM fact_transactions WHERE {whose} AND mobile_id <> '' AND mobile_id <> ALL({excluded}::text[])"
+        "    FROM fact_transactions WHERE {whose} AND mobile_id <> '' AND {included}"
         "    AND ({window} IS NOT FALSE OR NOT isfinite(created_at)) ORDER BY mobile_id OFFSET 0) AS orders"
         "   OFFSET 0) AS dated GROUP BY mobile_id, greatest({today}::date - day, 0)) AS days GROUP BY mobile_id"
     ).format(
@@ -71,7 +71,7 @@ def histories_query(plan: Plan, whose: sql.Composable, *, days: bool) -> sql.Com
         month=sql.Literal(STEP),
         single=sql.SQL(single if days else "NULL::int, NULL::int[]").format(recent=sql.Literal(RECENT)),
         whose=whose,
-        excluded=sql.Literal(list(plan.get("excluded", ()))),
+        included=included(plan),
         window=in_window(plan),
     )
 

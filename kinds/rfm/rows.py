@@ -18,12 +18,12 @@ import psycopg
 from psycopg import sql
 from sqlalchemy.orm import Session
 
-from kinds.generations import Generations, included
+from kinds.generations import Generations
 from kinds.rfm import marks
 from kinds.rfm.rules import Rules
 from postgres import tune
 from source import reading
-from source.window import EPOCH, Plan, business_date, in_window, local_time
+from source.window import EPOCH, Plan, business_date, in_window, included, local_time
 from store import ledger, progress
 from store.database import driver
 from store.models import Part, Run
